@@ -1,0 +1,38 @@
+# Options that hold for every target of ours, and the one-library-a-folder rule.
+
+function(bertie_options target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+    -Wno-sign-conversion -Werror -fno-math-errno
+    -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=)
+  target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+  target_compile_definitions(${target} PRIVATE
+    $<$<NOT:$<BOOL:${BERTIE_SANITIZE}>>:$<$<CONFIG:Release>:_FORTIFY_SOURCE=2>>)
+  if(BERTIE_SANITIZE)
+    target_compile_options(${target} PUBLIC -fsanitize=${BERTIE_SANITIZE} -fno-omit-frame-pointer
+      -fno-sanitize-recover=all)
+    target_link_options(${target} PUBLIC -fsanitize=${BERTIE_SANITIZE})
+  else()
+    target_compile_options(${target} PRIVATE -fstack-protector-strong)
+    target_link_options(${target} PUBLIC -Wl,-z,relro,-z,now)
+  endif()
+endfunction()
+
+function(bertie_sources out folder)
+  file(GLOB found CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cc)
+  set(${out} ${found} PARENT_SCOPE)
+endfunction()
+
+# bertie_library(NAME LINK lib...): src/NAME/*.cc as the static library bertie_NAME.
+function(bertie_library name)
+  cmake_parse_arguments(arg "" "" "LINK" ${ARGN})
+  bertie_sources(sources src/${name})
+  if(sources)
+    add_library(bertie_${name} STATIC ${sources})
+    bertie_options(bertie_${name})
+    target_link_libraries(bertie_${name} PUBLIC ${arg_LINK})
+  else()
+    add_library(bertie_${name} INTERFACE)
+    target_include_directories(bertie_${name} INTERFACE ${CMAKE_SOURCE_DIR}/src)
+    target_link_libraries(bertie_${name} INTERFACE ${arg_LINK})
+  endif()
+endfunction()

@@ -1,0 +1,107 @@
+#include "base/thread_pool.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <string>
+
+namespace bertie {
+namespace {
+
+// Longer than the serial stretches between two loops of one forward, shorter than a time slice.
+constexpr auto kSpin = std::chrono::microseconds(60);
+
+inline void CpuRelax() { __builtin_ia32_pause(); }
+
+// cgroup v2's "quota period" in microseconds, or 0 where there is no limit.
+int CgroupThreads() {
+  std::ifstream file("/sys/fs/cgroup/cpu.max");
+  std::string quota;
+  double period = 0;
+  if (!(file >> quota >> period) || quota == "max" || period <= 0) return 0;
+  return std::max(1, static_cast<int>(std::stod(quota) / period + 0.5));
+}
+
+}  // namespace
+
+int ThreadPool::DefaultThreads() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  int count = sched_getaffinity(0, sizeof(set), &set) == 0
+                  ? CPU_COUNT(&set)
+                  : static_cast<int>(std::thread::hardware_concurrency());
+  if (int limit = CgroupThreads(); limit > 0) count = std::min(count, limit);
+  return std::max(1, count);
+}
+
+ThreadPool::ThreadPool(int threads) {
+  for (int worker = 1; worker < threads; ++worker) {
+    threads_.emplace_back([this, worker] { WorkerLoop(worker); });
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_all();
+  for (auto& thread : threads_) thread.join();
+}
+
+void ThreadPool::RunTasks(int worker) {
+  for (;;) {
+    int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
+    if (task >= tasks_) return;
+    (*body_)(task, worker);
+  }
+}
+
+void ThreadPool::ParallelFor(int64_t tasks,
+                             const std::function<void(int64_t task, int worker)>& body) {
+  if (threads_.empty() || tasks <= 1) {
+    for (int64_t task = 0; task < tasks; ++task) body(task, 0);
+    return;
+  }
+  body_ = &body;
+  tasks_ = tasks;
+  next_.store(0, std::memory_order_relaxed);
+  running_.store(static_cast<int>(threads_.size()), std::memory_order_relaxed);
+  {
+    std::lock_guard lock(mutex_);
+    generation_.fetch_add(1, std::memory_order_release);
+  }
+  wake_.notify_all();
+  RunTasks(0);
+  // Every worker leaves the loop before the next may overwrite its description. On a machine with
+  // fewer free processors than workers, spinning would take the time slice of the one awaited.
+  for (int spins = 0; running_.load(std::memory_order_acquire) != 0; ++spins) {
+    if (spins < 4096) {
+      CpuRelax();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
+void ThreadPool::WorkerLoop(int worker) {
+  uint64_t seen = 0;
+  for (;;) {
+    auto give_up = std::chrono::steady_clock::now() + kSpin;
+    while (generation_.load(std::memory_order_acquire) == seen &&
+           !stop_.load(std::memory_order_relaxed)) {
+      for (int i = 0; i < 32; ++i) CpuRelax();
+      if (std::chrono::steady_clock::now() < give_up) continue;
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] { return generation_.load() != seen || stop_.load(); });
+    }
+    if (stop_.load()) return;
+    seen = generation_.load(std::memory_order_acquire);
+    RunTasks(worker);
+    running_.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+}  // namespace bertie

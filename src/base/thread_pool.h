@@ -1,0 +1,54 @@
+// Threads that share one loop at a time.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace bertie {
+
+// The caller of ParallelFor is worker 0; size()-1 threads are workers 1 and up. After a loop the
+// threads spin for a short while before they sleep, since a BERT forward is some fifty loops a few
+// hundred microseconds apart and a futex wake costs 5 to 50 of them.
+//
+// One ParallelFor at a time: calls from several threads are not allowed (a caller that shares a
+// pool serialises them itself), nor is a nested call on the same pool.
+class ThreadPool {
+ public:
+  // threads >= 1; 1 starts no thread and runs every loop on the caller.
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const { return static_cast<int>(threads_.size()) + 1; }
+
+  // Calls body(task, worker) once for each task in [0, tasks), in any order, on any worker in
+  // [0, size()). Returns when all have ended. body must not throw.
+  void ParallelFor(int64_t tasks, const std::function<void(int64_t task, int worker)>& body);
+
+  // The processors this process may run on (its affinity mask and cgroup quota), at least 1.
+  static int DefaultThreads();
+
+ private:
+  void WorkerLoop(int worker);
+  void RunTasks(int worker);
+
+  std::vector<std::thread> threads_;
+  std::mutex mutex_;  // guards sleeping threads' wake-up: generation_ and stop_ change under it
+  std::condition_variable wake_;
+  std::atomic<uint64_t> generation_{0};  // one more for each loop
+  std::atomic<bool> stop_{false};
+
+  // The current loop; written before generation_ is raised, read after it is seen.
+  const std::function<void(int64_t, int)>* body_ = nullptr;
+  int64_t tasks_ = 0;
+  std::atomic<int64_t> next_{0};
+  std::atomic<int> running_{0};  // workers that have not left the current loop
+};
+
+}  // namespace bertie

@@ -1,0 +1,34 @@
+// Sentences laid end to end: the form in which every forward and backward pass takes its input.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace bertie::model {
+
+// No padding anywhere: sentence i holds the tokens [cumulative_seq_lengths[i],
+// cumulative_seq_lengths[i + 1]), and its positions count from 0 there.
+struct PackedBatch {
+  std::vector<int32_t> token_ids;
+  std::vector<int32_t> type_ids;
+  std::vector<int32_t> cumulative_seq_lengths = {0};
+
+  int64_t size() const { return static_cast<int64_t>(cumulative_seq_lengths.size()) - 1; }
+  int64_t tokens() const { return static_cast<int64_t>(token_ids.size()); }
+
+  // Appends one sentence; both spans have the same length, at least 1.
+  void Add(std::span<const int32_t> ids, std::span<const int32_t> types) {
+    token_ids.insert(token_ids.end(), ids.begin(), ids.end());
+    type_ids.insert(type_ids.end(), types.begin(), types.end());
+    cumulative_seq_lengths.push_back(static_cast<int32_t>(token_ids.size()));
+  }
+
+  void Clear() {
+    token_ids.clear();
+    type_ids.clear();
+    cumulative_seq_lengths.assign(1, 0);
+  }
+};
+
+}  // namespace bertie::model

@@ -1,0 +1,39 @@
+// A BertForSequenceClassification made ready for inference: weights packed for the kernels.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "model/batch.h"
+#include "model/checkpoint.h"
+#include "model/config.h"
+
+namespace bertie::model {
+
+// Immutable after it is made; Forward may be called from several threads at once, each with its own
+// pool. Memory for activations is kept between calls, one set for each concurrent caller.
+class Classifier {
+ public:
+  // Packs the checkpoint's weights; the checkpoint may be dropped afterwards. Nothing may be missing.
+  static Result<Classifier> Create(const Checkpoint& checkpoint, ThreadPool& pool);
+
+  Classifier(Classifier&&) noexcept;
+  Classifier& operator=(Classifier&&) noexcept;
+  ~Classifier();
+
+  const Config& config() const;
+
+  // Logits [batch.size(), num_labels()], row-major. Every id must be in its table (ids and type ids
+  // below the vocabulary's sizes, sentences no longer than max_position_embeddings): an
+  // kInvalidArgument error says which is not. A sentence's logits do not depend on its batch.
+  Result<std::vector<float>> Forward(const PackedBatch& batch, ThreadPool& pool) const;
+
+ private:
+  struct Impl;
+  explicit Classifier(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace bertie::model

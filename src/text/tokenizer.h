@@ -1,0 +1,66 @@
+// Text to BERT token ids: the whole pipeline (normalise, split, WordPiece, special tokens,
+// truncation), equal to Hugging Face's BertTokenizerFast id for id.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+
+namespace bertie::text {
+
+// One tokenised input: [CLS] a [SEP], or [CLS] a [SEP] b [SEP].
+struct Encoding {
+  std::vector<int32_t> ids;
+  std::vector<int32_t> type_ids;  // 0 up to the first [SEP], 1 after it; as long as ids
+  bool truncated = false;         // tokens were dropped to fit max_length
+};
+
+// Immutable after it is made; every const member may be called from any thread.
+class Tokenizer {
+ public:
+  // Reads a model folder: tokenizer.json if it is there, else vocab.txt; tokenizer_config.json (or
+  // none) for do_lower_case, strip_accents, tokenize_chinese_chars and the special tokens' names.
+  // Errors name the file and what is wrong in it (missing special token, duplicate token, a
+  // tokenizer.json whose model is not WordPiece).
+  static Result<Tokenizer> Load(const std::filesystem::path& model_dir);
+
+  Tokenizer(Tokenizer&&) noexcept;
+  Tokenizer& operator=(Tokenizer&&) noexcept;
+  ~Tokenizer();
+
+  // max_length counts the special tokens; 0 means no truncation. Truncation drops from the right
+  // end and keeps [CLS] and [SEP] (max_length >= 3 for one text, >= 4 for a pair). Invalid UTF-8 is
+  // read as U+FFFD for each maximal invalid part, as Python's errors="replace" does.
+  // Time is linear in the text's length.
+  Encoding Encode(std::string_view text, size_t max_length = 0) const;
+
+  // Drops tokens one at a time from the longer of the two ("longest_first").
+  Encoding EncodePair(std::string_view a, std::string_view b, size_t max_length = 0) const;
+
+  size_t vocab_size() const;
+  int32_t cls_id() const;
+  int32_t sep_id() const;
+  int32_t pad_id() const;
+  int32_t unk_id() const;
+  bool lower_case() const;
+  // The token of an id; "" when out of range.
+  std::string_view token(int32_t id) const;
+
+  // Writes vocab.txt, tokenizer.json, tokenizer_config.json and special_tokens_map.json into dir,
+  // so that transformers' AutoTokenizer loads the same tokenizer. max_length goes into
+  // model_max_length.
+  Status Save(const std::filesystem::path& dir, size_t max_length) const;
+
+ private:
+  struct Impl;
+  explicit Tokenizer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace bertie::text

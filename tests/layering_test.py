@@ -1,0 +1,51 @@
+"""Includes under src/ point one way, as tests/layering.json says, and files stay short.
+
+Prints each offending line as file:line and exits 1 when there is one.
+"""
+import json
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RULES = json.loads((ROOT / "tests" / "layering.json").read_text())
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+
+
+def check(path: pathlib.Path) -> list[str]:
+    folder = path.relative_to(ROOT / "src").parts[0]
+    if folder not in RULES["may_include"]:
+        return [f"{path}:1: folder '{folder}' is not in tests/layering.json"]
+    allowed = RULES["may_include"][folder]
+    problems = []
+    lines = path.read_text().splitlines()
+    for number, line in enumerate(lines, 1):
+        match = INCLUDE.match(line)
+        if not match:
+            continue
+        kind, target = match.groups()
+        where = f"{path.relative_to(ROOT)}:{number}"
+        if kind == '"':
+            other = target.split("/")[0]
+            if other in RULES["may_include"] and other != folder and "*" not in allowed and other not in allowed:
+                problems.append(f"{where}: {folder} may not include {target}")
+        for prefix, owner in RULES["only_in"].items():
+            if target.startswith(prefix) and folder != owner:
+                problems.append(f"{where}: only {owner} may include <{target}>")
+    name = str(path.relative_to(ROOT))
+    if len(lines) > RULES["max_lines"] and name not in RULES["long_files"]:
+        problems.append(f"{name}:{len(lines)}: longer than {RULES['max_lines']} lines")
+    return problems
+
+
+def main() -> int:
+    files = sorted(p for p in (ROOT / "src").rglob("*") if p.suffix in (".h", ".cc"))
+    problems = [problem for path in files for problem in check(path)]
+    for problem in problems:
+        print(problem)
+    print(f"{len(files)} files, {len(problems)} problems")
+    return 1 if problems or not files else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
