@@ -1,0 +1,47 @@
+#include <iostream>
+#include <new>
+
+#include "cli/commands.h"
+
+namespace bertie::cli {
+
+int ReportError(const Error& error) {
+  std::cerr << "bertie: " << error.message << std::endl;
+  return error.code == ErrorCode::kInvalidArgument ? kExitUsage : kExitFailure;
+}
+
+namespace {
+
+int Main(int argc, char** argv) {
+  CLI::App app{"Fine-tune BERT text classifiers on ordinary CPUs, and serve them.", "bertie"};
+  app.set_version_flag("--version", std::string("bertie ") + BERTIE_VERSION);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  app.footer(
+      "Start with:  bertie train data.csv --model DIR\n"
+      "Then:        bertie serve MODEL\n"
+      "Each command has its own --help.");
+
+  int exit_code = kExitOk;
+  AddTrain(app, exit_code);
+  AddEval(app, exit_code);
+  AddPredict(app, exit_code);
+  AddServe(app, exit_code);
+  AddInfo(app, exit_code);
+  AddData(app, exit_code);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+  } catch (const std::bad_alloc&) {
+    std::cerr << "bertie: out of memory\n";
+    return kExitFailure;
+  }
+  return exit_code;
+}
+
+}  // namespace
+}  // namespace bertie::cli
+
+int main(int argc, char** argv) { return bertie::cli::Main(argc, argv); }
