@@ -22,17 +22,16 @@ std::vector<Quota> StratifiedQuotas(const std::vector<size_t>& counts, size_t wa
   std::vector<Quota> quotas(counts.size());
   size_t given = 0;
   for (size_t label = 0; label < counts.size(); ++label) {
-    const double share =
-        static_cast<double>(counts[label]) * static_cast<double>(wanted) / static_cast<double>(total);
+    const double share = static_cast<double>(counts[label]) * static_cast<double>(wanted) /
+                         static_cast<double>(total);
     quotas[label].test = static_cast<size_t>(share);
     quotas[label].remainder = share - std::floor(share);
     given += quotas[label].test;
   }
   std::vector<size_t> order(counts.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return quotas[a].remainder > quotas[b].remainder;
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return quotas[a].remainder > quotas[b].remainder; });
   for (size_t i = 0; given < wanted; i = (i + 1) % order.size()) {
     if (quotas[order[i]].test == counts[order[i]]) continue;
     ++quotas[order[i]].test;

@@ -60,9 +60,9 @@ void FillFromConfusion(Metrics& metrics) {
   metrics.micro_f1 = metrics.accuracy;
   metrics.macro_f1 = Ratio(f1_sum, f1_labels);
   if (count == 2) metrics.binary_f1 = metrics.classes[1].f1;
-  metrics.mcc = Ratio(static_cast<double>(correct) * total - true_by_predicted,
-                      std::sqrt((total * total - true_squares) *
-                                (total * total - predicted_squares)));
+  metrics.mcc =
+      Ratio(static_cast<double>(correct) * total - true_by_predicted,
+            std::sqrt((total * total - true_squares) * (total * total - predicted_squares)));
 }
 
 }  // namespace

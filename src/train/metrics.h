@@ -33,16 +33,16 @@ struct Metrics {
   // two K-category assignments by a K-category correlation coefficient", 2004). 0 where it is not
   // defined: all true or all predicted labels are the same.
   double mcc = 0;
-  std::vector<ClassMetrics> classes;             // [num_labels]
+  std::vector<ClassMetrics> classes;            // [num_labels]
   std::vector<std::vector<int64_t>> confusion;  // [true label][predicted label]
 };
 
 // The label with the largest logit, the first one among equals. logits is not empty.
 int ArgMax(std::span<const float> logits);
 
-// labels[i] in [0, num_labels); logits [labels.size(), num_labels], row-major. kInvalidArgument when
-// the sizes do not match or a label is out of range; kInvalidData, naming the row, when a logit is
-// not finite.
+// labels[i] in [0, num_labels); logits [labels.size(), num_labels], row-major. kInvalidArgument
+// when the sizes do not match or a label is out of range; kInvalidData, naming the row, when a
+// logit is not finite.
 Result<Metrics> ComputeMetrics(std::span<const int> labels, std::span<const float> logits,
                                int num_labels);
 

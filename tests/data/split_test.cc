@@ -50,7 +50,8 @@ TEST(Split, SameSeedSameSplit) {
   EXPECT_NE(one->test, other->test);
 }
 
-// From a separate program of the same definition: a data set split last year must split the same today.
+// From a separate program of the same definition: a data set split last year must split the same
+// today.
 TEST(Split, IsFixedForAllTime) {
   auto split = SplitIndices(Labels({6, 6}), {.seed = 1});
   ASSERT_TRUE(split.ok());
@@ -88,9 +89,10 @@ TEST(Split, FractionOutOfRangeIsAnError) {
 TEST(Split, EmptyPartIsAnError) {
   auto split = SplitIndices(Labels({1}), {});
   ASSERT_FALSE(split.ok());
-  EXPECT_EQ(split.error().message,
-            "a test fraction of 0.25 splits 1 sentences into 0 and 1; expected at least one on each "
-            "side");
+  EXPECT_EQ(
+      split.error().message,
+      "a test fraction of 0.25 splits 1 sentences into 0 and 1; expected at least one on each "
+      "side");
   EXPECT_FALSE(SplitIndices({}, {}).ok());
 }
 

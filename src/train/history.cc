@@ -1,0 +1,133 @@
+#include "train/history.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+
+#include "base/file.h"
+#include "formats/json.h"
+
+namespace bertie::train {
+namespace {
+
+std::string ValueToJson(const HistoryValue& value) {
+  if (const bool* flag = std::get_if<bool>(&value)) return *flag ? "true" : "false";
+  if (const int64_t* number = std::get_if<int64_t>(&value)) return std::to_string(*number);
+  if (const std::string* text = std::get_if<std::string>(&value)) return formats::DumpJson(*text);
+  const double number = std::get<double>(value);
+  if (!std::isfinite(number)) return "null";
+  char digits[32];
+  return std::string(digits, std::to_chars(digits, digits + sizeof(digits), number).ptr);
+}
+
+// The length of the file up to and including its last line end.
+Result<off_t> WholeLines(int fd, const std::filesystem::path& path) {
+  off_t end = lseek(fd, 0, SEEK_END);
+  if (end < 0) return FileError(errno, path, "find the end");
+  char block[4096];
+  while (end > 0) {
+    const off_t begin = end > off_t{sizeof(block)} ? end - off_t{sizeof(block)} : 0;
+    const ssize_t got = pread(fd, block, static_cast<size_t>(end - begin), begin);
+    if (got < 0 && errno == EINTR) continue;
+    if (got != end - begin) return FileError(got < 0 ? errno : EIO, path, "read");
+    const size_t last = std::string_view(block, static_cast<size_t>(got)).rfind('\n');
+    if (last != std::string_view::npos) return begin + static_cast<off_t>(last) + 1;
+    end = begin;
+  }
+  return off_t{0};
+}
+
+Status WriteAll(int fd, std::string_view text, const std::filesystem::path& path) {
+  while (!text.empty()) {
+    const ssize_t written = write(fd, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return FileError(errno, path, "write");
+    text.remove_prefix(static_cast<size_t>(written));
+  }
+  return {};
+}
+
+}  // namespace
+
+HistoryEvent& HistoryEvent::Add(std::string key, HistoryValue value) {
+  members_.emplace_back(std::move(key), std::move(value));
+  return *this;
+}
+HistoryEvent& HistoryEvent::Set(std::string key, bool value) { return Add(std::move(key), value); }
+HistoryEvent& HistoryEvent::Set(std::string key, int64_t value) {
+  return Add(std::move(key), value);
+}
+HistoryEvent& HistoryEvent::Set(std::string key, double value) {
+  return Add(std::move(key), value);
+}
+HistoryEvent& HistoryEvent::Set(std::string key, std::string value) {
+  return Add(std::move(key), std::move(value));
+}
+
+HistoryEvent& HistoryEvent::SetMetrics(const std::string& prefix, const Metrics& metrics) {
+  Set(prefix + "loss", metrics.loss);
+  Set(prefix + "accuracy", metrics.accuracy);
+  if (metrics.binary_f1) Set(prefix + "f1", *metrics.binary_f1);
+  Set(prefix + "macro_f1", metrics.macro_f1);
+  Set(prefix + "micro_f1", metrics.micro_f1);
+  Set(prefix + "mcc", metrics.mcc);
+  return Set(prefix + "examples", metrics.examples);
+}
+
+std::string HistoryEvent::ToJson() const {
+  std::string text = "{";
+  for (const auto& [key, value] : members_) {
+    if (text.size() > 1) text += ',';
+    text += formats::DumpJson(key);
+    text += ':';
+    text += ValueToJson(value);
+  }
+  return text + "}";
+}
+
+Result<History> History::Open(const std::filesystem::path& path, Mode mode) {
+  const int flags =
+      O_RDWR | O_CREAT | O_CLOEXEC | O_APPEND | (mode == Mode::kReplace ? O_TRUNC : 0);
+  const int fd = open(path.c_str(), flags, 0644);
+  if (fd < 0) return FileError(errno, path, "open");
+  History history(path, fd, 0);
+  if (mode == Mode::kContinue) {
+    BERTIE_ASSIGN_OR_RETURN(history.length_, WholeLines(fd, path));
+    if (ftruncate(fd, history.length_) != 0) return FileError(errno, path, "cut off half a line");
+  }
+  const std::filesystem::path parent = path.parent_path();
+  BERTIE_RETURN_IF_ERROR(SyncDirectory(parent.empty() ? "." : parent));
+  return history;
+}
+
+History::History(History&& other) noexcept
+    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), length_(other.length_) {}
+
+History& History::operator=(History&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(fd_, other.fd_);
+  std::swap(length_, other.length_);
+  return *this;
+}
+
+History::~History() {
+  if (fd_ >= 0) close(fd_);
+}
+
+Status History::Append(const HistoryEvent& event) {
+  const std::string line = event.ToJson() + "\n";
+  if (Status status = WriteAll(fd_, line, path_); !status.ok()) {
+    // A reader of JSON lines would stumble over half a line. Should even this fail, opening the
+    // file to continue it cuts the half line off.
+    [[maybe_unused]] const int ignored = ftruncate(fd_, length_);
+    return status;
+  }
+  length_ += static_cast<int64_t>(line.size());
+  if (fdatasync(fd_) != 0) return FileError(errno, path_, "sync");
+  return {};
+}
+
+}  // namespace bertie::train
