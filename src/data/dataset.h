@@ -1,0 +1,55 @@
+// Labelled sentences out of csv, tsv and JSON-lines files.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "data/row_reader.h"
+
+namespace bertie::data {
+
+struct Example {
+  std::string text;                 // valid UTF-8, not empty
+  std::optional<std::string> pair;  // a second text, for sentence pairs
+  int label = 0;                    // index into Dataset::labels
+  int64_t line = 0;                 // where its row begins in the file, from 1
+};
+
+struct DatasetOptions {
+  TableOptions table;
+  // The labels in id order: a model's, or the training data's for its test data. Empty: learnt from
+  // the file, in the order of their numbers when all are whole numbers, else in byte order.
+  // Where they are LABEL_0, LABEL_1, ... (a model whose labels have no names), a file's 0, 1, ...
+  // stand for them.
+  std::vector<std::string> labels;
+  // Rows that cannot be used (no text, no label, a label not among `labels`, a wrong number of
+  // columns, invalid UTF-8) are left out and counted instead of being an error.
+  bool skip_bad = false;
+};
+
+struct Dataset {
+  std::vector<Example> examples;
+  std::vector<std::string> labels;      // names, in id order
+  std::vector<int64_t> label_counts;    // examples of each label
+  TableReport table;                    // how the file was read
+  int64_t skipped = 0;                  // bad rows, with skip_bad
+  std::vector<std::string> bad_rows;    // messages of the first few of them
+};
+
+// Reads a whole file; "-" is stdin. Errors name FILE:LINE where a row is at fault, what was found
+// and what was expected. kInvalidData: a bad row, no usable row, fewer than two different labels
+// where they are learnt, or so many of them that the column is not one of labels;
+// kInvalidArgument: a column named in the options is not there, or none could be recognised.
+Result<Dataset> LoadDataset(const std::string& source, const DatasetOptions& options = {});
+
+// What was read, for people: the file's form, the columns taken, rows and labels with their counts,
+// one fact a line.
+std::string DescribeDataset(const Dataset& dataset);
+
+// The labels among `names` (with repetitions) in the order in which they get their ids.
+std::vector<std::string> SortedLabels(std::vector<std::string> names);
+
+}  // namespace bertie::data
