@@ -1,0 +1,165 @@
+// The inner product of all matrix products: a tile of kTileRows x 2 vectors of C held in registers.
+// Compiled once per instruction set; included by sources that use Highway's foreach_target.
+
+#include "kernels/targets.h"
+//
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#if defined(BERTIE_MICROKERNEL_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef BERTIE_MICROKERNEL_INL_H_
+#undef BERTIE_MICROKERNEL_INL_H_
+#else
+#define BERTIE_MICROKERNEL_INL_H_
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace bertie::kernels {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Floats = hn::ScalableTag<float>;
+
+// Registers decide: 16 on AVX2 hold 6 x 2 sums, two columns of B and a broadcast of A; the 32 of
+// AVX-512 hold 12 x 2.
+#if HWY_TARGET == HWY_AVX3
+inline constexpr int kTileRows = 12;
+#else
+inline constexpr int kTileRows = 6;
+#endif
+
+// Columns of a tile, and so of a panel of packed B.
+HWY_INLINE int64_t TileColumns() { return 2 * static_cast<int64_t>(hn::Lanes(Floats())); }
+
+// C[kRows, 2 vectors] (+)= A[kRows, depth] B[depth, 2 vectors]. Element (r, k) of A is
+// a[r * row_stride + k * depth_stride]; row k of B is b + k * TileColumns(), aligned.
+// Each step also asks for one cache line at b_next, b_next + next_step, ...: the panel wanted next,
+// so that weights stream in from memory while all tiles of this one are computed.
+// Sums run over k in order from C's old value, so a product cut into several calls along k has the
+// same bits as one call.
+template <int kRows>
+HWY_INLINE void TileKernel(int64_t depth, const float* HWY_RESTRICT a, int64_t row_stride,
+                           int64_t depth_stride, const float* HWY_RESTRICT b,
+                           float* HWY_RESTRICT c, int64_t c_stride, bool accumulate,
+                           const float* b_next, int64_t next_step) {
+  const Floats d;
+  using V = hn::Vec<Floats>;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  V s0[kRows], s1[kRows];
+  if (accumulate) {
+    for (int r = 0; r < kRows; ++r) {
+      s0[r] = hn::LoadU(d, c + r * c_stride);
+      s1[r] = hn::LoadU(d, c + r * c_stride + lanes);
+    }
+  } else {
+    for (int r = 0; r < kRows; ++r) {
+      s0[r] = hn::Zero(d);
+      s1[r] = hn::Zero(d);
+    }
+  }
+  for (int64_t k = 0; k < depth; ++k) {
+    const V b0 = hn::Load(d, b);
+    const V b1 = hn::Load(d, b + lanes);
+    __builtin_prefetch(b_next);
+    b_next += next_step;
+    for (int r = 0; r < kRows; ++r) {
+      const V ar = hn::Set(d, a[r * row_stride]);
+      s0[r] = hn::MulAdd(ar, b0, s0[r]);
+      s1[r] = hn::MulAdd(ar, b1, s1[r]);
+    }
+    a += depth_stride;
+    b += 2 * lanes;
+  }
+  for (int r = 0; r < kRows; ++r) {
+    hn::StoreU(s0[r], d, c + r * c_stride);
+    hn::StoreU(s1[r], d, c + r * c_stride + lanes);
+  }
+}
+
+// TileKernel for 1 <= rows <= kTileRows known only at run time.
+inline void TileRows(int rows, int64_t depth, const float* a, int64_t row_stride,
+                     int64_t depth_stride, const float* b, float* c, int64_t c_stride,
+                     bool accumulate, const float* b_next, int64_t next_step) {
+#define BERTIE_TILE_CASE(n)                                                                      \
+  case n:                                                                                        \
+    if constexpr (n <= kTileRows) {                                                              \
+      TileKernel<n <= kTileRows ? n : 1>(depth, a, row_stride, depth_stride, b, c, c_stride,     \
+                                         accumulate, b_next, next_step);                         \
+    }                                                                                            \
+    break
+  switch (rows) {
+    BERTIE_TILE_CASE(1);
+    BERTIE_TILE_CASE(2);
+    BERTIE_TILE_CASE(3);
+    BERTIE_TILE_CASE(4);
+    BERTIE_TILE_CASE(5);
+    BERTIE_TILE_CASE(6);
+    BERTIE_TILE_CASE(7);
+    BERTIE_TILE_CASE(8);
+    BERTIE_TILE_CASE(9);
+    BERTIE_TILE_CASE(10);
+    BERTIE_TILE_CASE(11);
+    BERTIE_TILE_CASE(12);
+  }
+#undef BERTIE_TILE_CASE
+}
+
+// The largest TileColumns() of any target, for buffers on the stack.
+inline constexpr int64_t kMaxTileColumns = 32;
+
+// One tile of which only `columns` columns of C exist; B's panel is padded, C is not.
+inline void TileRowsEdge(int rows, int64_t columns, int64_t depth, const float* a,
+                         int64_t row_stride, int64_t depth_stride, const float* b, float* c,
+                         int64_t c_stride, bool accumulate, const float* b_next = nullptr,
+                         int64_t next_step = 0) {
+  const int64_t width = TileColumns();
+  if (columns >= width) {
+    TileRows(rows, depth, a, row_stride, depth_stride, b, c, c_stride, accumulate, b_next,
+             next_step);
+    return;
+  }
+  HWY_ALIGN float tile[kTileRows * kMaxTileColumns] = {};
+  const size_t bytes = static_cast<size_t>(columns) * sizeof(float);
+  if (accumulate) {
+    for (int r = 0; r < rows; ++r) std::memcpy(tile + r * width, c + r * c_stride, bytes);
+  }
+  TileRows(rows, depth, a, row_stride, depth_stride, b, tile, width, accumulate, b_next,
+           next_step);
+  for (int r = 0; r < rows; ++r) std::memcpy(c + r * c_stride, tile + r * width, bytes);
+}
+
+// Packs the columns [column, column + TileColumns()) of B, whose element (k, j) is
+// b[k * depth_stride + j * column_stride], as [depth][TileColumns()] into out; columns beyond
+// `columns` become zero.
+inline void PackPanel(int64_t depth, int64_t columns, const float* HWY_RESTRICT b,
+                      int64_t depth_stride, int64_t column_stride, float* HWY_RESTRICT out) {
+  const Floats d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t width = TileColumns();
+  if (columns >= width && column_stride == 1) {
+    for (int64_t k = 0; k < depth; ++k) {
+      hn::Store(hn::LoadU(d, b + k * depth_stride), d, out + k * width);
+      hn::Store(hn::LoadU(d, b + k * depth_stride + lanes), d, out + k * width + lanes);
+    }
+    return;
+  }
+  if (columns < width) std::memset(out, 0, static_cast<size_t>(depth * width) * sizeof(float));
+  // Blocks of k keep the written lines in L1 while the columns are read along their own lines.
+  constexpr int64_t kBlock = 64;
+  for (int64_t k0 = 0; k0 < depth; k0 += kBlock) {
+    const int64_t k1 = std::min(depth, k0 + kBlock);
+    for (int64_t j = 0; j < std::min(columns, width); ++j) {
+      const float* column = b + j * column_stride;
+      for (int64_t k = k0; k < k1; ++k) out[k * width + j] = column[k * depth_stride];
+    }
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace bertie::kernels
+HWY_AFTER_NAMESPACE();
+
+#endif  // BERTIE_MICROKERNEL_INL_H_
