@@ -26,6 +26,8 @@ struct CsvOptions {
   CsvQuoting quoting = CsvQuoting::kRfc4180;
   size_t max_field_bytes = size_t{1} << 20;
   size_t max_fields = 4096;
+  // Of the text's first line, where it is a later part of a file.
+  int64_t first_line = 1;
 };
 
 struct CsvRecord {
@@ -58,7 +60,7 @@ class CsvReader {
   std::string where_;
   CsvOptions options_;
   size_t pos_ = 0;
-  int64_t line_ = 1;
+  int64_t line_ = options_.first_line;
 };
 
 // Appends one record and LF to out. Fields are quoted where RFC 4180 needs it, and a single empty
