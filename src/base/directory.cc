@@ -82,16 +82,23 @@ std::string HiddenName(const fs::path& target, const char* suffix) {
   return name.append(target.filename().string()).append(suffix);
 }
 
+// True where a rename cannot move the folder away: it is the root of a mount (a container's
+// volume), or the working folder of this process, whose user would be left in a removed one.
+bool IsPinned(const fs::path& folder) {
+  struct statx info;
+  if (::statx(AT_FDCWD, folder.c_str(), 0, STATX_INO, &info) != 0) return false;
+  if ((info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0) return true;
+  std::error_code error;
+  return fs::equivalent(folder, ".", error);
+}
+
 // The folder in which the new one can be written so that a rename puts it in place: the target's
-// parent, or the target itself where it is a mount point or the parent is closed to us.
+// parent, or the target itself where it is pinned or the parent is closed to us.
 fs::path StagingParent(const fs::path& target) {
   const fs::path parent = target.parent_path();
-  struct stat target_info;
-  struct stat parent_info;
-  if (::stat(target.c_str(), &target_info) != 0) return parent;
-  if (::stat(parent.c_str(), &parent_info) != 0) return target;
-  if (target_info.st_dev != parent_info.st_dev) return target;
-  return ::access(parent.c_str(), W_OK | X_OK) == 0 ? parent : target;
+  std::error_code error;
+  if (!fs::exists(target, error)) return parent;
+  return IsPinned(target) || ::access(parent.c_str(), W_OK | X_OK) != 0 ? target : parent;
 }
 
 }  // namespace

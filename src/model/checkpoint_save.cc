@@ -1,0 +1,43 @@
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include "base/directory.h"
+#include "base/file.h"
+#include "formats/safetensors.h"
+#include "formats/tar.h"
+#include "model/checkpoint.h"
+#include "model/weight_files.h"
+
+namespace bertie::model {
+
+namespace fs = std::filesystem;
+
+Status SaveCheckpoint(const fs::path& model_dir, const Config& config,
+                      const std::vector<NamedTensor>& tensors, const text::Tokenizer& tokenizer) {
+  BERTIE_ASSIGN_OR_RETURN(AtomicDirectory dir, AtomicDirectory::Create(model_dir));
+  std::vector<formats::SafetensorsEntry> entries;
+  entries.reserve(tensors.size());
+  for (const NamedTensor& named : tensors) entries.push_back({named.name, named.tensor});
+  BERTIE_RETURN_IF_ERROR(formats::WriteSafetensors(dir.path() / "model.safetensors", entries));
+  BERTIE_RETURN_IF_ERROR(WriteFileAtomically(dir.path() / "config.json", ConfigToJson(config)));
+  BERTIE_RETURN_IF_ERROR(
+      tokenizer.Save(dir.path(), static_cast<size_t>(config.max_position_embeddings)));
+  return dir.Commit(IsWeightFile);
+}
+
+Status SaveArchive(const fs::path& model_dir, const fs::path& tar_gz) {
+  std::vector<formats::TarEntry> entries;
+  std::error_code error;
+  for (fs::directory_iterator it(model_dir, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    // Hidden files are another save's unfinished ones; the archive itself may be written here too.
+    if (!it->is_regular_file(error) || name.starts_with('.')) continue;
+    if (fs::equivalent(it->path(), tar_gz, error) || name.ends_with(".tar.gz")) continue;
+    entries.push_back({name, it->path()});
+  }
+  if (error) return FileError(error.value(), model_dir, "list");
+  return formats::WriteTarGz(tar_gz, std::move(entries));
+}
+
+}  // namespace bertie::model

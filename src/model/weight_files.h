@@ -1,0 +1,29 @@
+// The files of a model folder that hold weights, as they are: no name is changed here.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "tensor/tensor.h"
+
+namespace bertie::model {
+
+struct StoredWeights {
+  std::map<std::string, TensorView> tensors;  // under the names in the files
+  std::shared_ptr<const void> storage;        // what the tensors point into
+  std::filesystem::path source;               // the file, or the index of a set of shards
+};
+
+// Reads the first of these that is there: model.safetensors, model.safetensors.index.json,
+// pytorch_model.bin, pytorch_model.bin.index.json. An index names its shards, plain file names in
+// the same folder, and every tensor it lists must be in its shard. kNotFound when none is there.
+Result<StoredWeights> ReadWeights(const std::filesystem::path& model_dir);
+
+// True for the names of files that a save replaces as a whole: weights in any framework's form,
+// their indexes and added_tokens.json.
+bool IsWeightFile(const std::string& name);
+
+}  // namespace bertie::model
