@@ -5,6 +5,9 @@
 #include <span>
 #include <vector>
 
+#include "base/status.h"
+#include "model/config.h"
+
 namespace bertie::model {
 
 // No padding anywhere: sentence i holds the tokens [cumulative_seq_lengths[i],
@@ -30,5 +33,9 @@ struct PackedBatch {
     cumulative_seq_lengths.assign(1, 0);
   }
 };
+
+// Whether a model of this configuration can run the batch: ids below the sizes of their tables, no
+// sentence empty or longer than max_position_embeddings. The error names the sentence (from 0).
+Status CheckBatch(const PackedBatch& batch, const Config& config);
 
 }  // namespace bertie::model
