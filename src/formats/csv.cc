@@ -66,12 +66,20 @@ Error CsvReader::Fail(ErrorCode code, int64_t line, const std::string& what) {
 
 Status CsvReader::ReadQuoted(std::string& field) {
   const int64_t begin = line_;
+  const size_t begin_pos = pos_;
+  // A stray quote must not swallow the good rows behind it: the reader goes on after its line.
+  const auto rewind = [&] {
+    pos_ = begin_pos;
+    line_ = begin;
+  };
   ++pos_;
   for (;;) {
     if (pos_ >= text_.size()) {
+      rewind();
       return Fail(ErrorCode::kInvalidData, begin, "a quoted field begins here and never ends");
     }
     if (field.size() > options_.max_field_bytes) {
+      rewind();
       return Fail(ErrorCode::kResourceExhausted, begin,
                   "a quoted field that begins here is longer than " +
                       std::to_string(options_.max_field_bytes) + " bytes");
