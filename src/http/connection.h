@@ -1,0 +1,126 @@
+// One client's connection: reads requests, hands them to the handler, writes the answers.
+// Internal to http/, as it brings Boost.Asio with it.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <chrono>
+#include <cstdint>
+#include <ctime>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+
+#include "http/body_decoder.h"
+#include "http/handler.h"
+#include "http/head_parser.h"
+#include "http/message.h"
+#include "http/server.h"
+
+namespace bertie::http {
+
+class Connection;
+
+// What the connections of a server share. Belongs to the I/O thread but for what says otherwise.
+// Held by each Exchange, so that an answer that comes after the server's end finds its io_context.
+struct ServerState {
+  ServerState(const ServerOptions& server_options, Handler& request_handler)
+      : options(server_options),
+        handler(request_handler),
+        io(1),
+        pool(static_cast<size_t>(std::max(1, server_options.handler_threads))) {}
+
+  void Log(std::string_view line) const {
+    if (options.log) options.log(line);
+  }
+  // The time as an IMF-fixdate (RFC 9110 5.6.7), made once a second.
+  std::string_view Date();
+
+  const ServerOptions options;
+  Handler& handler;
+  boost::asio::io_context io;
+  boost::asio::thread_pool pool;  // runs handlers of large requests
+  bool draining = false;
+  uint64_t body_memory = 0;  // bytes of bodies held by connections
+  std::unordered_set<std::shared_ptr<Connection>> connections;
+  std::atomic<size_t> connection_count{0};  // any thread
+  std::function<void()> on_connection_closed;
+
+ private:
+  std::time_t date_time_ = 0;
+  std::string date_;
+};
+
+// Lives on the I/O thread. State changes go one way round: idle, head, body, handling, writing, and
+// back to idle, or to lingering when the connection ends after the answer.
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(boost::asio::ip::tcp::socket socket, std::shared_ptr<ServerState> server);
+
+  void Start();
+  // Ends the connection unless a request is being read, worked on or answered.
+  void CloseIfIdle();
+  // Ends it now; the client sees a reset.
+  void Abort();
+
+ private:
+  enum class State { kIdle, kHead, kBody, kHandling, kWriting, kLingering, kClosed };
+
+  void WaitReadable();
+  void OnReadable(const boost::system::error_code& error);
+  void OnEndOfInput();
+  void Advance();  // does what the bytes in input_ allow
+  bool AdvanceHead();
+  bool AdvanceBody();
+  bool BeginRequest(RequestHead head);
+  void Dispatch();
+  void Refuse(const Refusal& refusal);
+  void Write(Response response);
+  void OnWritten(const boost::system::error_code& error);
+  void Linger();
+  void Close();
+
+  void SetDeadline(std::chrono::steady_clock::time_point when);
+  void SetDeadline(ServerOptions::Duration from_now);
+  void OnDeadline();
+  std::chrono::steady_clock::time_point BodyDeadline() const;
+  bool ChargeBody();  // false when the server holds too much already
+  void ReleaseBody();
+
+  boost::asio::ip::tcp::socket socket_;
+  std::shared_ptr<ServerState> server_;
+  boost::asio::steady_timer timer_;
+  std::chrono::steady_clock::time_point deadline_;
+  bool timer_waits_ = false;
+
+  State state_ = State::kIdle;
+  bool read_waits_ = false;
+  bool end_of_input_ = false;
+  std::string input_;  // received and not yet taken
+  size_t lingered_ = 0;
+
+  // The request at hand.
+  std::optional<HeadScanner> scanner_;
+  std::optional<BodyDecoder> decoder_;
+  Request request_;
+  std::optional<Response> early_answer_;  // OnHead's, while a small body is read and dropped
+  std::chrono::steady_clock::time_point body_begin_;
+  uint64_t charged_ = 0;
+  std::weak_ptr<Exchange> exchange_;
+
+  // Its answer.
+  bool keep_alive_ = true;
+  bool head_only_ = false;
+  int minor_version_ = 1;
+  std::string output_head_;
+  std::string output_body_;
+};
+
+}  // namespace bertie::http

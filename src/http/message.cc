@@ -1,0 +1,90 @@
+#include "http/message.h"
+
+#include <algorithm>
+
+namespace bertie::http {
+namespace {
+
+char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+void AppendField(std::string_view name, std::string_view value, std::string& out) {
+  out.append(name).append(": ").append(value).append("\r\n");
+}
+
+}  // namespace
+
+bool EqualsIgnoreCase(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return Lower(x) == Lower(y); });
+}
+
+const std::string* RequestHead::Find(std::string_view name) const {
+  for (const Field& field : fields) {
+    if (EqualsIgnoreCase(field.name, name)) return &field.value;
+  }
+  return nullptr;
+}
+
+const char* ReasonPhrase(int status) {
+  switch (status) {
+    case 200:
+      return "OK";
+    case 204:
+      return "No Content";
+    case 400:
+      return "Bad Request";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 406:
+      return "Not Acceptable";
+    case 408:
+      return "Request Timeout";
+    case 413:
+      return "Content Too Large";
+    case 414:
+      return "URI Too Long";
+    case 415:
+      return "Unsupported Media Type";
+    case 417:
+      return "Expectation Failed";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 503:
+      return "Service Unavailable";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return "";
+  }
+}
+
+std::string SerializeHead(const Response& response, const HeadOptions& options) {
+  std::string out;
+  out.reserve(256);
+  out.append("HTTP/1.1 ").append(std::to_string(response.status)).append(" ");
+  out.append(ReasonPhrase(response.status)).append("\r\n");
+  if (!options.date.empty()) AppendField("Date", options.date, out);
+  if (!options.keep_alive) {
+    AppendField("Connection", "close", out);
+  } else if (options.minor_version == 0) {
+    AppendField("Connection", "keep-alive", out);
+  }
+  if (!response.content_type.empty()) AppendField("Content-Type", response.content_type, out);
+  // RFC 9110 8.6: a 204 has no body and must not carry a length.
+  if (response.status != 204) {
+    AppendField("Content-Length", std::to_string(response.body.size()), out);
+  }
+  for (const Field& field : response.fields) AppendField(field.name, field.value, out);
+  out.append("\r\n");
+  return out;
+}
+
+}  // namespace bertie::http

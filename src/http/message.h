@@ -1,0 +1,78 @@
+// HTTP/1.1 messages (RFC 9110, RFC 9112) as this server takes and gives them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bertie::http {
+
+struct Field {
+  std::string name;
+  std::string value;  // without the blanks around it
+};
+
+struct RequestHead {
+  std::string method;
+  std::string path;   // undecoded, without the query; "*" in OPTIONS *
+  std::string query;  // after the '?', undecoded
+  int minor_version = 1;
+  std::vector<Field> fields;
+
+  // What the fields say of the connection and the body.
+  bool keep_alive = true;
+  bool chunked = false;
+  uint64_t content_length = 0;  // 0 when chunked
+  bool expects_continue = false;
+
+  bool HasBody() const { return chunked || content_length > 0; }
+  // The value of the first field of that name, whatever its case; null when there is none.
+  const std::string* Find(std::string_view name) const;
+};
+
+struct Request {
+  RequestHead head;
+  std::string body;
+};
+
+struct Response {
+  int status = 200;
+  std::string content_type = {};   // left out of the answer when empty
+  std::vector<Field> fields = {};  // beside Date, Connection, Content-Type and Content-Length
+  std::string body = {};
+  bool close = false;  // end the connection after it
+};
+
+// Why a request is not served. The handler gives it the form that its clients know.
+struct Refusal {
+  int status = 400;
+  const char* type = "BadRequest";  // one CamelCase word for each kind of fault
+  std::string message;              // one line: what was found, what was expected
+};
+
+struct Limits {
+  size_t max_target_bytes = 8 * 1024;         // 414
+  size_t max_head_bytes = 16 * 1024;          // request line and fields, or trailers: 431
+  size_t max_fields = 100;                    // 431
+  uint64_t max_body_bytes = 6 * 1024 * 1024;  // 413
+};
+
+// "Not Found"; "" for a status that this server never sends.
+const char* ReasonPhrase(int status);
+
+struct HeadOptions {
+  std::string_view date = {};  // IMF-fixdate; no Date field when empty
+  bool keep_alive = true;
+  int minor_version = 1;  // the request's: 1.0 wants to be told that the connection stays
+};
+
+// The status line and fields with the blank line after them; the body follows separately.
+std::string SerializeHead(const Response& response, const HeadOptions& options);
+
+// ASCII only, as field names and tokens are.
+bool EqualsIgnoreCase(std::string_view a, std::string_view b);
+
+}  // namespace bertie::http
