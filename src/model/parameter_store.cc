@@ -1,0 +1,150 @@
+#include "model/parameter_store.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/elementwise.h"
+#include "model/parameters.h"
+
+namespace bertie::model {
+namespace {
+
+// ParameterSpecs with each layer's query, key and value weights brought together.
+std::vector<ParameterSpec> StoreOrder(const Config& config) {
+  std::vector<ParameterSpec> specs = ParameterSpecs(config);
+  auto is_bias_of_three = [](const ParameterSpec& spec) {
+    return spec.name.ends_with("self.query.bias") || spec.name.ends_with("self.key.bias");
+  };
+  // Within "query.weight query.bias key.weight key.bias value.weight value.bias" the biases move
+  // behind value.weight, keeping their order.
+  for (size_t i = 0; i < specs.size(); ++i) {
+    if (!specs[i].name.ends_with("self.query.weight")) continue;
+    std::stable_partition(specs.begin() + static_cast<ptrdiff_t>(i),
+                          specs.begin() + static_cast<ptrdiff_t>(i + 5),
+                          [&](const ParameterSpec& spec) { return !is_bias_of_three(spec); });
+  }
+  return specs;
+}
+
+int64_t Align(int64_t offset) { return (offset + 15) / 16 * 16; }
+
+// Whether the parameter must follow its predecessor without a gap.
+bool Joined(const std::string& name) {
+  for (const char* end : {"self.key.weight", "self.value.weight", "self.key.bias",
+                          "self.value.bias"}) {
+    if (name.ends_with(end)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<ParameterStore> ParameterStore::Create(const Checkpoint& checkpoint) {
+  ParameterStore store;
+  for (auto& spec : StoreOrder(checkpoint.config)) {
+    const int64_t count = NumElements(spec.shape);
+    if (!Joined(spec.name)) store.size_ = Align(store.size_);
+    store.slots_.push_back({spec.name, spec.shape, store.size_, count, IsNoDecay(spec.name)});
+    store.size_ += count;
+  }
+  store.size_ = Align(store.size_);
+  store.values_.Resize(store.size_);
+  store.gradients_.Resize(store.size_);
+  // The gaps between parameters are summed and updated with the rest: they must be zero.
+  std::memset(store.values_.data(), 0, static_cast<size_t>(store.size_) * sizeof(float));
+  std::memset(store.gradients_.data(), 0, static_cast<size_t>(store.size_) * sizeof(float));
+  for (const auto& slot : store.slots_) {
+    auto found = checkpoint.tensors.find(slot.name);
+    if (found == checkpoint.tensors.end()) {
+      return Error{ErrorCode::kNotFound,
+                   checkpoint.source.string() + ": no tensor '" + slot.name + "'"};
+    }
+    if (found->second.shape != slot.shape ||
+        !CopyToFloat(found->second, store.values_.data() + slot.offset)) {
+      return Error{ErrorCode::kInvalidData,
+                   checkpoint.source.string() + ": tensor '" + slot.name + "' is " +
+                       DTypeName(found->second.dtype) + ShapeString(found->second.shape) +
+                       ", expected floats " + ShapeString(slot.shape)};
+    }
+  }
+  const auto rows = static_cast<size_t>(checkpoint.config.vocab_size);
+  store.is_touched_.resize(rows);
+  store.was_ever_touched_.resize(rows);
+  return store;
+}
+
+int64_t ParameterStore::offset(const std::string& name) const {
+  auto found = std::find_if(slots_.begin(), slots_.end(),
+                            [&](const ParameterSlot& slot) { return slot.name == name; });
+  assert(found != slots_.end());
+  return found->offset;
+}
+
+void ParameterStore::TouchRows(std::span<const int32_t> token_ids) {
+  const size_t before = touched_.size();
+  const size_t ever_before = ever_touched_.size();
+  for (int32_t id : token_ids) {
+    const auto row = static_cast<size_t>(id);
+    if (!is_touched_[row]) {
+      is_touched_[row] = true;
+      touched_.push_back(id);
+    }
+    if (!was_ever_touched_[row]) {
+      was_ever_touched_[row] = true;
+      ever_touched_.push_back(id);
+    }
+  }
+  if (touched_.size() != before) std::sort(touched_.begin(), touched_.end());
+  if (ever_touched_.size() != ever_before) std::sort(ever_touched_.begin(), ever_touched_.end());
+}
+
+void ParameterStore::ZeroGradients(ThreadPool& pool) {
+  for (int32_t row : touched_) {
+    is_touched_[static_cast<size_t>(row)] = false;
+    float* gradient = gradients_.data() + row * row_size();
+    std::fill(gradient, gradient + row_size(), 0.0f);
+  }
+  touched_.clear();
+  constexpr int64_t kChunk = 1 << 18;
+  const int64_t first = word_size();
+  pool.ParallelFor((size_ - first + kChunk - 1) / kChunk, [&](int64_t task, int) {
+    float* from = gradients_.data() + first + task * kChunk;
+    std::fill(from, from + std::min(kChunk, size_ - first - task * kChunk), 0.0f);
+  });
+}
+
+double ParameterStore::GradientNorm(ThreadPool& pool) const {
+  double sum = kernels::SumOfSquares(size_ - word_size(), gradients_.data() + word_size(), pool);
+  for (int32_t row : touched_) {
+    const float* gradient = gradients_.data() + row * row_size();
+    double row_sum = 0;
+    for (int64_t j = 0; j < row_size(); ++j) {
+      row_sum += static_cast<double>(gradient[j]) * static_cast<double>(gradient[j]);
+    }
+    sum += row_sum;
+  }
+  return std::sqrt(sum);
+}
+
+Checkpoint ParameterStore::View(const Config& config) const {
+  Checkpoint checkpoint;
+  checkpoint.config = config;
+  for (const auto& slot : slots_) {
+    checkpoint.tensors[slot.name] = {
+        DType::kF32, slot.shape, reinterpret_cast<const std::byte*>(values_.data() + slot.offset)};
+  }
+  return checkpoint;
+}
+
+std::vector<NamedTensor> ParameterStore::NamedTensors(const Config& config) const {
+  const Checkpoint view = View(config);
+  std::vector<NamedTensor> tensors;
+  for (const auto& spec : ParameterSpecs(config)) {
+    tensors.push_back({spec.name, view.tensors.at(spec.name)});
+  }
+  return tensors;
+}
+
+}  // namespace bertie::model
