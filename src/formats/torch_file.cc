@@ -1,0 +1,300 @@
+#include "formats/torch_file.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/file.h"
+#include "base/quote.h"
+#include "formats/pickle.h"
+#include "formats/zip.h"
+
+namespace bertie::formats {
+namespace {
+
+static_assert(std::endian::native == std::endian::little,
+              "tensors are used as they lie in the file");
+
+using Bytes = std::span<const std::byte>;
+using Buffers = std::vector<std::vector<std::byte>>;
+
+// torch/serialization.py: MAGIC_NUMBER 0x1950a86a20f9469cfc6c and PROTOCOL_VERSION.
+constexpr std::string_view kMagicNumber("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 10);
+constexpr int64_t kLegacyProtocol = 1001;
+
+Error Bad(const std::string& where, const std::string& what) {
+  return {ErrorCode::kInvalidData, where + ": " + what};
+}
+
+bool IsContiguous(const PickleTensor& tensor) {
+  int64_t expected = 1;
+  for (size_t i = tensor.shape.size(); i-- > 0;) {
+    if (tensor.shape[i] == 1) continue;
+    if (tensor.strides[i] != expected) return false;
+    expected *= tensor.shape[i];
+  }
+  return true;
+}
+
+// Copies a strided tensor row by row of its last dimension, the index counted up like an odometer.
+void Gather(const PickleTensor& tensor, const std::byte* storage, std::byte* out) {
+  const size_t size = DTypeSize(tensor.storage.dtype);
+  const size_t dimensions = tensor.shape.size();
+  std::vector<int64_t> index(dimensions, 0);
+  int64_t at = tensor.offset;
+  for (int64_t left = NumElements(tensor.shape); left > 0; --left) {
+    std::memcpy(out, storage + static_cast<size_t>(at) * size, size);
+    out += size;
+    for (size_t d = dimensions; d-- > 0;) {
+      at += tensor.strides[d];
+      if (++index[d] < tensor.shape[d]) break;
+      at -= tensor.strides[d] * tensor.shape[d];
+      index[d] = 0;
+    }
+  }
+}
+
+// Turns a pickle's state dict into views. find_storage(storage) gives a storage's bytes, at least
+// elements * DTypeSize of them, or an error.
+class StateDictReader {
+ public:
+  using FindStorage = std::function<Result<Bytes>(const PickleStorage&)>;
+
+  StateDictReader(const std::string& where, uint64_t file_bytes, FindStorage find_storage)
+      : where_(where), copy_budget_(2 * file_bytes), find_storage_(std::move(find_storage)) {}
+
+  Result<TorchFile> Read(const Pickle& pickle) {
+    const PickleValue::Dict* dict = FindStateDict(pickle.root);
+    if (dict == nullptr) {
+      return Bad(where_, "found no tensors, expected a dict of names to tensors (a state dict)");
+    }
+    TorchFile file;
+    for (const auto& [key, value] : dict->items) {
+      const auto* name = key->As<std::string>();
+      const auto* tensor = value->As<PickleTensor>();
+      if (name == nullptr || tensor == nullptr) continue;
+      BERTIE_ASSIGN_OR_RETURN(file.tensors[*name], View(*name, *tensor));
+    }
+    file.storage = std::move(copies_);
+    return file;
+  }
+
+ private:
+  static bool HasTensors(const PickleValue::Dict& dict) {
+    return std::any_of(dict.items.begin(), dict.items.end(), [](const auto& item) {
+      return item.first->template As<std::string>() && item.second->template As<PickleTensor>();
+    });
+  }
+
+  static const PickleValue::Dict* FindStateDict(PickleRef root) {
+    const auto* dict = root->As<PickleValue::Dict>();
+    if (dict == nullptr || HasTensors(*dict)) return dict;
+    const PickleRef inner = FindItem(*dict, "state_dict");
+    const auto* inner_dict = inner == nullptr ? nullptr : inner->As<PickleValue::Dict>();
+    return inner_dict != nullptr && HasTensors(*inner_dict) ? inner_dict : nullptr;
+  }
+
+  Result<TensorView> View(const std::string& name, const PickleTensor& tensor) {
+    TensorView view{tensor.storage.dtype, tensor.shape, nullptr};
+    const size_t size = DTypeSize(view.dtype);
+    BERTIE_ASSIGN_OR_RETURN(const Bytes storage, find_storage_(tensor.storage));
+    if (static_cast<uint64_t>(tensor.storage.elements) > storage.size() / size) {
+      return Bad(where_, "tensor " + Quote(name, 200) + ": its storage " +
+                             Quote(tensor.storage.key) + " has " + std::to_string(storage.size()) +
+                             " bytes, expected " + std::to_string(tensor.storage.elements) +
+                             " elements of " + DTypeName(view.dtype));
+    }
+    // The pickle's reader has checked the offset against elements, so this stays in the storage.
+    const std::byte* first = storage.data() + static_cast<size_t>(tensor.offset) * size;
+    if (view.elements() == 0 || IsContiguous(tensor)) {
+      view.data = first;
+      return view;
+    }
+    // A stride of 0 makes any number of elements out of one; a state dict has no such tensors.
+    if (view.elements() > tensor.storage.elements || view.bytes() > copy_budget_) {
+      return Error{ErrorCode::kUnsupported, where_ + ": tensor " + Quote(name, 200) +
+                                                ": repeats its elements by strides " +
+                                                ShapeString(tensor.strides)};
+    }
+    copy_budget_ -= view.bytes();
+    copies_->emplace_back(view.bytes());
+    Gather(tensor, storage.data(), copies_->back().data());
+    view.data = copies_->back().data();
+    return view;
+  }
+
+  const std::string& where_;
+  uint64_t copy_budget_;
+  FindStorage find_storage_;
+  std::shared_ptr<Buffers> copies_ = std::make_shared<Buffers>();
+};
+
+std::string_view AsText(Bytes bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+// The zip form: NAME/data.pkl, and each storage as NAME/data/KEY.
+Result<TorchFile> ParseZip(Bytes bytes, const std::string& where) {
+  BERTIE_ASSIGN_OR_RETURN(const ZipArchive archive, ZipArchive::Parse(bytes, where));
+  std::optional<std::string> folder;
+  for (const auto& [name, entry] : archive.entries()) {
+    const size_t slash = name.find('/');
+    if (slash == std::string::npos) continue;
+    const std::string_view rest = std::string_view(name).substr(slash + 1);
+    if (rest == "constants.pkl" || rest.starts_with("code/")) {
+      return Error{ErrorCode::kUnsupported,
+                   where + ": found a TorchScript module, expected a state dict"};
+    }
+    if (rest == "data.pkl") folder = name.substr(0, slash + 1);
+  }
+  if (!folder) return Bad(where, "a zip archive without data.pkl, expected one by torch.save");
+  if (archive.entries().contains(*folder + "byteorder")) {
+    BERTIE_ASSIGN_OR_RETURN(const Bytes order, archive.Read(*folder + "byteorder"));
+    if (AsText(order) != "little") {
+      return Error{ErrorCode::kUnsupported, where + ": found the byte order " +
+                                                Quote(AsText(order)) + ", expected 'little'"};
+    }
+  }
+  const std::string pickle_name = *folder + "data.pkl";
+  BERTIE_ASSIGN_OR_RETURN(const Bytes text, archive.Read(pickle_name));
+  BERTIE_ASSIGN_OR_RETURN(const Pickle pickle, ReadPickle(text, where + ": " + pickle_name));
+  return StateDictReader(where, bytes.size(),
+                         [&](const PickleStorage& storage) {
+                           return archive.Read(*folder + "data/" + storage.key);
+                         })
+      .Read(pickle);
+}
+
+// The form before PyTorch 1.6: five pickles (magic number, protocol version, the writer's machine,
+// the object, the storages' keys in order), then for each key a 64-bit count of elements and the
+// elements themselves.
+class LegacyReader {
+ public:
+  LegacyReader(Bytes bytes, const std::string& where) : rest_(bytes), where_(where) {}
+
+  Result<TorchFile> Read() {
+    const uint64_t file_bytes = rest_.size();
+    BERTIE_RETURN_IF_ERROR(CheckMagicNumber());
+    BERTIE_RETURN_IF_ERROR(CheckProtocol());
+    BERTIE_RETURN_IF_ERROR(CheckMachine());
+    BERTIE_ASSIGN_OR_RETURN(const Pickle object, NextPickle("the object"));
+    BERTIE_RETURN_IF_ERROR(ReadStorages(object));
+    return StateDictReader(where_, file_bytes,
+                           [this](const PickleStorage& storage) { return FindStorage(storage); })
+        .Read(object);
+  }
+
+ private:
+  Result<Pickle> NextPickle(const std::string& what) {
+    BERTIE_ASSIGN_OR_RETURN(Pickle pickle, ReadPickle(rest_, where_ + ": " + what));
+    rest_ = rest_.subspan(pickle.consumed);
+    return pickle;
+  }
+
+  Status CheckMagicNumber() {
+    BERTIE_ASSIGN_OR_RETURN(const Pickle magic, NextPickle("magic number"));
+    const auto* number = magic.root->As<PickleValue::BigInteger>();
+    if (number != nullptr && number->bytes == kMagicNumber) return {};
+    return Bad(where_, "a pickle without PyTorch's magic number; expected a file by torch.save");
+  }
+
+  Status CheckProtocol() {
+    BERTIE_ASSIGN_OR_RETURN(const Pickle protocol, NextPickle("protocol version"));
+    const auto* version = protocol.root->As<int64_t>();
+    if (version != nullptr && *version == kLegacyProtocol) return {};
+    return Error{ErrorCode::kUnsupported, where_ + ": found PyTorch's protocol version " +
+                                              (version ? std::to_string(*version) : "(none)") +
+                                              ", expected " + std::to_string(kLegacyProtocol)};
+  }
+
+  Status CheckMachine() {
+    BERTIE_ASSIGN_OR_RETURN(const Pickle machine, NextPickle("system information"));
+    const auto* dict = machine.root->As<PickleValue::Dict>();
+    const PickleRef little = dict == nullptr ? nullptr : FindItem(*dict, "little_endian");
+    if (little != nullptr && little->As<bool>() && *little->As<bool>()) return {};
+    return Error{ErrorCode::kUnsupported, where_ + ": was not written by a little-endian machine"};
+  }
+
+  // The file tells the elements' type only in the object's persistent ids.
+  Status ReadStorages(const Pickle& object) {
+    std::map<std::string, DType> types;
+    for (const PickleValue& value : object.values) {
+      if (const auto* storage = value.As<PickleStorage>()) {
+        const auto [known, fresh] = types.emplace(storage->key, storage->dtype);
+        if (!fresh && known->second != storage->dtype) {
+          return Bad(where_, "storage " + Quote(storage->key) + " has two element types");
+        }
+      }
+    }
+    BERTIE_ASSIGN_OR_RETURN(const Pickle keys, NextPickle("the storages' keys"));
+    const auto* list = keys.root->As<PickleValue::List>();
+    if (list == nullptr) return Bad(where_, "the storages' keys are not a list");
+    for (const PickleRef item : list->items) {
+      const auto* key = item->As<std::string>();
+      const auto type = key == nullptr ? types.end() : types.find(*key);
+      if (type == types.end()) {
+        return Bad(where_, "the list of storages has a key that the object does not use");
+      }
+      BERTIE_ASSIGN_OR_RETURN(const Bytes data, NextStorage(*key, type->second));
+      if (!storages_.emplace(*key, data).second) {
+        return Bad(where_, "the storage " + Quote(*key) + " comes twice");
+      }
+    }
+    return {};
+  }
+
+  Result<Bytes> NextStorage(const std::string& key, DType type) {
+    int64_t elements = 0;
+    if (rest_.size() < sizeof(elements)) {
+      return Bad(where_, "the file ends before storage " + Quote(key));
+    }
+    std::memcpy(&elements, rest_.data(), sizeof(elements));
+    rest_ = rest_.subspan(sizeof(elements));
+    if (elements < 0 || static_cast<uint64_t>(elements) > rest_.size() / DTypeSize(type)) {
+      return Bad(where_, "storage " + Quote(key) + ": found " + std::to_string(elements) +
+                             " elements of " + DTypeName(type) + ", but the file has only " +
+                             std::to_string(rest_.size()) + " bytes left");
+    }
+    const Bytes data = rest_.first(static_cast<size_t>(elements) * DTypeSize(type));
+    rest_ = rest_.subspan(data.size());
+    return data;
+  }
+
+  Result<Bytes> FindStorage(const PickleStorage& storage) const {
+    const auto found = storages_.find(storage.key);
+    if (found != storages_.end()) return found->second;
+    return Bad(where_, "the file has no storage " + Quote(storage.key));
+  }
+
+  Bytes rest_;
+  const std::string& where_;
+  std::map<std::string, Bytes> storages_;
+};
+
+}  // namespace
+
+Result<TorchFile> TorchFile::Open(const std::filesystem::path& path) {
+  BERTIE_ASSIGN_OR_RETURN(std::shared_ptr<const MappedFile> mapped, MappedFile::Open(path));
+  BERTIE_ASSIGN_OR_RETURN(TorchFile file, Parse(mapped->bytes(), path.string()));
+  BERTIE_RETURN_IF_ERROR(mapped->CheckUnchanged());
+  file.storage =
+      std::make_shared<std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>>(
+          std::move(mapped), std::move(file.storage));
+  return file;
+}
+
+Result<TorchFile> TorchFile::Parse(std::span<const std::byte> bytes, const std::string& where) {
+  if (ZipArchive::Sniff(bytes)) return ParseZip(bytes, where);
+  // Every pickle that torch.save writes begins with the operation PROTO.
+  if (!bytes.empty() && bytes[0] == std::byte{0x80}) return LegacyReader(bytes, where).Read();
+  return Bad(where, "found " + Quote(AsText(bytes.first(std::min<size_t>(bytes.size(), 8)))) +
+                        " at its beginning, expected a file by torch.save");
+}
+
+}  // namespace bertie::formats
