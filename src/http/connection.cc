@@ -2,9 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/buffer.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/write.hpp>
 #include <new>
 #include <utility>
 #include <variant>

@@ -4,10 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <chrono>
 #include <cstdint>
 #include <ctime>
@@ -18,6 +14,7 @@
 #include <string_view>
 #include <unordered_set>
 
+#include "http/asio.h"
 #include "http/body_decoder.h"
 #include "http/handler.h"
 #include "http/head_parser.h"

@@ -3,15 +3,13 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/post.hpp>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "http/asio.h"
 #include "http/connection.h"
 
 namespace bertie::http {
