@@ -1,0 +1,243 @@
+"""`bertie train` as a user starts it: what it writes, repeats, survives and refuses."""
+
+import json
+import math
+import signal
+import subprocess
+import tarfile
+import time
+
+import pytest
+
+# Two labels that a word decides, in the letters that tests/golden/tiny's vocabulary knows.
+GOOD = ["the sea it", "it the sea", "sea the sea it", "it it sea", "the the sea"]
+BAD = ["rain the rain", "rained it rain", "it rain the", "rain rain rain", "the rained"]
+
+SMALL = ["--epochs", 2, "--batch-size", 8, "--lr", "1e-3", "--seed", 3, "--threads", 1]
+
+
+def write_csv(path, rows, header="sentence,label"):
+    path.write_text("".join(f"{line}\n" for line in [header, *rows]), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def data(tmp_path):
+    rows = [f"{text},{label}" for _ in range(8)
+            for texts, label in ((GOOD, 1), (BAD, 0)) for text in texts]
+    return write_csv(tmp_path / "train.csv", rows), write_csv(tmp_path / "test.csv", rows[:10])
+
+
+@pytest.fixture
+def train(run, tiny_model, data, tmp_path):
+    """train(out_name, *flags) -> the finished process; trains the tiny model on `data`."""
+
+    def start(name, *flags):
+        return run("train", "--model", tiny_model, "--train", data[0], "--test", data[1],
+                   "--out", tmp_path / name, *SMALL, *flags)
+
+    return start
+
+
+def history(folder):
+    return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+
+
+def events(folder, kind):
+    return [event for event in history(folder) if event["event"] == kind]
+
+
+def weights(folder):
+    return (folder / "model.safetensors").read_bytes()
+
+
+def test_out_holds_a_whole_model(train, tmp_path):
+    done = train("out")
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out"
+    for name in ("config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json",
+                 "history.jsonl", "model.tar.gz"):
+        assert (out / name).stat().st_size > 0, name
+    config = json.loads((out / "config.json").read_text())
+    assert config["architectures"] == ["BertForSequenceClassification"]
+    assert config["model_type"] == "bert"
+    assert config["id2label"].keys() == {"0", "1"}
+    assert sorted(config["label2id"].values()) == [0, 1]
+
+
+def test_archive_holds_the_same_model(train, tmp_path):
+    assert train("out").returncode == 0
+    out = tmp_path / "out"
+    with tarfile.open(out / "model.tar.gz") as archive:
+        members = {member.name: member for member in archive}
+        assert {"config.json", "model.safetensors", "vocab.txt"} <= members.keys()
+        assert all(member.isfile() for member in members.values())
+        stored = archive.extractfile("model.safetensors").read()
+    assert stored == weights(out)
+
+
+def test_history_has_steps_and_epochs(train, tmp_path):
+    assert train("out", "--log-interval", 5).returncode == 0
+    steps, epochs = (events(tmp_path / "out", kind) for kind in ("step", "epoch"))
+    assert [event["step"] for event in steps] == [5, 10, 15, 20]  # 80 sentences in batches of 8
+    assert all(math.isfinite(event["loss"]) for event in steps)
+    assert [event["epoch"] for event in epochs] == [1, 2]
+    for event in epochs:
+        assert 0 <= event["test_accuracy"] <= 1
+        assert -1 <= event["test_mcc"] <= 1
+        assert math.isfinite(event["test_loss"]) and math.isfinite(event["train_loss"])
+        assert event["sentences_per_s"] > 0
+
+
+def test_learns(train, tmp_path):
+    done = train("out", "--epochs", 12)
+    assert done.returncode == 0, done.stderr
+    epochs = events(tmp_path / "out", "epoch")
+    assert epochs[-1]["train_loss"] < epochs[0]["train_loss"]
+    assert epochs[-1]["test_accuracy"] == 1.0
+
+
+def test_same_seed_same_bytes(train, tmp_path):
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        assert train(name, "--seed", seed).returncode == 0
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+    assert weights(tmp_path / "a") != weights(tmp_path / "c")
+
+
+def test_two_threads_repeat_too(train, tmp_path):
+    for name in ("a", "b"):
+        assert train(name, "--threads", 2).returncode == 0
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+
+
+def test_interrupt_leaves_the_last_whole_epoch(bertie, train, data, tiny_model, tmp_path):
+    constant = ["--lr-schedule", "constant", "--warmup-ratio", "0"]
+    out = tmp_path / "interrupted"
+    command = [bertie, "train", "--model", tiny_model, "--train", data[0], "--test", data[1],
+               "--out", out, *SMALL, *constant, "--epochs", 99]
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True,
+                               stdout=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 60
+        while not (out / "history.jsonl").exists() or not events_so_far(out, "epoch"):
+            assert time.monotonic() < end and process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 130, stderr
+    finished = len(events(out, "epoch"))
+    assert 1 <= finished < 99
+    assert train("whole", *constant, "--epochs", finished).returncode == 0
+    assert weights(out) == weights(tmp_path / "whole")
+
+
+def events_so_far(folder, kind):
+    """As events(), of a file that is being written."""
+    lines = (folder / "history.jsonl").read_text().split("\n")[:-1]
+    return [event for event in map(json.loads, lines) if event["event"] == kind]
+
+
+def test_labels_are_learnt_and_kept(run, tiny_model, tmp_path):
+    rows = [f"{text},{label}" for text, label in
+            zip(GOOD + BAD + GOOD, ["spam"] * 5 + ["ham"] * 5 + ["eggs"] * 5)]
+    out = tmp_path / "out"
+    done = run("train", "--model", tiny_model, "--train", write_csv(tmp_path / "t.csv", rows),
+               "--out", out, *SMALL)
+    assert done.returncode == 0, done.stderr
+    config = json.loads((out / "config.json").read_text())
+    assert config["id2label"] == {"0": "eggs", "1": "ham", "2": "spam"}
+
+
+def test_the_real_model_learns_real_words(run, minilm, tmp_path):
+    good, bad = ["wonderful", "great", "lovely", "superb"], ["awful", "terrible", "dull", "boring"]
+    frames = ["What a {} film.", "The story was {}.", "I found the acting {} indeed.",
+              "Such {} music!", "{}, from start to end.", "My friends called it {}."]
+    rows = [f'"{frame.format(word)}",{label}' for frame in frames
+            for words, label in ((good, "positive"), (bad, "negative")) for word in words]
+    unseen = ['"An excellent, charming evening.",positive', '"A horrible, tedious evening.",negative',
+              '"We loved it.",positive', '"We hated it.",negative']
+    out = tmp_path / "out"
+    done = run("train", "--model", minilm, "--train", write_csv(tmp_path / "train.csv", rows),
+               "--test", write_csv(tmp_path / "test.csv", unseen), "--out", out, "--epochs", 6,
+               "--batch-size", 8, "--lr", "1e-4", "--seed", 1)
+    assert done.returncode == 0, done.stderr
+    epochs = events(out, "epoch")
+    assert epochs[-1]["train_loss"] < 0.3 < epochs[0]["train_loss"]
+    assert epochs[-1]["test_accuracy"] == 1.0
+    assert "classifier" in done.stderr + done.stdout  # says aloud that the head is fresh
+
+
+class TestRefusals:
+    """Exit code 2 for wrong flags, 1 for work that failed; one message that says what and where."""
+
+    @pytest.fixture
+    def refused(self, run, tiny_model, data, tmp_path):
+        def check(code, *words, model=tiny_model, file=data[0], flags=()):
+            out = tmp_path / "refused"
+            done = run("train", "--model", model, "--train", file, "--out", out, *SMALL, *flags)
+            assert done.returncode == code, done.stderr
+            for word in words:
+                assert str(word) in done.stderr, done.stderr
+            assert not (out / "model.safetensors").exists()
+
+        return check
+
+    def test_no_model(self, refused, tmp_path):
+        refused(1, tmp_path / "none", model=tmp_path / "none")
+
+    def test_no_training_file(self, refused, tmp_path):
+        refused(1, tmp_path / "none.csv", file=tmp_path / "none.csv")
+
+    def test_row_with_too_few_columns(self, refused, tmp_path):
+        file = write_csv(tmp_path / "bad.csv", ["a,1", "b", "c,0"])
+        refused(1, "bad.csv:3", file=file)
+
+    def test_only_one_label(self, refused, tmp_path):
+        refused(1, "one.csv", file=write_csv(tmp_path / "one.csv", ["a,1", "b,1"]))
+
+    def test_empty_file(self, refused, tmp_path):
+        file = tmp_path / "empty.csv"
+        file.write_text("")
+        refused(1, "empty.csv", file=file)
+
+    def test_too_few_labels_asked_for(self, refused):
+        refused(2, "--num-labels", flags=["--num-labels", 1])
+
+    @pytest.mark.parametrize("flag, value", [
+        ("--epochs", "0"), ("--epochs", "many"), ("--batch-size", "0"), ("--lr", "-1"),
+        ("--lr", "nan"), ("--dropout", "1.5"), ("--warmup-ratio", "2"), ("--max-length", "1"),
+        ("--lr-schedule", "steep"), ("--recipe", "unknown"), ("--threads", "-1"),
+    ])
+    def test_flag_out_of_range(self, refused, flag, value):
+        refused(2, flag, flags=[flag, value])
+
+    def test_max_length_beyond_the_model(self, refused):
+        refused(2, "--max-length", "40", flags=["--max-length", 41])
+
+    def test_unknown_flag(self, refused):
+        refused(2, "--no-such-flag", flags=["--no-such-flag"])
+
+    def test_out_is_a_file(self, run, tiny_model, data, tmp_path):
+        out = tmp_path / "file"
+        out.write_text("mine")
+        done = run("train", "--model", tiny_model, "--train", data[0], "--out", out, *SMALL)
+        assert done.returncode != 0
+        assert str(out) in done.stderr
+        assert out.read_text() == "mine"
+
+    def test_diverging_training_stops(self, refused):
+        refused(1, "loss", flags=["--lr", "1e30", "--max-grad-norm", "0"])
+
+
+def test_full_disk_leaves_no_broken_model(bertie, tiny_model, data, tmp_path):
+    """A file-size limit stands for a full disk: no model is left behind, and the error says why."""
+    out = tmp_path / "out"
+    command = ["bash", "-c", 'ulimit -f 40; exec "$0" "$@"', str(bertie), "train", "--model",
+               str(tiny_model), "--train", str(data[0]), "--out", str(out), *map(str, SMALL)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1, (done.returncode, done.stderr)
+    assert "model.safetensors" in done.stderr
+    assert not (out / "model.safetensors").exists()
