@@ -19,12 +19,12 @@ struct Example {
 };
 
 struct DatasetOptions {
-  TableOptions table;
+  TableOptions table = {};
   // The labels in id order: a model's, or the training data's for its test data. Empty: learnt from
   // the file, in the order of their numbers when all are whole numbers, else in byte order.
   // Where they are LABEL_0, LABEL_1, ... (a model whose labels have no names), a file's 0, 1, ...
   // stand for them.
-  std::vector<std::string> labels;
+  std::vector<std::string> labels = {};
   // Rows that cannot be used (no text, no label, a label not among `labels`, a wrong number of
   // columns, invalid UTF-8) are left out and counted instead of being an error.
   bool skip_bad = false;
@@ -32,11 +32,11 @@ struct DatasetOptions {
 
 struct Dataset {
   std::vector<Example> examples;
-  std::vector<std::string> labels;      // names, in id order
-  std::vector<int64_t> label_counts;    // examples of each label
-  TableReport table;                    // how the file was read
-  int64_t skipped = 0;                  // bad rows, with skip_bad
-  std::vector<std::string> bad_rows;    // messages of the first few of them
+  std::vector<std::string> labels;    // names, in id order
+  std::vector<int64_t> label_counts;  // examples of each label
+  TableReport table;                  // how the file was read
+  int64_t skipped = 0;                // bad rows, with skip_bad
+  std::vector<std::string> bad_rows;  // messages of the first few of them
 };
 
 // Reads a whole file; "-" is stdin. Errors name FILE:LINE where a row is at fault, what was found

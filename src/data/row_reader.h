@@ -26,11 +26,11 @@ const char* TableFormatName(TableFormat format);
 struct TableOptions {
   TableFormat format = TableFormat::kAuto;
   // A column's name in the header (a JSON object's key), or its number from 1.
-  std::string text_column;
-  std::string pair_column;
-  std::string label_column;
-  std::optional<char> delimiter;   // implies kCsv
-  std::optional<bool> has_header;  // csv and tsv only
+  std::string text_column = {};
+  std::string pair_column = {};
+  std::string label_column = {};
+  std::optional<char> delimiter = {};   // implies kCsv
+  std::optional<bool> has_header = {};  // csv and tsv only
   // False: a file without a label column is fine, rows have none, and an empty text is one too
   // (each line gets its answer).
   bool need_label = true;
