@@ -49,6 +49,7 @@ class ParameterStore {
   // Rows touched since ZeroGradients, and rows touched ever, both ascending.
   const std::vector<int32_t>& touched_rows() const { return touched_; }
   const std::vector<int32_t>& ever_touched_rows() const { return ever_touched_; }
+  bool ever_touched(int64_t row) const { return was_ever_touched_[static_cast<size_t>(row)]; }
 
   // All gradients to zero.
   void ZeroGradients(ThreadPool& pool);

@@ -1,0 +1,54 @@
+#include "train/evaluator.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace bertie::train {
+namespace {
+
+// 8,192 tokens of bert-base need 100 MB for the widest activation.
+constexpr int64_t kBatchTokens = 8192;
+
+}  // namespace
+
+Result<std::vector<float>> ComputeLogits(const model::Classifier& classifier,
+                                         const std::vector<text::Encoding>& encodings,
+                                         const EvaluatorOptions& options, ThreadPool& pool) {
+  const auto labels = static_cast<size_t>(classifier.config().num_labels());
+  std::vector<size_t> order(encodings.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return encodings[a].ids.size() < encodings[b].ids.size();
+  });
+  std::vector<float> logits(encodings.size() * labels);
+  model::PackedBatch batch;
+  for (size_t first = 0; first < order.size();) {
+    batch.Clear();
+    size_t last = first;
+    while (last < order.size()) {
+      const auto& encoding = encodings[order[last]];
+      const auto length = static_cast<int64_t>(encoding.ids.size());
+      if (batch.size() == options.batch_size) break;
+      if (last > first && batch.tokens() + length > kBatchTokens) break;
+      batch.Add(encoding.ids, encoding.type_ids);
+      ++last;
+    }
+    BERTIE_ASSIGN_OR_RETURN(std::vector<float> part, classifier.Forward(batch, pool));
+    for (size_t i = first; i < last; ++i) {
+      std::copy_n(part.begin() + static_cast<ptrdiff_t>((i - first) * labels), labels,
+                  logits.begin() + static_cast<ptrdiff_t>(order[i] * labels));
+    }
+    first = last;
+    if (options.progress) options.progress(static_cast<int64_t>(first));
+  }
+  return logits;
+}
+
+Result<Metrics> Evaluate(const model::Classifier& classifier, const EncodedDataset& data,
+                         const EvaluatorOptions& options, ThreadPool& pool) {
+  BERTIE_ASSIGN_OR_RETURN(const auto logits,
+                          ComputeLogits(classifier, data.encodings, options, pool));
+  return ComputeMetrics(data.labels, logits, static_cast<int>(classifier.config().num_labels()));
+}
+
+}  // namespace bertie::train

@@ -1,0 +1,37 @@
+// Logits of many sentences, and how good they are.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "model/classifier.h"
+#include "text/tokenizer.h"
+#include "train/metrics.h"
+
+namespace bertie::train {
+
+// Sentences as the model reads them.
+struct EncodedDataset {
+  std::vector<text::Encoding> encodings;
+  std::vector<int> labels;  // one for each
+};
+
+struct EvaluatorOptions {
+  // Most sentences of a batch. Batches are also kept below some thousand tokens, which bounds the
+  // activations' memory; neither changes a result.
+  int64_t batch_size = 256;
+  std::function<void(int64_t done)> progress;  // hears how many sentences are done, when set
+};
+
+// Logits [encodings.size(), labels], in the order given. Sentences of similar lengths go together.
+Result<std::vector<float>> ComputeLogits(const model::Classifier& classifier,
+                                         const std::vector<text::Encoding>& encodings,
+                                         const EvaluatorOptions& options, ThreadPool& pool);
+
+Result<Metrics> Evaluate(const model::Classifier& classifier, const EncodedDataset& data,
+                         const EvaluatorOptions& options, ThreadPool& pool);
+
+}  // namespace bertie::train

@@ -1,0 +1,166 @@
+#include "train/trainer.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "model/golden.h"
+
+namespace bertie::train {
+namespace {
+
+using model::Golden;
+
+// Sentences of the tiny model's vocabulary, labelled by their first word's parity: learnable.
+EncodedDataset MakeData(int count, uint32_t seed) {
+  EncodedDataset data;
+  uint32_t state = seed;
+  auto draw = [&](uint32_t n) {
+    state = state * 1664525u + 1013904223u;
+    return static_cast<int32_t>((state >> 16) % n);
+  };
+  for (int i = 0; i < count; ++i) {
+    text::Encoding encoding;
+    const int32_t first = 10 + draw(20);
+    encoding.ids = {2, first};
+    for (int32_t length = draw(9); length > 0; --length) encoding.ids.push_back(30 + draw(20));
+    encoding.ids.push_back(3);
+    encoding.type_ids.assign(encoding.ids.size(), 0);
+    data.labels.push_back(first % 2);
+    data.encodings.push_back(encoding);
+  }
+  return data;
+}
+
+std::vector<float> Weights(model::TrainableClassifier& model) {
+  const float* values = model.parameters().values();
+  return {values, values + model.parameters().size()};
+}
+
+struct Ran {
+  std::vector<float> weights;
+  std::vector<EpochReport> epochs;
+  std::vector<StepReport> steps;
+};
+
+Ran RunOnce(const TrainerOptions& options, int threads, float dropout = 0.1f) {
+  const Golden golden("tiny");
+  model::Checkpoint checkpoint = golden.LoadModel();
+  checkpoint.config.hidden_dropout_prob = dropout;
+  checkpoint.config.attention_probs_dropout_prob = dropout;
+  ThreadPool pool(threads);
+  auto model = model::TrainableClassifier::Create(checkpoint);
+  EXPECT_TRUE(model.ok());
+  const EncodedDataset train = MakeData(200, 1);
+  const EncodedDataset test = MakeData(60, 2);
+  Ran ran;
+  TrainerHooks hooks;
+  hooks.on_step = [&](const StepReport& report) { ran.steps.push_back(report); };
+  hooks.on_epoch = [&](const EpochReport& report, model::TrainableClassifier&) {
+    ran.epochs.push_back(report);
+    return Status();
+  };
+  auto outcome = Train(*model, train, &test, options, hooks, pool);
+  EXPECT_TRUE(outcome.ok()) << outcome.error().message;
+  ran.weights = Weights(*model);
+  return ran;
+}
+
+TrainerOptions SmallOptions() {
+  TrainerOptions options;
+  options.epochs = 3;
+  options.batch_size = 16;
+  options.learning_rate = 2e-3;
+  return options;
+}
+
+TEST(Trainer, LearnsAndReportsEachEpochAndStep) {
+  TrainerOptions options = SmallOptions();
+  options.epochs = 12;
+  const Ran ran = RunOnce(options, 2, 0);
+  ASSERT_EQ(ran.epochs.size(), 12u);
+  ASSERT_EQ(ran.steps.size(), 12u * 13u);
+  EXPECT_EQ(ran.steps.back().total_steps, 12 * 13);
+  EXPECT_EQ(ran.steps[12].sentences, 200);
+  EXPECT_LT(ran.epochs.back().train_loss, 0.5 * ran.epochs.front().train_loss);
+  ASSERT_TRUE(ran.epochs.back().test.has_value());
+  EXPECT_GT(ran.epochs.back().test->accuracy, 0.9);
+  EXPECT_EQ(ran.epochs.back().test->examples, 60);
+}
+
+TEST(Trainer, SameSeedGivesTheSameWeightsForAnyThreadCount) {
+  const auto weights = RunOnce(SmallOptions(), 1).weights;
+  EXPECT_EQ(weights, RunOnce(SmallOptions(), 1).weights);
+  EXPECT_EQ(weights, RunOnce(SmallOptions(), 2).weights);
+  TrainerOptions other = SmallOptions();
+  other.seed = 2;
+  EXPECT_NE(weights, RunOnce(other, 1).weights);
+}
+
+// Two passes of eight are one of sixteen, but for the order of the sums.
+TEST(Trainer, AccumulatedPassesAreOneBatch) {
+  TrainerOptions whole = SmallOptions();
+  whole.epochs = 1;
+  whole.order = data::Order::kSequential;
+  TrainerOptions halves = whole;
+  halves.batch_size = 8;
+  halves.gradient_accumulation = 2;
+  const Ran a = RunOnce(whole, 2, 0);
+  const Ran b = RunOnce(halves, 2, 0);
+  ASSERT_EQ(a.steps.size(), b.steps.size());
+  for (size_t i = 0; i < a.steps.size(); ++i) {
+    EXPECT_NEAR(a.steps[i].loss, b.steps[i].loss, 1e-3) << i;
+  }
+}
+
+TEST(Trainer, StopEndsAfterTheLastWholeEpoch) {
+  const Golden golden("tiny");
+  ThreadPool pool(1);
+  auto model = model::TrainableClassifier::Create(golden.LoadModel());
+  ASSERT_TRUE(model.ok());
+  const EncodedDataset train = MakeData(100, 1);
+  std::atomic<bool> stop = false;
+  int saved = 0;
+  TrainerHooks hooks;
+  hooks.stop = &stop;
+  hooks.on_step = [&](const StepReport& report) { stop = report.epoch == 2; };
+  hooks.on_epoch = [&](const EpochReport&, model::TrainableClassifier&) {
+    ++saved;
+    return Status();
+  };
+  auto outcome = Train(*model, train, nullptr, SmallOptions(), hooks, pool);
+  ASSERT_TRUE(outcome.ok());
+  EXPECT_TRUE(outcome->interrupted);
+  EXPECT_EQ(outcome->epochs, 1);
+  EXPECT_EQ(saved, 1);
+}
+
+TEST(Trainer, DivergenceIsAnErrorThatNamesTheStep) {
+  const Golden golden("tiny");
+  ThreadPool pool(1);
+  auto model = model::TrainableClassifier::Create(golden.LoadModel());
+  ASSERT_TRUE(model.ok());
+  model->parameters().values()[model->parameters().offset("classifier.bias")] =
+      std::numeric_limits<float>::infinity();
+  auto outcome = Train(*model, MakeData(20, 1), nullptr, SmallOptions(), {}, pool);
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_NE(outcome.error().message.find("step 1"), std::string::npos);
+  EXPECT_NE(outcome.error().message.find("--lr"), std::string::npos);
+}
+
+TEST(Trainer, AnErrorOfTheEpochHookEndsTheRun) {
+  const Golden golden("tiny");
+  ThreadPool pool(1);
+  auto model = model::TrainableClassifier::Create(golden.LoadModel());
+  ASSERT_TRUE(model.ok());
+  TrainerHooks hooks;
+  hooks.on_epoch = [](const EpochReport&, model::TrainableClassifier&) -> Status {
+    return Error{ErrorCode::kIo, "disk full"};
+  };
+  auto outcome = Train(*model, MakeData(20, 1), nullptr, SmallOptions(), hooks, pool);
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_EQ(outcome.error().message, "disk full");
+}
+
+}  // namespace
+}  // namespace bertie::train
