@@ -55,6 +55,11 @@ struct RowReader::Impl {
   Error RowError(int64_t line, const std::string& what) const {
     return {ErrorCode::kInvalidData, report.source + ":" + std::to_string(line) + ": " + what};
   }
+  Error TooLong(int64_t line, const std::string& what, size_t bytes) const {
+    return {ErrorCode::kResourceExhausted,
+            report.source + ":" + std::to_string(line) + ": found a " + what + " of " +
+                std::to_string(bytes) + " bytes; expected at most " + std::to_string(kMaxText)};
+  }
   // "the text ('sentence')": a column as messages name it.
   std::string Name(int column, const char* what) const {
     const std::string& name = report.columns[static_cast<size_t>(column)];
@@ -182,12 +187,7 @@ Result<bool> RowReader::Impl::NextLine(Row& row) {
       BERTIE_RETURN_IF_ERROR(TakeObject(text, row));
       return true;
     }
-    if (text.size() > kMaxText) {
-      return Error{ErrorCode::kResourceExhausted,
-                   report.source + ":" + std::to_string(row.line) + ": found a line of " +
-                       std::to_string(text.size()) + " bytes; expected at most " +
-                       std::to_string(kMaxText)};
-    }
+    if (text.size() > kMaxText) return TooLong(row.line, "line", text.size());
     if (const size_t valid = text::ValidUtf8Prefix(text); valid < text.size()) {
       return RowError(row.line, "byte " + std::to_string(valid + 1) +
                                     " of the line is not UTF-8: " + Quote(text.substr(valid), 8));
@@ -240,6 +240,11 @@ Status RowReader::Impl::Finish(Row& row, std::optional<std::string> label) const
   if (report.pair_column >= 0 &&
       (!row.pair || (options.need_label && WithoutBlanks(*row.pair).empty()))) {
     return RowError(row.line, Name(report.pair_column, "the second text") + " is empty");
+  }
+  for (const std::string* text : {&row.text, row.pair ? &*row.pair : &row.text}) {
+    if (text->size() > kMaxText) return TooLong(row.line, "text", text->size());
+    // JSON can spell it; csv, in which splits are written, cannot.
+    if (text->find('\0') != std::string::npos) return RowError(row.line, "holds a NUL character");
   }
   if (!options.need_label) return {};
   if (WithoutBlanks(row.text).empty()) {

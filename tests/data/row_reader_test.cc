@@ -196,6 +196,17 @@ TEST_F(RowReaderTest, BadJsonLines) {
   EXPECT_EQ(rows[6], "7|c|-|0");
 }
 
+TEST_F(RowReaderTest, JsonTextsThatCsvCannotHold) {
+  const auto rows = Rows(Write("a.jsonl",
+                               "{\"text\": \"ok\", \"label\": 1}\n"
+                               "{\"text\": \"a\\u0000b\", \"label\": 1}\n"
+                               "{\"text\": \"" +
+                                   std::string(size_t{2} << 20, 'x') + "\", \"label\": 1}\n"));
+  ASSERT_EQ(rows.size(), 3u);
+  EXPECT_EQ(rows[1], "a.jsonl:2: holds a NUL character");
+  EXPECT_EQ(rows[2], "a.jsonl:3: found a text of 2097152 bytes; expected at most 1048576");
+}
+
 TEST_F(RowReaderTest, TextGivesOneRowForEachLine) {
   const TableOptions text{.format = TableFormat::kText, .need_label = false};
   EXPECT_EQ(Rows(Write("a", "\xef\xbb\xbfone, two\r\n\n\"three\nfour"), text),
