@@ -19,6 +19,8 @@ void AddPredict(CLI::App& app, int& exit_code);
 void AddInfo(CLI::App& app, int& exit_code);
 void AddData(CLI::App& app, int& exit_code);
 void AddServe(CLI::App& app, int& exit_code);
+void AddBench(CLI::App& app, int& exit_code);
+void AddTokenize(CLI::App& app, int& exit_code);
 
 // Prints "bertie: <message>" to stderr; returns kExitUsage for kInvalidArgument, else kExitFailure.
 int ReportError(const Error& error);

@@ -29,6 +29,8 @@ int Main(int argc, char** argv) {
   AddServe(app, exit_code);
   AddInfo(app, exit_code);
   AddData(app, exit_code);
+  AddBench(app, exit_code);
+  AddTokenize(app, exit_code);
 
   try {
     app.parse(argc, argv);

@@ -1,0 +1,190 @@
+#include <memory>
+#include <string>
+
+#include "cli/commands.h"
+#include "cli/train_job.h"
+
+namespace bertie::cli {
+namespace {
+
+struct Flags {
+  TrainJob job;
+  std::string schedule = "linear";
+  std::string order = "length-grouped";
+  std::string recipe;
+};
+
+constexpr const char* kRecipe = "cola-notebook";
+
+void AddDataFlags(CLI::App& command, Flags& flags) {
+  TrainJob& job = flags.job;
+  command.add_option("DATA,--train", job.train_file, "Labelled sentences: csv, tsv or jsonl")
+      ->group("Data");
+  command.add_option("--test", job.test_file, "Labelled sentences to test on after each epoch")
+      ->group("Data");
+  command
+      .add_option("--holdout", job.holdout,
+                  "Without --test: the share of DATA kept for the test; 0 for no test")
+      ->check(CLI::Range(0.0, 0.9))
+      ->capture_default_str()
+      ->group("Data");
+  command.add_option("--text-column", job.table.text_column, "Name, or number from 1")
+      ->group("Data");
+  command.add_option("--pair-column", job.table.pair_column, "Second text of sentence pairs")
+      ->group("Data");
+  command.add_option("--label-column", job.table.label_column, "Name, or number from 1")
+      ->group("Data");
+  command
+      .add_option("--num-labels", job.num_labels,
+                  "Labels 0 to N-1; without it they are learnt from DATA")
+      ->check(CLI::Range(2, 100000))
+      ->group("Data");
+  command.add_flag("--skip-bad", job.skip_bad, "Leave out rows that cannot be used, and count them")
+      ->group("Data");
+}
+
+void AddModelFlags(CLI::App& command, Flags& flags) {
+  TrainJob& job = flags.job;
+  command
+      .add_option("-m,--model", job.model,
+                  "Pretrained BERT to start from: a folder in Hugging Face's form, or a .tar.gz of "
+                  "one; without it $BERTIE_MODEL or a cached model")
+      ->group("Model");
+  command.add_option("-o,--out", job.out, "Folder to save the model in, after each epoch")
+      ->capture_default_str()
+      ->group("Model");
+  command.add_flag("--archive,!--no-archive", job.archive, "Also write OUT.tar.gz at the end")
+      ->capture_default_str()
+      ->group("Model");
+  command
+      .add_option("--max-length", job.max_length,
+                  "Tokens of a sentence, [CLS] and [SEP] included; longer ones are cut")
+      ->check(CLI::Range(4, 1 << 20))
+      ->capture_default_str()
+      ->group("Model");
+  command.add_option("--dropout", job.dropout, "Instead of the checkpoint's own, usually 0.1")
+      ->check(CLI::Range(0.0, 0.9))
+      ->group("Model");
+}
+
+void AddRecipeFlags(CLI::App& command, Flags& flags) {
+  train::TrainerOptions& t = flags.job.trainer;
+  auto positive = CLI::Range(int64_t{1}, int64_t{1} << 40);
+  command.add_option("-e,--epochs", t.epochs)->check(positive)->capture_default_str()->group(
+      "Recipe");
+  command.add_option("-b,--batch-size", t.batch_size, "Sentences of one pass")
+      ->check(positive)
+      ->capture_default_str()
+      ->group("Recipe");
+  command
+      .add_option("--gradient-accumulation", t.gradient_accumulation,
+                  "Passes whose gradients make one step")
+      ->check(positive)
+      ->capture_default_str()
+      ->group("Recipe");
+  command.add_option("--lr", t.learning_rate, "Peak learning rate")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str()
+      ->group("Recipe");
+  command.add_option("--lr-schedule", flags.schedule, "linear, cosine or constant")
+      ->check(CLI::IsMember({"linear", "cosine", "constant"}))
+      ->capture_default_str()
+      ->group("Recipe");
+  command.add_option("--warmup-ratio", t.warmup_ratio, "Share of the steps in which the rate rises")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str()
+      ->group("Recipe");
+  command
+      .add_option("--weight-decay", t.weight_decay,
+                  "AdamW's, not of biases and LayerNorm parameters")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str()
+      ->group("Recipe");
+  command.add_option("--max-grad-norm", t.max_grad_norm, "Gradients are clipped to it; 0: never")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str()
+      ->group("Recipe");
+  command
+      .add_option("--order", flags.order,
+                  "length-grouped (sentences of like length together) or shuffled")
+      ->check(CLI::IsMember({"length-grouped", "shuffled"}))
+      ->capture_default_str()
+      ->group("Recipe");
+  command.add_option("--seed", t.seed)->capture_default_str()->group("Recipe");
+  command
+      .add_option("--recipe", flags.recipe,
+                  "cola-notebook: batch 64, lr 2e-5 constant, no decay, max length 64, seed 1, "
+                  "1 epoch, shuffled, test batches of 1000; other flags override it")
+      ->check(CLI::IsMember({kRecipe}))
+      ->group("Recipe");
+}
+
+void AddRunFlags(CLI::App& command, Flags& flags) {
+  train::TrainerOptions& t = flags.job.trainer;
+  command.add_option("--log-interval", t.log_interval, "Steps between two lines of the log")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
+      ->capture_default_str()
+      ->group("Run");
+  command.add_option("--test-batch-size", t.test_batch_size, "Sentences; changes no result")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
+      ->capture_default_str()
+      ->group("Run");
+  command.add_option("-t,--threads", flags.job.threads, "0: all processors")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str()
+      ->group("Run");
+}
+
+// The recipe's values for flags that were not given.
+void ApplyRecipe(const CLI::App& command, Flags& flags) {
+  auto unset = [&](const char* name) { return command.count(name) == 0; };
+  TrainJob& job = flags.job;
+  train::TrainerOptions& t = job.trainer;
+  if (unset("--batch-size")) t.batch_size = 64;
+  if (unset("--lr")) t.learning_rate = 2e-5;
+  if (unset("--weight-decay")) t.weight_decay = 0;
+  if (unset("--lr-schedule")) flags.schedule = "constant";
+  if (unset("--warmup-ratio")) t.warmup_ratio = 0;
+  if (unset("--max-length")) job.max_length = 64;
+  if (unset("--seed")) t.seed = 1;
+  if (unset("--epochs")) t.epochs = 1;
+  if (unset("--log-interval")) t.log_interval = 50;
+  if (unset("--test-batch-size")) t.test_batch_size = 1000;
+  if (unset("--order")) flags.order = "shuffled";
+}
+
+int RunTrain(const CLI::App& command, Flags flags) {
+  if (!flags.recipe.empty()) ApplyRecipe(command, flags);
+  auto schedule = train::ParseSchedule(flags.schedule);
+  if (!schedule.ok()) return ReportError(schedule.error());
+  flags.job.trainer.schedule = *schedule;
+  flags.job.trainer.order =
+      flags.order == "shuffled" ? data::Order::kShuffled : data::Order::kLengthGrouped;
+  if (flags.job.train_file.empty()) {
+    return ReportError({ErrorCode::kInvalidArgument,
+                        "no training data: name a file of labelled sentences, as in 'bertie train "
+                        "data.csv'"});
+  }
+  return RunTrainJob(flags.job);
+}
+
+}  // namespace
+
+void AddTrain(CLI::App& app, int& exit_code) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App* command = app.add_subcommand("train", "Fine-tune a BERT on labelled sentences");
+  AddDataFlags(*command, *flags);
+  AddModelFlags(*command, *flags);
+  AddRecipeFlags(*command, *flags);
+  AddRunFlags(*command, *flags);
+  command->footer(
+      "Examples:\n"
+      "  bertie train reviews.csv\n"
+      "  bertie train train.csv --test test.csv --model bert-base-uncased --out spam-filter\n"
+      "  bertie train train.csv --test test.csv --recipe cola-notebook\n"
+      "Ctrl-C ends the run; the last whole epoch stays saved. Exit code: 0 done, 1 failed,\n"
+      "2 wrong flags, 130 interrupted.");
+  command->callback([command, flags, &exit_code] { exit_code = RunTrain(*command, *flags); });
+}
+
+}  // namespace bertie::cli
