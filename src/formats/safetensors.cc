@@ -203,7 +203,7 @@ class HeaderReader {
     for (const Entry& entry : entries) {
       if (entry.begin != covered) {
         return BadTensor(entry.name,
-                         std::string(entry.begin < covered ? "overlaps the one before"
+                         std::string(entry.begin < covered ? "overlaps the one before it"
                                                            : "leaves a hole before it") +
                              ": begins at " + std::to_string(entry.begin) + ", expected " +
                              std::to_string(covered));

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -82,8 +83,8 @@ class TarWriter {
   explicit TarWriter(const fs::path& target) : target_(target) {}
 
   Status Write(const std::vector<TarEntry>& entries) {
-    BERTIE_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(target_));
-    sink_.file = &file;
+    BERTIE_ASSIGN_OR_RETURN(file_, AtomicFile::Create(target_));
+    sink_.file = &*file_;
     archive_.reset(archive_write_new());
     if (!archive_) return Error{ErrorCode::kResourceExhausted, target_.string() + ": no memory"};
     archive* a = archive_.get();
@@ -98,7 +99,7 @@ class TarWriter {
     BERTIE_RETURN_IF_ERROR(Check(archive_write_open(a, &sink_, nullptr, WriteToSink, nullptr)));
     for (const TarEntry& entry : entries) BERTIE_RETURN_IF_ERROR(WriteEntry(entry));
     BERTIE_RETURN_IF_ERROR(Check(archive_write_close(a)));
-    return file.Commit();
+    return file_->Commit();
   }
 
  private:
@@ -129,8 +130,9 @@ class TarWriter {
   }
 
   const fs::path& target_;
+  std::optional<AtomicFile> file_;
   Sink sink_{nullptr, {}};
-  Writer archive_;
+  Writer archive_;  // after what it writes to, since even giving up flushes what it holds
 };
 
 // ---- reading
