@@ -1,0 +1,254 @@
+#include <pthread.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "base/thread_pool.h"
+#include "cli/commands.h"
+#include "serve/model_server.h"
+#include "serve/negotiation.h"
+
+namespace bertie::cli {
+namespace {
+
+// SageMaker and Kubernetes kill 30 s after their SIGTERM.
+constexpr std::chrono::seconds kDrainLimit{25};
+
+struct ServeFlags {
+  std::string model;
+  std::string host = "127.0.0.1";
+  uint16_t port = 8080;
+  int threads = 0;
+  size_t max_length = 0;
+  bool no_truncate = false;
+  size_t max_texts = 1024;
+  double max_body_mb = 6;
+  int64_t max_batch_tokens = 0;
+  size_t max_queue = 512;
+  int64_t max_queue_tokens = 65'536;
+  double request_timeout = 60;
+  double header_timeout = 10;
+  double idle_timeout = 60;
+  size_t max_connections = 4096;
+  std::string default_accept = "application/json";
+};
+
+void Log(std::string_view line) {
+  std::string text = "bertie: " + std::string(line) + "\n";
+  // One write, so that lines of several threads do not mix.
+  [[maybe_unused]] ssize_t written = write(STDERR_FILENO, text.data(), text.size());
+}
+
+// Waits for SIGINT and SIGTERM on a thread of its own, which outlives the object: the second signal
+// ends the process whatever the rest of it is doing.
+class StopSignal {
+ public:
+  // Before any other thread starts, so that all of them leave the signals to this one.
+  StopSignal() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    std::signal(SIGPIPE, SIG_IGN);
+    std::thread([state = state_, signals] {
+      int number = 0;
+      sigwait(&signals, &number);
+      {
+        std::lock_guard lock(state->mutex);
+        state->came = true;
+      }
+      state->changed.notify_all();
+      sigwait(&signals, &number);
+      Log("second signal: ending at once");
+      _exit(kExitInterrupted);
+    }).detach();
+  }
+
+  void Wait() {
+    std::unique_lock lock(state_->mutex);
+    state_->changed.wait(lock, [this] { return state_->came; });
+  }
+
+ private:
+  struct State {
+    std::mutex mutex;  // guards came
+    std::condition_variable changed;
+    bool came = false;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+std::chrono::milliseconds FromSeconds(double seconds) {
+  return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
+}
+
+serve::ModelServerOptions MakeOptions(const ServeFlags& flags) {
+  serve::ModelServerOptions options;
+  options.threads = flags.threads > 0 ? flags.threads : ThreadPool::DefaultThreads();
+  options.max_length = flags.max_length;
+
+  options.http.host = flags.host;
+  options.http.port = flags.port;
+  options.http.max_connections = flags.max_connections;
+  options.http.head_timeout = FromSeconds(flags.header_timeout);
+  options.http.idle_timeout = FromSeconds(flags.idle_timeout);
+  options.http.limits.max_body_bytes = static_cast<uint64_t>(flags.max_body_mb * 1024 * 1024);
+  // Room for some of the largest requests at once.
+  options.http.max_body_memory =
+      std::max(options.http.max_body_memory, 4 * options.http.limits.max_body_bytes);
+  options.http.log = Log;
+
+  options.handler.max_texts = flags.max_texts;
+  options.handler.truncate = !flags.no_truncate;
+  options.handler.request_timeout = FromSeconds(flags.request_timeout);
+  options.handler.default_answer =
+      flags.default_accept == serve::MediaTypeName(serve::MediaType::kCsv)
+          ? serve::MediaType::kCsv
+          : serve::MediaType::kJson;
+  options.handler.log = Log;
+
+  options.batcher.max_batch_tokens =
+      flags.max_batch_tokens > 0 ? flags.max_batch_tokens : int64_t{128} * options.threads;
+  options.batcher.queue = {.max_requests = flags.max_queue, .max_tokens = flags.max_queue_tokens};
+  return options;
+}
+
+std::string JoinLabels(const std::vector<std::string>& labels) {
+  constexpr size_t kShown = 8;
+  std::string text;
+  for (size_t i = 0; i < std::min(labels.size(), kShown); ++i) {
+    text += (i > 0 ? ", " : "") + labels[i];
+  }
+  if (labels.size() > kShown) text += ", ... (" + std::to_string(labels.size()) + ")";
+  return text;
+}
+
+// Where a client on this machine reaches the server.
+std::string LocalUrl(const ServeFlags& flags, const serve::ModelServer& server) {
+  if (flags.host == "0.0.0.0" || flags.host == "::") {
+    return "http://127.0.0.1:" + std::to_string(server.port());
+  }
+  return "http://" + server.address();
+}
+
+void LogStart(const ServeFlags& flags, int threads, const serve::ModelSummary& model,
+              const serve::ModelServer& server) {
+  char seconds[32];
+  std::snprintf(seconds, sizeof(seconds), "%.2f",
+                static_cast<double>(model.load_time.count()) / 1000);
+  Log("serving " + flags.model + " (labels " + JoinLabels(model.labels) + "; " +
+      std::to_string(threads) + (threads == 1 ? " thread" : " threads") + "; texts up to " +
+      std::to_string(model.max_length) + " tokens) on http://" + server.address() + ", loaded in " +
+      seconds + " s");
+  Log("try: curl " + LocalUrl(flags, server) +
+      "/invocations -H 'Content-Type: application/json' -d '\"Somebody just left - guess "
+      "who.\"'");
+}
+
+Error WithAdvice(const Error& error) {
+  if (error.code != ErrorCode::kUnavailable) return error;
+  return {error.code, error.message +
+                          "; take another port with --port (0: any free one), or end the program "
+                          "that has this one ('ss -ltnp' shows it)"};
+}
+
+int RunServe(const ServeFlags& flags) {
+  StopSignal stop;
+  const serve::ModelServerOptions options = MakeOptions(flags);
+  auto server = serve::ModelServer::Listen(options);
+  if (!server.ok()) return ReportError(WithAdvice(server.error()));
+  auto model = (*server)->Load(flags.model);
+  if (!model.ok()) return ReportError(model.error());
+  LogStart(flags, options.threads, *model, **server);
+
+  stop.Wait();
+  Log("stopping: finishing the requests under way (a second signal ends at once)");
+  (*server)->BeginDrain();
+  if (!(*server)->WaitDrained(kDrainLimit)) {
+    Log("requests were still under way after " + std::to_string(kDrainLimit.count()) +
+        " s and were cut off");
+    return kExitFailure;
+  }
+  Log("stopped");
+  return kExitOk;
+}
+
+void AddLimits(CLI::App& command, ServeFlags& flags) {
+  const auto add = [&command](const std::string& name, auto& value, const std::string& help) {
+    return command.add_option(name, value, help)->capture_default_str()->group("Limits");
+  };
+  add("--max-texts", flags.max_texts, "Texts of one request; more get 413")
+      ->check(CLI::Range(1, 1'000'000));
+  add("--max-body-mb", flags.max_body_mb, "Size of one request in MB (2^20); more get 413")
+      ->check(CLI::Range(0.001, 1024.0))
+      ->envname("SAGEMAKER_MAX_PAYLOAD_IN_MB");
+  add("--max-queue", flags.max_queue, "Requests that may wait; more get 503")
+      ->check(CLI::Range(1, 1'000'000));
+  add("--max-queue-tokens", flags.max_queue_tokens,
+      "Tokens that may wait; more get 503, or 413 in one request")
+      ->check(CLI::Range(1, 1'000'000'000));
+  command
+      .add_option("--max-batch-tokens", flags.max_batch_tokens,
+                  "Tokens computed at once [128 a thread]")
+      ->check(CLI::Range(1, 1'000'000))
+      ->group("Limits");
+  add("--max-connections", flags.max_connections, "Open connections; further ones wait")
+      ->check(CLI::Range(1, 1'000'000));
+  add("--request-timeout", flags.request_timeout, "Seconds a request may wait; later get 503")
+      ->check(CLI::Range(0.001, 86'400.0))
+      ->envname("SAGEMAKER_MODEL_SERVER_TIMEOUT");
+  add("--header-timeout", flags.header_timeout, "Seconds for a request's head to come; later 408")
+      ->check(CLI::Range(0.001, 86'400.0));
+  add("--idle-timeout", flags.idle_timeout, "Seconds a connection may be idle")
+      ->check(CLI::Range(0.001, 86'400.0));
+}
+
+}  // namespace
+
+void AddServe(CLI::App& app, int& exit_code) {
+  auto flags = std::make_shared<ServeFlags>();
+  CLI::App* command = app.add_subcommand("serve", "Answer requests over HTTP with a model");
+  command->add_option("MODEL", flags->model, "Model folder, or a .tar.gz of one")->required();
+  command->add_option("--host", flags->host, "Address to listen on; 0.0.0.0: every one")
+      ->capture_default_str();
+  command->add_option("--port", flags->port, "Port to listen on; 0: any free one")
+      ->capture_default_str()
+      ->envname("SAGEMAKER_BIND_TO_PORT");
+  command->add_option("--threads", flags->threads, "Threads for the arithmetic [all processors]")
+      ->check(CLI::Range(1, 1024));
+  command
+      ->add_option("--max-length", flags->max_length,
+                   "Tokens of one text [the model's positions]; longer texts are cut, and the "
+                   "answer's x-bertie-truncated says how many were")
+      ->check(CLI::Range(4, 1'000'000));
+  command->add_flag("--no-truncate", flags->no_truncate,
+                    "Refuse longer texts with 400 instead of cutting them");
+  command
+      ->add_option("--default-accept", flags->default_accept,
+                   "Form of the answer where a request asks for none")
+      ->check(CLI::IsMember({"application/json", "text/csv"}))
+      ->capture_default_str()
+      ->envname("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT");
+  AddLimits(*command, *flags);
+  command->footer(
+      "POST /invocations takes, as application/json, \"text\" or [\"text\", ...] and answers raw\n"
+      "logits; {\"inputs\": ..., \"parameters\": {\"top_k\": null}} answers labels and scores.\n"
+      "As text/csv: one text a row. GET /ping, /health and /metrics.\n"
+      "Whoever can reach the port can ask the model: for other machines than this one put a proxy\n"
+      "with TLS and a login before it.");
+  command->callback([flags, &exit_code] { exit_code = RunServe(*flags); });
+}
+
+}  // namespace bertie::cli

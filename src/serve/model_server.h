@@ -1,0 +1,58 @@
+// A model behind an address: loading, batching, HTTP, and an orderly end.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "http/server.h"
+#include "infer/batcher.h"
+#include "serve/handlers.h"
+
+namespace bertie::serve {
+
+struct ModelServerOptions {
+  http::ServerOptions http;
+  HandlerOptions handler;
+  infer::BatcherOptions batcher;
+  int threads = 1;        // for the arithmetic
+  size_t max_length = 0;  // tokens of one text; 0: what the model was made for
+};
+
+// What a log line tells of the model that was loaded.
+struct ModelSummary {
+  std::vector<std::string> labels;
+  size_t max_length = 0;
+  std::chrono::milliseconds load_time{0};
+};
+
+// Members may be called from one thread at a time; the server's own threads run beside it.
+class ModelServer {
+ public:
+  // Listens and answers /ping with 503 until Load has ended. Errors: http::Server::Listen's.
+  static Result<std::unique_ptr<ModelServer>> Listen(ModelServerOptions options);
+  ~ModelServer();
+
+  // A model folder or a .tar.gz of one. Every weight must be there: a model without its
+  // classification head is refused, since its answers would mean nothing.
+  Result<ModelSummary> Load(const std::filesystem::path& model);
+
+  std::string address() const;
+  uint16_t port() const;
+
+  // /ping answers 503 from now on; requests under way are finished.
+  void BeginDrain();
+  // True once every request is answered and every connection has ended.
+  bool WaitDrained(std::chrono::milliseconds timeout);
+
+ private:
+  struct Impl;
+  explicit ModelServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace bertie::serve
