@@ -14,6 +14,8 @@
 
 namespace bertie::text {
 
+struct TokenizerSpec;
+
 // One tokenised input: [CLS] a [SEP], or [CLS] a [SEP] b [SEP].
 struct Encoding {
   std::vector<int32_t> ids;
@@ -29,6 +31,10 @@ class Tokenizer {
   // Errors name the file and what is wrong in it (missing special token, duplicate token, a
   // tokenizer.json whose model is not WordPiece).
   static Result<Tokenizer> Load(const std::filesystem::path& model_dir);
+
+  // From the parts themselves (tokenizer_spec.h). kInvalidData: a special token that is missing, a
+  // token twice; kResourceExhausted: one that is too long, or too many.
+  static Result<Tokenizer> Create(TokenizerSpec spec);
 
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;

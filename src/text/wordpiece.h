@@ -1,0 +1,51 @@
+// WordPiece: a word to the pieces that the vocabulary has, longest first.
+//
+// M. Schuster and K. Nakajima, "Japanese and Korean voice search", 2012; the matching as in BERT.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "text/vocabulary.h"
+
+namespace bertie::text {
+
+struct WordPieceOptions {
+  std::string unknown_token = "[UNK]";
+  std::string continuation_prefix = "##";  // begins the tokens that go on with a word
+  size_t max_word_chars = 100;             // a longer word is unknown
+};
+
+// Const members may be called from any thread.
+class WordPiece {
+ public:
+  // The vocabulary must outlive the object, at the same place. kInvalidData: the unknown token is
+  // not in it.
+  static Result<WordPiece> Create(const Vocabulary& vocabulary, const WordPieceOptions& options);
+
+  // Appends the ids of one word's pieces, or the unknown token's id alone when the word has too
+  // many characters or some part of it fits no piece. The word must be valid UTF-8 and not empty.
+  void Append(std::string_view word, std::vector<int32_t>& ids) const;
+
+  // Splits normalised text at white space and around each punctuation character, and appends the
+  // pieces of its words. Stops after a word once ids has more than max_ids elements.
+  void AppendText(std::string_view text, size_t max_ids, std::vector<int32_t>& ids) const;
+
+  int32_t unknown_id() const { return unknown_id_; }
+  const WordPieceOptions& options() const { return options_; }
+
+ private:
+  WordPiece(const Vocabulary& vocabulary, const WordPieceOptions& options);
+
+  const Trie* trie_;
+  WordPieceOptions options_;
+  int32_t unknown_id_;
+  Trie::Node continuation_ = Trie::kRoot;  // where the walk of a later piece begins
+  bool has_continuation_ = false;
+};
+
+}  // namespace bertie::text
