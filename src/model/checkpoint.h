@@ -43,7 +43,8 @@ Result<Checkpoint> LoadCheckpoint(const std::filesystem::path& model_dir,
                                   const LoadOptions& options = {});
 
 // Fills what is missing as transformers does: weights from N(0, initializer_range), biases zero.
-// The same seed gives the same head.
+// The same seed gives the same head, whatever else is missing and whatever standard library this was
+// built with. Leaves checkpoint.missing empty.
 void InitializeMissing(Checkpoint& checkpoint, uint64_t seed);
 
 struct NamedTensor {

@@ -31,10 +31,11 @@ Status SaveArchive(const fs::path& model_dir, const fs::path& tar_gz) {
   std::error_code error;
   for (fs::directory_iterator it(model_dir, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();
-    // Hidden files are another save's unfinished ones; the archive itself may be written here too.
-    if (!it->is_regular_file(error) || name.starts_with('.')) continue;
-    if (fs::equivalent(it->path(), tar_gz, error) || name.ends_with(".tar.gz")) continue;
-    entries.push_back({name, it->path()});
+    // Hidden files are another save's unfinished ones, and the archive may stand in the folder too.
+    std::error_code unreadable;
+    if (it->is_regular_file(unreadable) && !name.starts_with('.') && !name.ends_with(".tar.gz")) {
+      entries.push_back({name, it->path()});
+    }
   }
   if (error) return FileError(error.value(), model_dir, "list");
   return formats::WriteTarGz(tar_gz, std::move(entries));
