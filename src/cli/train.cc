@@ -2,6 +2,7 @@
 #include <string>
 
 #include "cli/commands.h"
+#include "cli/data_flags.h"
 #include "cli/train_job.h"
 
 namespace bertie::cli {
@@ -9,6 +10,7 @@ namespace {
 
 struct Flags {
   TrainJob job;
+  DataFlags data;
   std::string schedule = "linear";
   std::string order = "length-grouped";
   std::string recipe;
@@ -16,7 +18,7 @@ struct Flags {
 
 constexpr const char* kRecipe = "cola-notebook";
 
-void AddDataFlags(CLI::App& command, Flags& flags) {
+void AddTrainDataFlags(CLI::App& command, Flags& flags) {
   TrainJob& job = flags.job;
   command.add_option("DATA,--train", job.train_file, "Labelled sentences: csv, tsv or jsonl")
       ->group("Data");
@@ -28,18 +30,10 @@ void AddDataFlags(CLI::App& command, Flags& flags) {
       ->check(CLI::Range(0.0, 0.9))
       ->capture_default_str()
       ->group("Data");
-  command.add_option("--text-column", job.table.text_column, "Name, or number from 1")
-      ->group("Data");
-  command.add_option("--pair-column", job.table.pair_column, "Second text of sentence pairs")
-      ->group("Data");
-  command.add_option("--label-column", job.table.label_column, "Name, or number from 1")
-      ->group("Data");
   command
       .add_option("--num-labels", job.num_labels,
                   "Labels 0 to N-1; without it they are learnt from DATA")
       ->check(CLI::Range(2, 100000))
-      ->group("Data");
-  command.add_flag("--skip-bad", job.skip_bad, "Leave out rows that cannot be used, and count them")
       ->group("Data");
 }
 
@@ -158,6 +152,9 @@ int RunTrain(const CLI::App& command, Flags flags) {
   auto schedule = train::ParseSchedule(flags.schedule);
   if (!schedule.ok()) return ReportError(schedule.error());
   flags.job.trainer.schedule = *schedule;
+  auto dataset = ToDatasetOptions(flags.data);
+  if (!dataset.ok()) return ReportError(dataset.error());
+  flags.job.dataset = *dataset;
   flags.job.trainer.order =
       flags.order == "shuffled" ? data::Order::kShuffled : data::Order::kLengthGrouped;
   if (flags.job.train_file.empty()) {
@@ -173,7 +170,8 @@ int RunTrain(const CLI::App& command, Flags flags) {
 void AddTrain(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<Flags>();
   CLI::App* command = app.add_subcommand("train", "Fine-tune a BERT on labelled sentences");
-  AddDataFlags(*command, *flags);
+  AddTrainDataFlags(*command, *flags);
+  AddDataFlags(*command, flags->data);
   AddModelFlags(*command, *flags);
   AddRecipeFlags(*command, *flags);
   AddRunFlags(*command, *flags);

@@ -11,7 +11,6 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/table.h"
-#include "data/dataset.h"
 #include "data/split.h"
 #include "model/checkpoint.h"
 #include "model/model_source.h"
@@ -39,9 +38,7 @@ struct Data {
 };
 
 Result<Data> LoadData(const TrainJob& job) {
-  data::DatasetOptions options;
-  options.table = job.table;
-  options.skip_bad = job.skip_bad;
+  data::DatasetOptions options = job.dataset;
   for (int64_t i = 0; i < job.num_labels; ++i) {
     options.labels.push_back("LABEL_" + std::to_string(i));
   }

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/status.h"
-#include "data/row_reader.h"
+#include "data/dataset.h"
 #include "train/trainer.h"
 
 namespace bertie::cli {
@@ -22,8 +22,7 @@ struct TrainJob {
   int64_t num_labels = 0;         // 0: as many as the data has
   std::optional<double> dropout;  // unset: the checkpoint's
   int threads = 0;                // 0: all processors
-  bool skip_bad = false;
-  data::TableOptions table;
+  data::DatasetOptions dataset;  // columns and form of both files; labels are set by the job
   train::TrainerOptions trainer;
 };
 
