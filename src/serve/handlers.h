@@ -27,7 +27,7 @@ struct HandlerOptions {
   bool truncate = true;
   std::chrono::milliseconds request_timeout{60'000};  // SageMaker's own limit for an invocation
   MediaType default_answer = MediaType::kJson;
-  std::function<void(std::string_view)> log;  // one line; never holds text that a client sent
+  std::function<void(std::string_view)> log = {};  // one line; never holds text that a client sent
 };
 
 // A model ready to answer. Its parts outlive the handlers.

@@ -224,11 +224,7 @@ MaybeRefusal ParseJsonBody(std::string_view text, const InvocationLimits& limits
     return Invalid(std::string("the body is empty; ") + kForms);
   }
   auto parsed = formats::ParseJson(text, "body", {.max_values = kMaxValues});
-  if (!parsed.ok()) {
-    bool limit = parsed.error().code == ErrorCode::kResourceExhausted;
-    return Refusal{limit ? 413 : 400, limit ? "JsonTooLarge" : "InvalidJson",
-                   parsed.error().message};
-  }
+  if (!parsed.ok()) return Refusal{400, "InvalidJson", parsed.error().message};
   Json body = *std::move(parsed);
   if (body.is_string()) {
     out.container = Invocation::Container::kText;

@@ -45,7 +45,7 @@ struct Invocation {
   // How the texts stood in the request; shapes the answer to {"inputs": ...}.
   enum class Container { kText, kObject, kList };
 
-  std::vector<TextInput> texts;  // at least one
+  std::vector<TextInput> texts = {};  // at least one
   Container container = Container::kList;
   AnswerForm form = AnswerForm::kLogits;
   Parameters parameters;
