@@ -68,8 +68,7 @@ Result<int> RunBench(const Flags& flags) {
   const int threads = flags.threads > 0 ? flags.threads : ThreadPool::DefaultThreads();
   ThreadPool pool(threads);
   BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(flags.model));
-  BERTIE_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint,
-                          model::LoadCheckpoint(source.dir()));
+  BERTIE_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::LoadCheckpoint(source.dir()));
   BERTIE_ASSIGN_OR_RETURN(const model::Classifier classifier,
                           model::Classifier::Create(checkpoint, pool));
   Table table({"tokens", "min ms", "p50 ms", "p99 ms"});

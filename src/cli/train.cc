@@ -64,8 +64,10 @@ void AddModelFlags(CLI::App& command, Flags& flags) {
 void AddRecipeFlags(CLI::App& command, Flags& flags) {
   train::TrainerOptions& t = flags.job.trainer;
   auto positive = CLI::Range(int64_t{1}, int64_t{1} << 40);
-  command.add_option("-e,--epochs", t.epochs)->check(positive)->capture_default_str()->group(
-      "Recipe");
+  command.add_option("-e,--epochs", t.epochs)
+      ->check(positive)
+      ->capture_default_str()
+      ->group("Recipe");
   command.add_option("-b,--batch-size", t.batch_size, "Sentences of one pass")
       ->check(positive)
       ->capture_default_str()
@@ -84,7 +86,8 @@ void AddRecipeFlags(CLI::App& command, Flags& flags) {
       ->check(CLI::IsMember({"linear", "cosine", "constant"}))
       ->capture_default_str()
       ->group("Recipe");
-  command.add_option("--warmup-ratio", t.warmup_ratio, "Share of the steps in which the rate rises")
+  command
+      .add_option("--warmup-ratio", t.warmup_ratio, "Share of the steps in which the rate rises")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str()
       ->group("Recipe");

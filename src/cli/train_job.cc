@@ -90,8 +90,9 @@ train::EncodedDataset Encode(const text::Tokenizer& tokenizer,
     if (encoded.encodings.back().truncated) ++truncated;
   }
   if (truncated > 0) {
-    std::cerr << FormatCount(truncated) << " of " << FormatCount(static_cast<int64_t>(examples.size()))
-              << ' ' << what << " sentences are longer than " << max_length
+    std::cerr << FormatCount(truncated) << " of "
+              << FormatCount(static_cast<int64_t>(examples.size())) << ' ' << what
+              << " sentences are longer than " << max_length
               << " tokens and were cut (--max-length)\n";
   }
   return encoded;
@@ -110,9 +111,9 @@ Status CheckOut(const fs::path& out, const fs::path& model) {
   }
   if (!fs::is_empty(out, error) && !fs::exists(out / "config.json", error) &&
       !fs::exists(out / "history.jsonl", error)) {
-    return Error{ErrorCode::kInvalidArgument,
-                 "--out " + out.string() +
-                     " holds files but no model; choose another folder, or empty it"};
+    return Error{
+        ErrorCode::kInvalidArgument,
+        "--out " + out.string() + " holds files but no model; choose another folder, or empty it"};
   }
   return {};
 }
@@ -234,8 +235,7 @@ Result<int> Run(TrainJob job) {
   BERTIE_ASSIGN_OR_RETURN(Data data, LoadData(job));
   model::LoadOptions load;
   load.labels = LabelNames(data.train.labels);
-  BERTIE_ASSIGN_OR_RETURN(model::Checkpoint checkpoint,
-                          model::LoadCheckpoint(source.dir(), load));
+  BERTIE_ASSIGN_OR_RETURN(model::Checkpoint checkpoint, model::LoadCheckpoint(source.dir(), load));
   const int threads = job.threads > 0 ? job.threads : ThreadPool::DefaultThreads();
   std::cerr << "model " << model_path.string() << ": " << checkpoint.config.num_hidden_layers
             << " layers, hidden " << checkpoint.config.hidden_size << ", " << threads

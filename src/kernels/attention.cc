@@ -238,8 +238,7 @@ void ForEachHead(const AttentionInput& input, Buffer& scratch, ThreadPool& pool,
     longest = std::max<int64_t>(longest, input.key_offsets[s + 1] - input.key_offsets[s]);
   }
   // A whole number of cache lines, so that each worker's part stays aligned.
-  const int64_t part =
-      (HWY_DYNAMIC_DISPATCH(HeadScratch)(longest, input.head_size) + 15) / 16 * 16;
+  const int64_t part = (HWY_DYNAMIC_DISPATCH(HeadScratch)(longest, input.head_size) + 15) / 16 * 16;
   float* memory = scratch.Resize(part * pool.size());
   pool.ParallelFor(input.sentences * input.heads, [&](int64_t task, int worker) {
     body(task / input.heads, task % input.heads, memory + worker * part);

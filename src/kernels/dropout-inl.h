@@ -37,9 +37,10 @@ class DropoutMask {
       : low_(static_cast<uint32_t>(dropout.key)),
         high_(static_cast<uint32_t>(dropout.key >> 32)),
         // Compared as signed, since AVX2 has no unsigned compare: hence the flipped top bit.
-        threshold_(static_cast<int32_t>(
-            static_cast<uint32_t>(std::lround(static_cast<double>(dropout.probability) * 4294967295.0)) ^
-            0x80000000u)),
+        threshold_(
+            static_cast<int32_t>(static_cast<uint32_t>(std::lround(
+                                     static_cast<double>(dropout.probability) * 4294967295.0)) ^
+                                 0x80000000u)),
         scale_(1.0f / (1.0f - dropout.probability)) {}
 
   template <class D, class V = hn::Vec<D>>

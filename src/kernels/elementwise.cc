@@ -50,8 +50,8 @@ double SumOfSquaresRange(int64_t count, const float* x) {
   constexpr int64_t kStretch = 1024;
   double total = 0;
   for (int64_t i = 0; i < count; i += kStretch) {
-    total += static_cast<double>(
-        SumVectors(std::min(kStretch, count - i), [x, i](auto d, int64_t j) {
+    total +=
+        static_cast<double>(SumVectors(std::min(kStretch, count - i), [x, i](auto d, int64_t j) {
           const auto value = hn::LoadU(d, x + i + j);
           return hn::Mul(value, value);
         }));
@@ -77,8 +77,7 @@ void AdamWRange(const AdamWStep& step, int64_t count, const float* g, float* p, 
                                hn::Set(d, 1.0f - step.beta1), hn::LoadU(d, m + i));
     const auto m2 = hn::MulAdd(hn::Mul(gradient, gradient), hn::Set(d, 1.0f - step.beta2),
                                hn::Mul(hn::LoadU(d, v + i), hn::Set(d, step.beta2)));
-    const auto denominator =
-        hn::MulAdd(hn::Sqrt(m2), hn::Set(d, root), hn::Set(d, step.eps));
+    const auto denominator = hn::MulAdd(hn::Sqrt(m2), hn::Set(d, root), hn::Set(d, step.eps));
     const auto old = hn::Mul(hn::LoadU(d, p + i), hn::Set(d, keep));
     hn::StoreU(m1, d, m + i);
     hn::StoreU(m2, d, v + i);

@@ -37,17 +37,20 @@ void LayerNormRow(const LayerNormInput& in, int64_t row, float* y, float* mean,
   float* x = in.x + row * in.columns;
   AddResidualRow(in, row, x);
   const float inverse_columns = 1.0f / static_cast<float>(in.columns);
-  const float average = SumVectors(in.columns, [&](auto d, int64_t j) {
-                          return hn::LoadU(d, x + j);
-                        }) * inverse_columns;
-  const float variance = SumVectors(in.columns, [&](auto d, int64_t j) {
-                           const auto centred = hn::Sub(hn::LoadU(d, x + j), hn::Set(d, average));
-                           return hn::Mul(centred, centred);
-                         }) * inverse_columns;
+  const float average =
+      SumVectors(in.columns, [&](auto d, int64_t j) { return hn::LoadU(d, x + j); }) *
+      inverse_columns;
+  const float variance = SumVectors(in.columns,
+                                    [&](auto d, int64_t j) {
+                                      const auto centred =
+                                          hn::Sub(hn::LoadU(d, x + j), hn::Set(d, average));
+                                      return hn::Mul(centred, centred);
+                                    }) *
+                         inverse_columns;
   const float inverse = 1.0f / std::sqrt(variance + in.eps);
   ForVectors(in.columns, [&](auto d, int64_t j) {
-    const auto normal = hn::Mul(hn::Sub(hn::LoadU(d, x + j), hn::Set(d, average)),
-                                hn::Set(d, inverse));
+    const auto normal =
+        hn::Mul(hn::Sub(hn::LoadU(d, x + j), hn::Set(d, average)), hn::Set(d, inverse));
     hn::StoreU(hn::MulAdd(normal, hn::LoadU(d, in.gamma + j), hn::LoadU(d, in.beta + j)), d,
                y + row * in.columns + j);
   });
@@ -71,9 +74,9 @@ void LayerNormBackwardRow(int64_t row, int64_t columns, const LayerNormGradients
   const float inverse_columns = 1.0f / static_cast<float>(columns);
   const float mean_g =
       SumVectors(columns, [&](auto d, int64_t j) { return scaled(d, j); }) * inverse_columns;
-  const float mean_gn = SumVectors(columns, [&](auto d, int64_t j) {
-                          return hn::Mul(scaled(d, j), normal(d, j));
-                        }) * inverse_columns;
+  const float mean_gn =
+      SumVectors(columns, [&](auto d, int64_t j) { return hn::Mul(scaled(d, j), normal(d, j)); }) *
+      inverse_columns;
   float* d_sum = grad.d_sum + row * columns;
   ForVectors(columns, [&](auto d, int64_t j) {
     const auto gradient = hn::LoadU(d, dy + j);

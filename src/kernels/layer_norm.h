@@ -33,7 +33,7 @@ struct LayerNormGradients {
   const float* mean = nullptr;
   const float* inverse_deviation = nullptr;
   const float* gamma = nullptr;
-  float* d_sum = nullptr;    // [rows, columns]: the gradient by the residual, and by x before dropout
+  float* d_sum = nullptr;  // [rows, columns]: the gradient by the residual, and by x before dropout
   float* d_gamma = nullptr;  // [columns], added to
   float* d_beta = nullptr;   // [columns], added to
 };

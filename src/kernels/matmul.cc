@@ -37,8 +37,8 @@ void Run(const MatMulJob& job, MatMulScratch& scratch, ThreadPool& pool) {
     const int64_t row0 = task / groups * block;
     const int64_t panel0 = task % groups * group;
     if (panel0 >= panels) return;
-    MultiplyBlock(job, row0, std::min(rows, row0 + block), panel0,
-                  std::min(panels, panel0 + group), packed + worker * stride);
+    MultiplyBlock(job, row0, std::min(rows, row0 + block), panel0, std::min(panels, panel0 + group),
+                  packed + worker * stride);
   });
 }
 

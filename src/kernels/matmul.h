@@ -1,9 +1,9 @@
 // Matrix products in fp32. All matrices are row-major unless strides say otherwise.
 //
-// With our own kernel, sums along the inner dimension run in one fixed order, so that a row's result
-// has the same bits for any number of rows beside it and any number of threads. Products with a
-// PackedMatrix (inference) always use it; others may use oneDNN (onednn_matmul.h), whose bits depend
-// on the shape and the number of threads.
+// With our own kernel, sums along the inner dimension run in one fixed order, so that a row's
+// result has the same bits for any number of rows beside it and any number of threads. Products
+// with a PackedMatrix (inference) always use it; others may use oneDNN (onednn_matmul.h), whose
+// bits depend on the shape and the number of threads.
 #pragma once
 
 #include <cstdint>

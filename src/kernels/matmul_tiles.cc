@@ -69,8 +69,8 @@ void ApplyEpilogue(const MatMulOptions& options, int64_t row, int64_t rows, int6
       if (options.epilogue == Epilogue::kBiasGelu) {
         value = Gelu(d, value);
       } else if (options.epilogue == Epilogue::kBiasResidual) {
-        value = hn::Add(value, load(options.residual + (row + r) * options.residual_stride +
-                                    column + j));
+        value = hn::Add(value,
+                        load(options.residual + (row + r) * options.residual_stride + column + j));
       }
       if (n == lanes) {
         hn::StoreU(value, d, to);
@@ -140,8 +140,8 @@ void PackPanels(const MatrixView& b, int64_t first, int64_t last, float* out) {
   HWY_DYNAMIC_DISPATCH(PackPanelsImpl)(b, first, last, out);
 }
 
-void MultiplyBlock(const MatMulJob& job, int64_t row0, int64_t row1, int64_t panel0,
-                   int64_t panel1, float* scratch) {
+void MultiplyBlock(const MatMulJob& job, int64_t row0, int64_t row1, int64_t panel0, int64_t panel1,
+                   float* scratch) {
   HWY_DYNAMIC_DISPATCH(MultiplyBlockImpl)(job, row0, row1, panel0, panel1, scratch);
 }
 

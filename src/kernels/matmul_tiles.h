@@ -27,7 +27,7 @@ int64_t BlockScratch(int64_t rows);
 void PackPanels(const MatrixView& b, int64_t first, int64_t last, float* out);
 
 // Rows [row0, row1) and panels [panel0, panel1) of C, with the epilogue.
-void MultiplyBlock(const MatMulJob& job, int64_t row0, int64_t row1, int64_t panel0,
-                   int64_t panel1, float* scratch);
+void MultiplyBlock(const MatMulJob& job, int64_t row0, int64_t row1, int64_t panel0, int64_t panel1,
+                   float* scratch);
 
 }  // namespace bertie::kernels

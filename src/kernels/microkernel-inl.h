@@ -42,9 +42,9 @@ HWY_INLINE int64_t TileColumns() { return 2 * static_cast<int64_t>(hn::Lanes(Flo
 // same bits as one call.
 template <int kRows>
 HWY_INLINE void TileKernel(int64_t depth, const float* HWY_RESTRICT a, int64_t row_stride,
-                           int64_t depth_stride, const float* HWY_RESTRICT b,
-                           float* HWY_RESTRICT c, int64_t c_stride, bool accumulate,
-                           const float* b_next, int64_t next_step) {
+                           int64_t depth_stride, const float* HWY_RESTRICT b, float* HWY_RESTRICT c,
+                           int64_t c_stride, bool accumulate, const float* b_next,
+                           int64_t next_step) {
   const Floats d;
   using V = hn::Vec<Floats>;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
@@ -83,12 +83,12 @@ HWY_INLINE void TileKernel(int64_t depth, const float* HWY_RESTRICT a, int64_t r
 inline void TileRows(int rows, int64_t depth, const float* a, int64_t row_stride,
                      int64_t depth_stride, const float* b, float* c, int64_t c_stride,
                      bool accumulate, const float* b_next, int64_t next_step) {
-#define BERTIE_TILE_CASE(n)                                                                      \
-  case n:                                                                                        \
-    if constexpr (n <= kTileRows) {                                                              \
-      TileKernel<n <= kTileRows ? n : 1>(depth, a, row_stride, depth_stride, b, c, c_stride,     \
-                                         accumulate, b_next, next_step);                         \
-    }                                                                                            \
+#define BERTIE_TILE_CASE(n)                                                                  \
+  case n:                                                                                    \
+    if constexpr (n <= kTileRows) {                                                          \
+      TileKernel<n <= kTileRows ? n : 1>(depth, a, row_stride, depth_stride, b, c, c_stride, \
+                                         accumulate, b_next, next_step);                     \
+    }                                                                                        \
     break
   switch (rows) {
     BERTIE_TILE_CASE(1);
@@ -126,8 +126,7 @@ inline void TileRowsEdge(int rows, int64_t columns, int64_t depth, const float* 
   if (accumulate) {
     for (int r = 0; r < rows; ++r) std::memcpy(tile + r * width, c + r * c_stride, bytes);
   }
-  TileRows(rows, depth, a, row_stride, depth_stride, b, tile, width, accumulate, b_next,
-           next_step);
+  TileRows(rows, depth, a, row_stride, depth_stride, b, tile, width, accumulate, b_next, next_step);
   for (int r = 0; r < rows; ++r) std::memcpy(c + r * c_stride, tile + r * width, bytes);
 }
 

@@ -103,8 +103,8 @@ class Loader {
     const auto size = static_cast<int64_t>(DTypeSize(view.dtype));
     pool_.ParallelFor((count + kChunk - 1) / kChunk, [&](int64_t task, int) {
       const int64_t first = task * kChunk;
-      const TensorView part{view.dtype, {std::min(kChunk, count - first)},
-                            view.data + first * size};
+      const TensorView part{
+          view.dtype, {std::min(kChunk, count - first)}, view.data + first * size};
       CopyToFloat(part, to + first);
     });
   }
@@ -170,8 +170,7 @@ struct Classifier::Impl {
   }
 };
 
-void Classifier::Impl::EmbedTokens(const PackedBatch& batch, ThreadPool& pool,
-                                   Workspace& w) const {
+void Classifier::Impl::EmbedTokens(const PackedBatch& batch, ThreadPool& pool, Workspace& w) const {
   w.hidden.Resize(batch.tokens() * config.hidden_size);
   kernels::Embed({batch.token_ids.data(), batch.type_ids.data(),
                   batch.cumulative_seq_lengths.data(), batch.size(), config.hidden_size},
@@ -199,8 +198,17 @@ void Classifier::Impl::RunLayer(const Layer& layer, const PackedBatch& batch, Th
   float* context = w.context.Resize(tokens * h);
   Apply(layer.qkv, w.hidden.data(), tokens, qkv, Epilogue::kBias, nullptr, pool, w);
   const int32_t* offsets = batch.cumulative_seq_lengths.data();
-  kernels::Attention({qkv, qkv + h, qkv + 2 * h, 3 * h, 3 * h, offsets, offsets, batch.size(),
-                      config.num_attention_heads, config.head_size(), {}},
+  kernels::Attention({qkv,
+                      qkv + h,
+                      qkv + 2 * h,
+                      3 * h,
+                      3 * h,
+                      offsets,
+                      offsets,
+                      batch.size(),
+                      config.num_attention_heads,
+                      config.head_size(),
+                      {}},
                      context, h, w.attention, pool);
   FeedForward(layer, tokens, w.hidden.data(), w.hidden.data(), pool, w);
 }
@@ -218,15 +226,25 @@ void Classifier::Impl::RunLastLayer(const Layer& layer, const PackedBatch& batch
   float* context = w.context.Resize(rows * h);
   const int32_t* offsets = batch.cumulative_seq_lengths.data();
   w.cls_offsets.resize(static_cast<size_t>(rows) + 1);
-  for (int64_t i = 0; i <= rows; ++i) w.cls_offsets[static_cast<size_t>(i)] = static_cast<int32_t>(i);
+  for (int64_t i = 0; i <= rows; ++i)
+    w.cls_offsets[static_cast<size_t>(i)] = static_cast<int32_t>(i);
   for (int64_t i = 0; i < rows; ++i) {
     std::memcpy(cls + i * h, w.hidden.data() + offsets[i] * h,
                 static_cast<size_t>(h) * sizeof(float));
   }
   Apply(layer.q, cls, rows, query, Epilogue::kBias, nullptr, pool, w);
   Apply(layer.qkv, w.hidden.data(), tokens, kv, Epilogue::kBias, nullptr, pool, w);
-  kernels::Attention({query, kv, kv + h, h, 2 * h, w.cls_offsets.data(), offsets, rows,
-                      config.num_attention_heads, config.head_size(), {}},
+  kernels::Attention({query,
+                      kv,
+                      kv + h,
+                      h,
+                      2 * h,
+                      w.cls_offsets.data(),
+                      offsets,
+                      rows,
+                      config.num_attention_heads,
+                      config.head_size(),
+                      {}},
                      context, h, w.attention, pool);
   FeedForward(layer, rows, cls, cls, pool, w);
 }

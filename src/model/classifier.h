@@ -16,7 +16,8 @@ namespace bertie::model {
 // pool. Memory for activations is kept between calls, one set for each concurrent caller.
 class Classifier {
  public:
-  // Packs the checkpoint's weights; the checkpoint may be dropped afterwards. Nothing may be missing.
+  // Packs the checkpoint's weights; the checkpoint may be dropped afterwards. Nothing may be
+  // missing.
   static Result<Classifier> Create(const Checkpoint& checkpoint, ThreadPool& pool);
 
   Classifier(Classifier&&) noexcept;

@@ -32,8 +32,8 @@ int64_t Align(int64_t offset) { return (offset + 15) / 16 * 16; }
 
 // Whether the parameter must follow its predecessor without a gap.
 bool Joined(const std::string& name) {
-  for (const char* end : {"self.key.weight", "self.value.weight", "self.key.bias",
-                          "self.value.bias"}) {
+  for (const char* end :
+       {"self.key.weight", "self.value.weight", "self.key.bias", "self.value.bias"}) {
     if (name.ends_with(end)) return true;
   }
   return false;
@@ -63,10 +63,10 @@ Result<ParameterStore> ParameterStore::Create(const Checkpoint& checkpoint) {
     }
     if (found->second.shape != slot.shape ||
         !CopyToFloat(found->second, store.values_.data() + slot.offset)) {
-      return Error{ErrorCode::kInvalidData,
-                   checkpoint.source.string() + ": tensor '" + slot.name + "' is " +
-                       DTypeName(found->second.dtype) + ShapeString(found->second.shape) +
-                       ", expected floats " + ShapeString(slot.shape)};
+      return Error{ErrorCode::kInvalidData, checkpoint.source.string() + ": tensor '" + slot.name +
+                                                "' is " + DTypeName(found->second.dtype) +
+                                                ShapeString(found->second.shape) +
+                                                ", expected floats " + ShapeString(slot.shape)};
     }
   }
   const auto rows = static_cast<size_t>(checkpoint.config.vocab_size);

@@ -43,8 +43,12 @@ struct TrainableClassifier::Impl {
   LinearRef Linear(const std::string& name, int64_t out, int64_t in) {
     const int64_t w = parameters.offset(name + ".weight");
     const int64_t b = parameters.offset(name + ".bias");
-    return {parameters.values() + w, parameters.values() + b, parameters.gradients() + w,
-            parameters.gradients() + b, out, in};
+    return {parameters.values() + w,
+            parameters.values() + b,
+            parameters.gradients() + w,
+            parameters.gradients() + b,
+            out,
+            in};
   }
 
   NormRef Norm(const std::string& name) {
@@ -147,16 +151,14 @@ void TrainableClassifier::Impl::Backward(const PackedBatch& batch, const LayerCo
   const int64_t h = config.hidden_size;
   const int64_t count = context.sentences * h;
   float* d = d_pooled.Resize(count);
-  LinearBackward(classifier, dropped.data(), d_logits.data(), context.sentences, d, false,
-                 context);
+  LinearBackward(classifier, dropped.data(), d_logits.data(), context.sentences, d, false, context);
   kernels::ApplyDropout(context.DropoutAt(config.classifier_dropout, kPooledPlace), count, d,
                         *context.pool);
   const float* p = pooled.data();
   for (int64_t i = 0; i < count; ++i) d[i] *= 1.0f - p[i] * p[i];
   // Wide enough for all tokens' rows, which the layers below the last one need.
   float* g = gradient.Resize(context.tokens * h);
-  LinearBackward(pooler, activations.back().output.data(), d, context.sentences, g, false,
-                 context);
+  LinearBackward(pooler, activations.back().output.data(), d, context.sentences, g, false, context);
   for (size_t i = layers.size(); i-- > 0;) {
     LayerBackward(layers[i], static_cast<int64_t>(i), i + 1 == layers.size(), activations[i],
                   layer_gradients, g, context);
@@ -180,8 +182,7 @@ Result<TrainableClassifier> TrainableClassifier::Create(const Checkpoint& checkp
   return TrainableClassifier(std::move(impl));
 }
 
-Result<TrainingResult> TrainableClassifier::Accumulate(const TrainingPass& pass,
-                                                       ThreadPool& pool) {
+Result<TrainingResult> TrainableClassifier::Accumulate(const TrainingPass& pass, ThreadPool& pool) {
   const PackedBatch& batch = *pass.batch;
   const Config& config = impl_->config;
   BERTIE_RETURN_IF_ERROR(CheckBatch(batch, config));

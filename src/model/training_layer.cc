@@ -33,8 +33,8 @@ kernels::AttentionInput AttentionOf(int64_t index, bool last, const LayerActivat
   input.sentences = context.sentences;
   input.heads = config.num_attention_heads;
   input.head_size = config.head_size();
-  input.dropout = context.DropoutAt(config.attention_probs_dropout_prob,
-                                    PlaceOf(index, kProbabilities));
+  input.dropout =
+      context.DropoutAt(config.attention_probs_dropout_prob, PlaceOf(index, kProbabilities));
   return input;
 }
 
@@ -82,8 +82,8 @@ void ProjectForward(const LayerRef& layer, bool last, LayerActivations& a,
 
 // `gradient` holds the gradient by the residual input, [rows, hidden]; it becomes the whole one by
 // the layer's input.
-void ProjectBackward(const LayerRef& layer, bool last, const LayerActivations& a,
-                     LayerGradients& s, float* gradient, const LayerContext& context) {
+void ProjectBackward(const LayerRef& layer, bool last, const LayerActivations& a, LayerGradients& s,
+                     float* gradient, const LayerContext& context) {
   const int64_t h = context.config->hidden_size;
   if (!last) {
     LinearBackward(layer.qkv, a.input, s.qkv.data(), context.tokens, gradient, true, context);
@@ -171,8 +171,8 @@ void LayerBackward(const LayerRef& layer, int64_t index, bool last, const LayerA
   LinearBackward(layer.intermediate, a.attention_normed.data(), d_inner, a.rows, d_normed, true,
                  context);
   // Attention: d_normed -> d attention_sum, whose one part goes on as the input's, in `gradient`.
-  NormBackward(layer.attention_norm, a.rows, a.attention_sum, a.attention_mean,
-               a.attention_inverse, d_normed, context);
+  NormBackward(layer.attention_norm, a.rows, a.attention_sum, a.attention_mean, a.attention_inverse,
+               d_normed, context);
   std::memcpy(gradient, d_normed, Bytes(a.rows * h));
   kernels::ApplyDropout(
       context.DropoutAt(config.hidden_dropout_prob, PlaceOf(index, kAttentionOutput)), a.rows * h,
@@ -184,10 +184,9 @@ void LayerBackward(const LayerRef& layer, int64_t index, bool last, const LayerA
   float* d_qkv = s.qkv.Resize(context.tokens * (last ? 2 : 3) * h);
   float* d_query = last ? s.query.Resize(a.rows * h) : d_qkv;
   float* d_key = last ? d_qkv : d_qkv + h;
-  kernels::AttentionBackward(
-      attention, d_context, h,
-      {d_query, d_key, d_key + h, attention.q_stride, attention.kv_stride}, *context.scratch,
-      *context.pool);
+  kernels::AttentionBackward(attention, d_context, h,
+                             {d_query, d_key, d_key + h, attention.q_stride, attention.kv_stride},
+                             *context.scratch, *context.pool);
   ProjectBackward(layer, last, a, s, gradient, context);
 }
 

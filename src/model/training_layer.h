@@ -50,9 +50,9 @@ struct LayerRef {
 struct LayerActivations {
   const float* input = nullptr;  // [tokens, hidden]: the layer below's output
   int64_t rows = 0;
-  Buffer cls;                    // last layer: the sentences' first rows of input
-  Buffer query;                  // last layer: queries of cls
-  Buffer qkv;                    // [tokens, 3 hidden]; last layer: [tokens, 2 hidden], no queries
+  Buffer cls;    // last layer: the sentences' first rows of input
+  Buffer query;  // last layer: queries of cls
+  Buffer qkv;    // [tokens, 3 hidden]; last layer: [tokens, 2 hidden], no queries
   Buffer context;
   Buffer attention_sum, attention_normed, attention_mean, attention_inverse;
   Buffer inner, inner_gelu;

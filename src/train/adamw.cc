@@ -9,8 +9,13 @@ namespace {
 
 kernels::AdamWStep MakeStep(const AdamWOptions& options, int64_t step, float learning_rate,
                             float gradient_scale, bool no_decay) {
-  return {learning_rate,  options.beta1, options.beta2, options.eps, no_decay ? 0 : options.weight_decay,
-          gradient_scale, step};
+  return {learning_rate,
+          options.beta1,
+          options.beta2,
+          options.eps,
+          no_decay ? 0 : options.weight_decay,
+          gradient_scale,
+          step};
 }
 
 }  // namespace
@@ -27,10 +32,10 @@ void AdamW::Step(model::ParameterStore& parameters, float learning_rate, float g
   ++step_;
   UpdateWordRows(parameters, learning_rate, gradient_scale, pool);
   for (const auto& slot : parameters.slots().subspan(1)) {
-    kernels::AdamWUpdate(
-        MakeStep(options_, step_, learning_rate, gradient_scale, slot.no_decay), slot.count,
-        parameters.gradients() + slot.offset, parameters.values() + slot.offset,
-        moment1_.data() + slot.offset, moment2_.data() + slot.offset, pool);
+    kernels::AdamWUpdate(MakeStep(options_, step_, learning_rate, gradient_scale, slot.no_decay),
+                         slot.count, parameters.gradients() + slot.offset,
+                         parameters.values() + slot.offset, moment1_.data() + slot.offset,
+                         moment2_.data() + slot.offset, pool);
   }
 }
 

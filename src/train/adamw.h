@@ -28,8 +28,8 @@ class AdamW {
             ThreadPool& pool);
 
  private:
-  void UpdateWordRows(model::ParameterStore& parameters, float learning_rate,
-                      float gradient_scale, ThreadPool& pool);
+  void UpdateWordRows(model::ParameterStore& parameters, float learning_rate, float gradient_scale,
+                      ThreadPool& pool);
 
   AdamWOptions options_;
   int64_t step_ = 0;

@@ -4,12 +4,6 @@
 #include <numeric>
 
 namespace bertie::train {
-namespace {
-
-// 8,192 tokens of bert-base need 100 MB for the widest activation.
-constexpr int64_t kBatchTokens = 8192;
-
-}  // namespace
 
 Result<std::vector<float>> ComputeLogits(const model::Classifier& classifier,
                                          const std::vector<text::Encoding>& encodings,
@@ -29,7 +23,7 @@ Result<std::vector<float>> ComputeLogits(const model::Classifier& classifier,
       const auto& encoding = encodings[order[last]];
       const auto length = static_cast<int64_t>(encoding.ids.size());
       if (batch.size() == options.batch_size) break;
-      if (last > first && batch.tokens() + length > kBatchTokens) break;
+      if (last > first && batch.tokens() + length > options.batch_tokens) break;
       batch.Add(encoding.ids, encoding.type_ids);
       ++last;
     }

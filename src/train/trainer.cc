@@ -37,8 +37,8 @@ class Run {
     const int64_t steps =
         (batches + options.gradient_accumulation - 1) / options.gradient_accumulation;
     total_steps_ = steps * options.epochs;
-    warmup_steps_ = static_cast<int64_t>(
-        std::ceil(options.warmup_ratio * static_cast<double>(total_steps_)));
+    warmup_steps_ =
+        static_cast<int64_t>(std::ceil(options.warmup_ratio * static_cast<double>(total_steps_)));
   }
 
   Result<TrainOutcome> Execute() {
@@ -64,11 +64,9 @@ class Run {
   // False when the run was stopped within the epoch.
   Result<bool> RunEpoch(EpochReport& report) {
     const auto start = Clock::now();
-    const auto batches =
-        data::MakeBatches(lengths_,
-                          {options_.order, static_cast<size_t>(options_.batch_size), 50,
-                           options_.seed},
-                          static_cast<uint64_t>(report.epoch));
+    const auto batches = data::MakeBatches(
+        lengths_, {options_.order, static_cast<size_t>(options_.batch_size), 50, options_.seed},
+        static_cast<uint64_t>(report.epoch));
     const auto group = static_cast<size_t>(options_.gradient_accumulation);
     double loss_sum = 0;
     int64_t seen = 0;
@@ -105,19 +103,18 @@ class Run {
     report.loss = loss / static_cast<double>(sentences);
     report.gradient_norm = model_.parameters().GradientNorm(pool_);
     if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm)) {
-      return Error{ErrorCode::kInvalidData,
-                   "step " + std::to_string(step_ + 1) + ": the loss is " +
-                       std::to_string(report.loss) + " and the gradients' norm " +
-                       std::to_string(report.gradient_norm) +
-                       "; training has diverged: try a smaller --lr"};
+      return Error{ErrorCode::kInvalidData, "step " + std::to_string(step_ + 1) + ": the loss is " +
+                                                std::to_string(report.loss) +
+                                                " and the gradients' norm " +
+                                                std::to_string(report.gradient_norm) +
+                                                "; training has diverged: try a smaller --lr"};
     }
-    report.learning_rate =
-        options_.learning_rate *
-        ScheduleFactor(options_.schedule, step_, total_steps_, warmup_steps_);
+    report.learning_rate = options_.learning_rate *
+                           ScheduleFactor(options_.schedule, step_, total_steps_, warmup_steps_);
     float scale = 1;
     if (options_.max_grad_norm > 0) {
-      scale = static_cast<float>(
-          std::min(1.0, options_.max_grad_norm / (report.gradient_norm + 1e-6)));
+      scale =
+          static_cast<float>(std::min(1.0, options_.max_grad_norm / (report.gradient_norm + 1e-6)));
     }
     optimizer_.Step(model_.parameters(), static_cast<float>(report.learning_rate), scale, pool_);
     report.step = ++step_;
@@ -134,8 +131,7 @@ class Run {
       labels_.push_back(train_.labels[index]);
     }
     BERTIE_ASSIGN_OR_RETURN(
-        auto result,
-        model_.Accumulate({&batch_, labels_, scale, options_.seed, ++passes_}, pool_));
+        auto result, model_.Accumulate({&batch_, labels_, scale, options_.seed, ++passes_}, pool_));
     return result.loss_sum;
   }
 

@@ -20,8 +20,8 @@ namespace bertie::train {
 
 struct TrainerOptions {
   int64_t epochs = 3;
-  int64_t batch_size = 32;             // sentences of one forward and backward pass
-  int64_t gradient_accumulation = 1;   // passes of one optimiser step
+  int64_t batch_size = 32;            // sentences of one forward and backward pass
+  int64_t gradient_accumulation = 1;  // passes of one optimiser step
   double learning_rate = 5e-5;
   Schedule schedule = Schedule::kLinear;
   double warmup_ratio = 0.1;  // share of all optimiser steps
@@ -35,20 +35,20 @@ struct TrainerOptions {
 
 // After each optimiser step.
 struct StepReport {
-  int64_t epoch = 0;       // from 1
-  int64_t step = 0;        // of the run, from 1
+  int64_t epoch = 0;  // from 1
+  int64_t step = 0;   // of the run, from 1
   int64_t total_steps = 0;
-  int64_t sentences = 0;   // seen in this epoch
-  double loss = 0;         // mean over the step's sentences
+  int64_t sentences = 0;  // seen in this epoch
+  double loss = 0;        // mean over the step's sentences
   double learning_rate = 0;
   double gradient_norm = 0;  // before clipping
 };
 
 struct EpochReport {
   int64_t epoch = 0;
-  int64_t steps = 0;  // of the run so far
-  double train_loss = 0;        // mean over the epoch's sentences
-  double seconds = 0;           // of training, without the test
+  int64_t steps = 0;      // of the run so far
+  double train_loss = 0;  // mean over the epoch's sentences
+  double seconds = 0;     // of training, without the test
   double sentences_per_s = 0;
   double test_seconds = 0;
   std::optional<Metrics> test;  // absent without test data

@@ -18,10 +18,10 @@ struct Case {
 
 // Sizes around the tiles' and panels' edges of every instruction set, and one of several blocks.
 const Case kCases[] = {
-    {1, 1, 1, false, false},      {1, 2, 384, false, true},    {5, 37, 19, false, false},
-    {6, 16, 8, false, true},      {7, 17, 33, true, false},    {12, 32, 64, false, true},
-    {13, 33, 385, true, true},    {16, 48, 768, false, true},  {97, 50, 400, false, false},
-    {64, 100, 70, true, false},   {203, 131, 777, true, true},
+    {1, 1, 1, false, false},    {1, 2, 384, false, true},    {5, 37, 19, false, false},
+    {6, 16, 8, false, true},    {7, 17, 33, true, false},    {12, 32, 64, false, true},
+    {13, 33, 385, true, true},  {16, 48, 768, false, true},  {97, 50, 400, false, false},
+    {64, 100, 70, true, false}, {203, 131, 777, true, true},
 };
 
 double Reference(const MatrixView& a, const MatrixView& b, int64_t i, int64_t j) {
@@ -35,7 +35,8 @@ double Reference(const MatrixView& a, const MatrixView& b, int64_t i, int64_t j)
 
 struct Operands {
   explicit Operands(const Case& c)
-      : a_values(RandomValues(c.rows * c.depth, 1)), b_values(RandomValues(c.columns * c.depth, 2)) {
+      : a_values(RandomValues(c.rows * c.depth, 1)),
+        b_values(RandomValues(c.columns * c.depth, 2)) {
     a = c.a_transposed ? RowMajor(a_values.data(), c.depth, c.rows).Transposed()
                        : RowMajor(a_values.data(), c.rows, c.depth);
     b = c.b_transposed ? RowMajor(b_values.data(), c.columns, c.depth).Transposed()
@@ -93,9 +94,11 @@ TEST(MatMul, EpiloguesAddBiasResidualAndGelu) {
     for (int64_t i = 0; i < c.rows; ++i) {
       for (int64_t j = 0; j < c.columns; ++j) {
         const auto at = static_cast<size_t>(i * c.columns + j);
-        const double value = Reference(x.a, x.b, i, j) + static_cast<double>(bias[static_cast<size_t>(j)]);
+        const double value =
+            Reference(x.a, x.b, i, j) + static_cast<double>(bias[static_cast<size_t>(j)]);
         ASSERT_NEAR(biased[at], value, Tolerance(c));
-        ASSERT_NEAR(gelu[at], value * 0.5 * std::erfc(-value / std::sqrt(2.0)), Tolerance(c) + 1e-6);
+        ASSERT_NEAR(gelu[at], value * 0.5 * std::erfc(-value / std::sqrt(2.0)),
+                    Tolerance(c) + 1e-6);
         ASSERT_NEAR(summed[at], value + static_cast<double>(residual[at]), Tolerance(c) + 1e-6);
       }
     }
@@ -155,9 +158,10 @@ TEST(OneDnnMatMul, EqualsTheSumInDouble) {
     OneDnnMatMul(x.a, x.b, out.data(), c.columns, add, pool);
     for (int64_t i = 0; i < c.rows; ++i) {
       for (int64_t j = 0; j < c.columns; ++j) {
-        ASSERT_NEAR(out[static_cast<size_t>(i * c.columns + j)],
-                    2 * Reference(x.a, x.b, i, j) + static_cast<double>(bias[static_cast<size_t>(j)]),
-                    2 * Tolerance(c) + 1e-6)
+        ASSERT_NEAR(
+            out[static_cast<size_t>(i * c.columns + j)],
+            2 * Reference(x.a, x.b, i, j) + static_cast<double>(bias[static_cast<size_t>(j)]),
+            2 * Tolerance(c) + 1e-6)
             << c.rows << 'x' << c.columns << 'x' << c.depth;
       }
     }

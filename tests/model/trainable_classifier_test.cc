@@ -31,16 +31,16 @@ TEST_P(TrainableGolden, LossAndEveryGradientAreThoseOfPyTorch) {
   pass.gradient_scale = 1.0f / static_cast<float>(labels.size());
   auto result = model->Accumulate(pass, pool);
   ASSERT_TRUE(result.ok()) << result.error().message;
-  EXPECT_NEAR(result->loss_sum / static_cast<double>(labels.size()), golden.Floats("loss")[0], 1e-4);
+  EXPECT_NEAR(result->loss_sum / static_cast<double>(labels.size()), golden.Floats("loss")[0],
+              1e-4);
   const auto logits = golden.Floats("logits");
   for (size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(result->logits[i], logits[i], 1e-4);
   for (const auto& slot : model->parameters().slots()) {
     const auto expected = golden.Floats("grad." + slot.name);
     ASSERT_EQ(expected.size(), static_cast<size_t>(slot.count)) << slot.name;
     // A key's bias moves all scores of a query alike, so that its gradient is rounding noise.
-    const float tolerance = slot.name.ends_with("self.key.bias")
-                                ? 1e-6f
-                                : 1e-3f * LargestMagnitude(expected);
+    const float tolerance =
+        slot.name.ends_with("self.key.bias") ? 1e-6f : 1e-3f * LargestMagnitude(expected);
     const float* actual = model->parameters().gradients() + slot.offset;
     float worst = 0;
     for (size_t i = 0; i < expected.size(); ++i) {

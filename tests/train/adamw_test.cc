@@ -33,8 +33,8 @@ TEST(AdamW, TenStepsGiveThePyTorchLossesNormsAndWeights) {
         1e-3 * ScheduleFactor(Schedule::kLinear, static_cast<int64_t>(step), 10, 2));
     EXPECT_NEAR(rate, rates[step], 1e-9);
     parameters.ZeroGradients(pool);
-    auto result = model->Accumulate(
-        {&batch, labels, 1.0f / static_cast<float>(labels.size()), 0, 0}, pool);
+    auto result =
+        model->Accumulate({&batch, labels, 1.0f / static_cast<float>(labels.size()), 0, 0}, pool);
     ASSERT_TRUE(result.ok()) << result.error().message;
     EXPECT_NEAR(result->loss_sum / static_cast<double>(labels.size()), losses[step], 1e-3) << step;
     const double norm = parameters.GradientNorm(pool);
