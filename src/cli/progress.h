@@ -14,8 +14,8 @@ namespace bertie::cli {
 class Progress {
  public:
   struct Options {
-    std::string title;           // "epoch 1/3", "predict"
-    int64_t total = 0;           // 0 where it is not known: then no share and no time left
+    std::string title;  // "epoch 1/3", "predict"
+    int64_t total = 0;  // 0 where it is not known: then no share and no time left
     std::string unit = "sentences";
     bool quiet = false;  // shows nothing
   };
@@ -52,7 +52,7 @@ class Progress {
   int64_t done_ = 0;
   int64_t drawn_done_ = 0;
   std::optional<double> loss_;
-  bool shown_ = false;    // something was written
+  bool shown_ = false;    // something was written and not finished
   bool on_line_ = false;  // the cursor stands in our line
 };
 

@@ -33,10 +33,10 @@ class Table {
 std::string FormatFixed(double value, int digits);
 
 // Text for one line: control characters as blanks; cut to `width` characters with "..." at the end.
-// Invalid UTF-8 becomes "?".
+// Invalid UTF-8 becomes U+FFFD.
 std::string OneLine(const std::string& text, size_t width);
 
-// Characters (UTF-8 code points) as a terminal counts them, where wide ones are not looked for.
+// Columns that a terminal takes for the text.
 size_t DisplayWidth(const std::string& text);
 
 }  // namespace bertie::cli

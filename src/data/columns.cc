@@ -227,9 +227,9 @@ class Resolver {
   }
 
   Status Check() {
-    if (report_.text_column < 0) return Undecided("text", "--text");
+    if (report_.text_column < 0) return Undecided("text", "--text-column");
     if (!options_.need_label) return {};
-    if (report_.label_column < 0) return Undecided("labels", "--label");
+    if (report_.label_column < 0) return Undecided("labels", "--label-column");
     for (int other : {report_.text_column, report_.pair_column}) {
       if (other != report_.label_column) continue;
       return Error{ErrorCode::kInvalidArgument,

@@ -121,7 +121,7 @@ class Loader {
     if (dataset_.labels.size() > kManyLabels && dataset_.labels.size() * 2 > rows) {
       return Fail("found " + std::to_string(dataset_.labels.size()) + " labels in " +
                   std::to_string(rows) + " rows (" + ShowLabels(dataset_.labels) +
-                  "); expected few that repeat. Name the column of labels with --label");
+                  "); expected few that repeat. Name the column of labels with --label-column");
     }
     const std::vector<std::string> met = std::move(dataset_.labels);
     dataset_.labels = SortedLabels(met);

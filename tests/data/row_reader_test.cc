@@ -161,7 +161,7 @@ TEST_F(RowReaderTest, ErrorsOfTheForm) {
                                               "1,a long text,x\n2,another text,y\n"
                                               "1,some more text,x\n2,more of it,y\n"));
   EXPECT_TRUE(unclear.starts_with("h.csv: cannot tell which column holds the labels")) << unclear;
-  EXPECT_NE(unclear.find("--label NAME_OR_NUMBER"), std::string::npos);
+  EXPECT_NE(unclear.find("--label-column NAME_OR_NUMBER"), std::string::npos);
   EXPECT_FALSE(RowReader::Open((dir_->path() / "no.csv").string(), {}).ok());
 }
 

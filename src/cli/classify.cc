@@ -1,0 +1,106 @@
+#include "cli/classify.h"
+
+#include <utility>
+
+#include "cli/output.h"
+#include "model/checkpoint.h"
+#include "model/model_source.h"
+#include "train/evaluator.h"
+
+namespace bertie::cli {
+namespace {
+
+// Rows tokenised by one task: enough to make handing it out cheap.
+constexpr size_t kRowsPerTask = 64;
+
+Error NoHead(const std::string& model, const std::vector<std::string>& missing) {
+  std::string names;
+  for (const std::string& name : missing) names += (names.empty() ? "" : ", ") + name;
+  return {ErrorCode::kInvalidData,
+          model + ": found no " + names +
+              "; expected a model trained to classify. Train one from it: bertie train DATA "
+              "--model " +
+              ShellWord(model)};
+}
+
+Status CheckMaxLength(ClassifyFlags& flags, const model::Config& config) {
+  if (flags.max_length == 0) flags.max_length = config.max_position_embeddings;
+  if (flags.max_length <= config.max_position_embeddings) return {};
+  return Error{ErrorCode::kInvalidArgument,
+               "--max-length is " + std::to_string(flags.max_length) + "; " + flags.model +
+                   " takes at most " + std::to_string(config.max_position_embeddings) + " tokens"};
+}
+
+}  // namespace
+
+void AddClassifyFlags(CLI::App& command, ClassifyFlags& flags) {
+  constexpr const char* kGroup = "Model";
+  command.add_option("MODEL", flags.model, "A trained model: its folder, or model.tar.gz")
+      ->required();
+  command
+      .add_option("--max-length", flags.max_length,
+                  "Cut texts to this many tokens, the special ones included; 0: as many as the "
+                  "model takes")
+      ->group(kGroup)
+      ->check(CLI::Range(int64_t{4}, int64_t{1} << 20) | CLI::IsMember({"0"}))
+      ->type_name("N")
+      ->capture_default_str();
+  command
+      .add_option("--batch-tokens", flags.batch_tokens,
+                  "Most tokens computed at once: more needs more memory, no result changes")
+      ->group(kGroup)
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
+      ->type_name("N")
+      ->capture_default_str();
+  command.add_option("-t,--threads", flags.threads, "Threads; 0: one for each processor")
+      ->group(kGroup)
+      ->check(CLI::Range(0, 1024))
+      ->type_name("N")
+      ->capture_default_str();
+}
+
+Result<LocalModel> LocalModel::Load(const ClassifyFlags& given) {
+  ClassifyFlags flags = given;
+  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(flags.model));
+  BERTIE_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::LoadCheckpoint(source.dir()));
+  if (!checkpoint.missing.empty()) return NoHead(flags.model, checkpoint.missing);
+  BERTIE_RETURN_IF_ERROR(CheckMaxLength(flags, checkpoint.config));
+  BERTIE_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
+  const int threads = flags.threads > 0 ? flags.threads : ThreadPool::DefaultThreads();
+  auto pool = std::make_unique<ThreadPool>(threads);
+  BERTIE_ASSIGN_OR_RETURN(model::Classifier classifier,
+                          model::Classifier::Create(checkpoint, *pool));
+  return LocalModel(std::move(flags), std::move(tokenizer), std::move(classifier), std::move(pool));
+}
+
+LocalModel::LocalModel(ClassifyFlags flags, text::Tokenizer tokenizer, model::Classifier classifier,
+                       std::unique_ptr<ThreadPool> pool)
+    : flags_(std::move(flags)),
+      tokenizer_(std::move(tokenizer)),
+      classifier_(std::move(classifier)),
+      scheme_(
+          serve::MakeLabelScheme(config().labels, config().num_labels(), config().problem_type)),
+      pool_(std::move(pool)) {}
+
+Result<Classified> LocalModel::Classify(std::span<const data::Row> rows,
+                                        const std::function<void(int64_t done)>& progress) {
+  std::vector<text::Encoding> encodings(rows.size());
+  const size_t max_length = static_cast<size_t>(flags_.max_length);
+  const int64_t tasks = static_cast<int64_t>((rows.size() + kRowsPerTask - 1) / kRowsPerTask);
+  pool_->ParallelFor(tasks, [&](int64_t task, int) {
+    const size_t first = static_cast<size_t>(task) * kRowsPerTask;
+    for (size_t i = first; i < std::min(first + kRowsPerTask, rows.size()); ++i) {
+      encodings[i] = rows[i].pair ? tokenizer_.EncodePair(rows[i].text, *rows[i].pair, max_length)
+                                  : tokenizer_.Encode(rows[i].text, max_length);
+    }
+  });
+  Classified result;
+  for (const text::Encoding& encoding : encodings) result.truncated += encoding.truncated;
+  BERTIE_ASSIGN_OR_RETURN(
+      result.logits,
+      train::ComputeLogits(classifier_, encodings,
+                           {.progress = progress, .batch_tokens = flags_.batch_tokens}, *pool_));
+  return result;
+}
+
+}  // namespace bertie::cli

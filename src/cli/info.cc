@@ -1,0 +1,197 @@
+// bertie info: what a model folder holds.
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "cli/table.h"
+#include "model/checkpoint.h"
+#include "model/model_source.h"
+#include "model/parameters.h"
+#include "serve/answer.h"
+#include "tensor/dtype.h"
+#include "text/tokenizer.h"
+
+namespace bertie::cli {
+namespace {
+
+struct File {
+  std::string name;
+  int64_t bytes = 0;
+};
+
+struct ModelInfo {
+  model::Checkpoint checkpoint;
+  std::vector<std::string> labels;
+  std::vector<std::string> dtypes;  // of the stored tensors
+  std::vector<File> files;
+  int64_t parameters = 0;
+  int64_t embedding_parameters = 0;  // the word table's share
+  int64_t vocab_size = 0;            // the tokenizer's
+  bool lower_case = false;
+
+  // 32-bit weights.
+  int64_t inference_bytes() const { return parameters * 4; }
+  // Weights, gradients and AdamW's two moments.
+  int64_t training_bytes() const { return parameters * 16; }
+};
+
+Result<std::vector<File>> ListFiles(const std::filesystem::path& dir) {
+  std::vector<File> files;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(dir, error), end; !error && entry != end;
+       entry.increment(error)) {
+    std::error_code ignored;
+    if (!entry->is_regular_file(ignored)) continue;
+    const auto bytes = entry->file_size(ignored);
+    if (!ignored) files.push_back({entry->path().filename().string(), static_cast<int64_t>(bytes)});
+  }
+  if (error) return Error{ErrorCode::kIo, dir.string() + ": cannot list: " + error.message()};
+  std::sort(files.begin(), files.end(),
+            [](const File& a, const File& b) { return a.name < b.name; });
+  return files;
+}
+
+Result<ModelInfo> Collect(const std::string& model) {
+  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(model));
+  ModelInfo info;
+  BERTIE_ASSIGN_OR_RETURN(info.checkpoint, model::LoadCheckpoint(source.dir()));
+  BERTIE_ASSIGN_OR_RETURN(const text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
+  BERTIE_ASSIGN_OR_RETURN(info.files, ListFiles(source.dir()));
+  const model::Config& config = info.checkpoint.config;
+  info.labels =
+      serve::MakeLabelScheme(config.labels, config.num_labels(), config.problem_type).labels;
+  info.vocab_size = static_cast<int64_t>(tokenizer.vocab_size());
+  info.lower_case = tokenizer.lower_case();
+  for (const model::ParameterSpec& spec : model::ParameterSpecs(config)) {
+    info.parameters += NumElements(spec.shape);
+  }
+  info.embedding_parameters = config.vocab_size * config.hidden_size;
+  std::map<DType, bool> seen;
+  for (const auto& [name, tensor] : info.checkpoint.tensors) seen[tensor.dtype] = true;
+  for (const auto& [dtype, unused] : seen) info.dtypes.push_back(DTypeName(dtype));
+  return info;
+}
+
+std::string Bytes(int64_t bytes) {
+  if (bytes < 10000) return FormatCount(bytes) + " bytes";
+  if (bytes < 10'000'000) return FormatFixed(static_cast<double>(bytes) / 1e3, 0) + " kB";
+  return FormatFixed(static_cast<double>(bytes) / 1e6, 0) + " MB";
+}
+
+template <class Strings>
+std::string Join(const Strings& strings, size_t most) {
+  std::string text;
+  size_t count = 0;
+  for (const std::string& one : strings) {
+    if (count == most) return text + ", ... (" + std::to_string(strings.size()) + ")";
+    text += (count++ > 0 ? ", " : "") + one;
+  }
+  return text;
+}
+
+// What a user should know before using the model as a classifier.
+std::string HeadText(const ModelInfo& info, const std::string& model) {
+  const std::vector<std::string>& missing = info.checkpoint.missing;
+  if (missing.empty()) return "there: the model classifies";
+  return "missing: " + Join(missing, 8) + ". Train it: bertie train DATA --model " +
+         ShellWord(model);
+}
+
+std::string ToText(const ModelInfo& info, const std::string& model) {
+  const model::Config& config = info.checkpoint.config;
+  Table table;
+  table.Add({"model", model});
+  table.Add({"layers", std::to_string(config.num_hidden_layers)});
+  table.Add({"hidden size", std::to_string(config.hidden_size) + ", " +
+                                std::to_string(config.num_attention_heads) +
+                                " attention heads, feed-forward " +
+                                std::to_string(config.intermediate_size)});
+  table.Add({"longest text", FormatCount(config.max_position_embeddings) + " tokens"});
+  table.Add({"parameters", FormatCount(info.parameters) + ", of them " +
+                               FormatCount(info.embedding_parameters) + " word embeddings"});
+  table.Add({"stored as", Join(info.dtypes, 8)});
+  table.Add({"memory", Bytes(info.inference_bytes()) + " of weights to classify, " +
+                           Bytes(info.training_bytes()) +
+                           " to train (with gradients and AdamW's moments), activations on top"});
+  table.Add({"classifier", HeadText(info, model)});
+  std::vector<std::string> labels;
+  for (const std::string& label : info.labels) labels.push_back(OneLine(label, 40));
+  if (info.checkpoint.missing.empty()) table.Add({"labels", Join(labels, 20)});
+  if (!config.problem_type.empty()) table.Add({"problem type", config.problem_type});
+  table.Add({"tokenizer", std::string("WordPiece, ") + (info.lower_case ? "uncased" : "cased") +
+                              ", " + FormatCount(info.vocab_size) + " tokens"});
+  if (!info.checkpoint.unused.empty()) {
+    table.Add({"not used", Join(info.checkpoint.unused, 8)});
+  }
+  Table files;
+  files.Indent(2).AlignRight({1});
+  for (const File& file : info.files) files.Add({file.name, Bytes(file.bytes)});
+  return table.ToString() + "files\n" + files.ToString();
+}
+
+std::string ToJson(const ModelInfo& info, const std::string& model) {
+  const model::Config& config = info.checkpoint.config;
+  OrderedJson files = OrderedJson::array();
+  for (const File& file : info.files) files.push_back({{"name", file.name}, {"bytes", file.bytes}});
+  const OrderedJson json = {
+      {"model", model},
+      {"hidden_size", config.hidden_size},
+      {"num_hidden_layers", config.num_hidden_layers},
+      {"num_attention_heads", config.num_attention_heads},
+      {"intermediate_size", config.intermediate_size},
+      {"max_position_embeddings", config.max_position_embeddings},
+      {"vocab_size", config.vocab_size},
+      {"parameters", info.parameters},
+      {"word_embedding_parameters", info.embedding_parameters},
+      {"dtypes", info.dtypes},
+      {"weights_file", info.checkpoint.source.filename().string()},
+      {"inference_bytes", info.inference_bytes()},
+      {"training_bytes", info.training_bytes()},
+      {"problem_type", config.problem_type},
+      {"labels", info.labels},
+      {"missing", info.checkpoint.missing},
+      {"unused", info.checkpoint.unused},
+      {"tokenizer",
+       {{"kind", "WordPiece"}, {"lower_case", info.lower_case}, {"vocab_size", info.vocab_size}}},
+      {"files", files}};
+  return Dump(json, 2) + "\n";
+}
+
+}  // namespace
+
+void AddInfo(CLI::App& app, int& exit_code) {
+  struct Flags {
+    std::string model;
+    bool json = false;
+  };
+  auto flags = std::make_shared<Flags>();
+  CLI::App* command =
+      app.add_subcommand("info", "Show a model's sizes, labels, tokenizer, memory and files");
+  command->add_option("MODEL", flags->model, "A model's folder, or model.tar.gz")->required();
+  command->add_flag("--json", flags->json, "Print one JSON object");
+  command->footer(
+      "Reads headers only, not the weights. Works on pretrained models too, and says what they\n"
+      "lack to classify.\n"
+      "\n"
+      "Examples:\n"
+      "  bertie info model\n"
+      "  bertie info model.tar.gz --json");
+  command->callback([flags, &exit_code] {
+    const Result<ModelInfo> info = Collect(flags->model);
+    if (!info.ok()) {
+      exit_code = ReportError(info.error());
+    } else {
+      exit_code =
+          PrintAnswer(flags->json ? ToJson(*info, flags->model) : ToText(*info, flags->model));
+    }
+  });
+}
+
+}  // namespace bertie::cli
