@@ -1,7 +1,9 @@
 #include "cli/classify.h"
 
+#include <charconv>
 #include <utility>
 
+#include "base/quote.h"
 #include "cli/output.h"
 #include "model/checkpoint.h"
 #include "model/model_source.h"
@@ -23,6 +25,15 @@ Error NoHead(const std::string& model, const std::vector<std::string>& missing) 
               ShellWord(model)};
 }
 
+// CLI11's form: the message, or "" where the value is fine.
+std::string CheckLengthFlag(const std::string& text) {
+  int64_t number = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool whole = error == std::errc() && end == text.data() + text.size();
+  if (whole && (number == 0 || (number >= 4 && number <= int64_t{1} << 20))) return "";
+  return "found " + Quote(text) + "; expected 0, or a number of tokens from 4";
+}
+
 Status CheckMaxLength(ClassifyFlags& flags, const model::Config& config) {
   if (flags.max_length == 0) flags.max_length = config.max_position_embeddings;
   if (flags.max_length <= config.max_position_embeddings) return {};
@@ -36,25 +47,26 @@ Status CheckMaxLength(ClassifyFlags& flags, const model::Config& config) {
 void AddClassifyFlags(CLI::App& command, ClassifyFlags& flags) {
   constexpr const char* kGroup = "Model";
   command.add_option("MODEL", flags.model, "A trained model: its folder, or model.tar.gz")
-      ->required();
+      ->required()
+      ->type_name("");
   command
       .add_option("--max-length", flags.max_length,
                   "Cut texts to this many tokens, the special ones included; 0: as many as the "
                   "model takes")
       ->group(kGroup)
-      ->check(CLI::Range(int64_t{4}, int64_t{1} << 20) | CLI::IsMember({"0"}))
+      ->check(CLI::Validator(CheckLengthFlag, ""))
       ->type_name("N")
       ->capture_default_str();
   command
       .add_option("--batch-tokens", flags.batch_tokens,
                   "Most tokens computed at once: more needs more memory, no result changes")
       ->group(kGroup)
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24).description(""))
       ->type_name("N")
       ->capture_default_str();
   command.add_option("-t,--threads", flags.threads, "Threads; 0: one for each processor")
       ->group(kGroup)
-      ->check(CLI::Range(0, 1024))
+      ->check(CLI::Range(0, 1024).description(""))
       ->type_name("N")
       ->capture_default_str();
 }

@@ -68,7 +68,9 @@ void AddSplit(CLI::App& data, int& exit_code) {
   auto flags = std::make_shared<SplitFlags>();
   CLI::App* command = data.add_subcommand(
       "split", "Shuffle labelled sentences and write them as train.csv and test.csv");
-  command->add_option("INPUT", flags->input, "csv, tsv or jsonl, or - for stdin")->required();
+  command->add_option("INPUT", flags->input, "csv, tsv or jsonl, or - for stdin")
+      ->required()
+      ->type_name("");
   command->add_option("-o,--out", flags->out, "Folder for train.csv and test.csv")
       ->required()
       ->type_name("DIR");

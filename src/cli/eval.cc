@@ -195,17 +195,17 @@ void AddBounds(CLI::App& command, EvalFlags& flags) {
   constexpr const char* kGroup = "Bounds: the exit code is 1 where one is not reached";
   command.add_option("--min-accuracy", flags.min_accuracy, "Least accuracy")
       ->group(kGroup)
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(CLI::Range(0.0, 1.0).description(""))
       ->type_name("0..1");
   command
       .add_option("--min-f1", flags.min_f1,
                   "Least F1: of the second label where there are two, else macro F1")
       ->group(kGroup)
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(CLI::Range(0.0, 1.0).description(""))
       ->type_name("0..1");
   command.add_option("--min-mcc", flags.min_mcc, "Least Matthews correlation coefficient")
       ->group(kGroup)
-      ->check(CLI::Range(-1.0, 1.0))
+      ->check(CLI::Range(-1.0, 1.0).description(""))
       ->type_name("-1..1");
 }
 
@@ -216,7 +216,8 @@ void AddEval(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("eval", "Measure a model on labelled sentences");
   AddClassifyFlags(*command, flags->model);
   command->add_option("DATA", flags->data_file, "Labelled sentences: csv, tsv or jsonl, or -")
-      ->required();
+      ->required()
+      ->type_name("");
   command->add_flag("--json", flags->json, "Print one JSON object instead of tables");
   AddBounds(*command, *flags);
   AddDataFlags(*command, flags->data);

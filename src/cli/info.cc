@@ -174,7 +174,9 @@ void AddInfo(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<Flags>();
   CLI::App* command =
       app.add_subcommand("info", "Show a model's sizes, labels, tokenizer, memory and files");
-  command->add_option("MODEL", flags->model, "A model's folder, or model.tar.gz")->required();
+  command->add_option("MODEL", flags->model, "A model's folder, or model.tar.gz")
+      ->required()
+      ->type_name("");
   command->add_flag("--json", flags->json, "Print one JSON object");
   command->footer(
       "Reads headers only, not the weights. Works on pretrained models too, and says what they\n"

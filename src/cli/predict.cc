@@ -188,8 +188,10 @@ void AddPredict(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<PredictFlags>();
   CLI::App* command = app.add_subcommand("predict", "Label texts with a trained model");
   AddClassifyFlags(*command, flags->model);
-  command->add_option("TEXT", flags->texts,
-                      "Texts to label; without any they come from --file or stdin");
+  command
+      ->add_option("TEXT", flags->texts,
+                   "Texts to label; without any they come from --file or stdin")
+      ->type_name("");
   command->add_option("-f,--file", flags->file, "Texts in csv, tsv, jsonl, or txt (one a line)")
       ->type_name("FILE");
   command->add_option("--format", flags->format, "Of the answers: table, json (lines) or csv")
@@ -198,7 +200,7 @@ void AddPredict(CLI::App& app, int& exit_code) {
   command
       ->add_option("-k,--top-k", flags->output.top_k,
                    "Labels of each text, best first; 0: all. Default: 1, in json all")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30).description(""))
       ->type_name("N");
   command->add_flag("--logits", flags->output.logits, "Raw logits too (json and csv)");
   AddDataFlags(*command, flags->data);
