@@ -206,7 +206,7 @@ class TestPredict:
             os.execv("/bin/bash", ["bash", "-c", 'for i in 1 2 3 4 5 6 7 8 9 10; do cat "$2"; '
                                    'sleep 0.25; done | "$0" predict "$1" > "$3"', str(bertie),
                                    str(tiny_model), str(tmp_path / "t.txt"), str(tmp_path / "o")])
-        screen = b""
+        screen, begin = b"", time.monotonic()
         try:
             while True:
                 screen += os.read(terminal, 65536)
@@ -216,7 +216,8 @@ class TestPredict:
         os.close(terminal)
         assert os.waitstatus_to_exitcode(status) == 0, screen
         frames = screen.split(b"\r")
-        assert sum(b"sentences" in frame for frame in frames) < 60  # ten a second at most
+        drawn = sum(b"sentences" in frame for frame in frames)
+        assert drawn <= 10 * (time.monotonic() - begin) + 2
         assert any(b"predict" in frame and b"/s" in frame for frame in frames), screen
         assert b"20,000 sentences in" in frames[-2] + frames[-1], screen
 
@@ -422,6 +423,6 @@ def test_progress_lines_where_there_is_no_terminal(bertie, tiny_model, tmp_path)
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 0
     lines = stderr.splitlines()
-    assert 2 <= len(lines) <= 3, stderr
+    assert 2 <= len(lines) <= 2 + (time.monotonic() - begin) // 10, stderr
     assert "\r" not in stderr and "\x1b" not in stderr
-    assert "sentences in 1" in lines[-1]
+    assert "sentences in " in lines[-1]
