@@ -60,8 +60,14 @@ void Connection::Start() {
   socket_.non_blocking(true, ignored);
   // Answers leave in one piece, so there is nothing to gather.
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-  SetDeadline(server_->options.idle_timeout);
+  BecomeIdle();
   WaitReadable();
+}
+
+void Connection::BecomeIdle() {
+  state_ = State::kIdle;
+  idle_since_ = Clock::now();
+  SetDeadline(server_->options.idle_timeout);
 }
 
 // Waits without a buffer, so that an idle connection costs no memory for one.
@@ -251,8 +257,7 @@ void Connection::OnWritten(const error_code& error) {
   output_head_ = {};
   output_body_ = {};
   if (!keep_alive_) return Linger();
-  state_ = State::kIdle;
-  SetDeadline(server_->options.idle_timeout);
+  BecomeIdle();
   Advance();
   if (state_ == State::kIdle && input_.empty()) input_ = {};  // gives its memory back
   if (end_of_input_ &&
@@ -275,8 +280,8 @@ void Connection::Linger() {
   WaitReadable();
 }
 
-void Connection::CloseIfIdle() {
-  if (state_ == State::kIdle) Linger();
+void Connection::CloseIfIdle(ServerOptions::Duration least) {
+  if (state_ == State::kIdle && Clock::now() - idle_since_ >= least) Linger();
 }
 
 void Connection::Abort() {

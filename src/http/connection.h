@@ -62,14 +62,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Connection(boost::asio::ip::tcp::socket socket, std::shared_ptr<ServerState> server);
 
   void Start();
-  // Ends the connection unless a request is being read, worked on or answered.
-  void CloseIfIdle();
+  // Ends the connection if it has been waiting for a request for that long.
+  void CloseIfIdle(ServerOptions::Duration least);
   // Ends it now; the client sees a reset.
   void Abort();
 
  private:
   enum class State { kIdle, kHead, kBody, kHandling, kWriting, kLingering, kClosed };
 
+  void BecomeIdle();
   void WaitReadable();
   void OnReadable(const boost::system::error_code& error);
   void OnEndOfInput();
@@ -98,6 +99,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool timer_waits_ = false;
 
   State state_ = State::kIdle;
+  std::chrono::steady_clock::time_point idle_since_;
   bool read_waits_ = false;
   bool end_of_input_ = false;
   std::string input_;  // received and not yet taken

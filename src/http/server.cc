@@ -1,9 +1,12 @@
 #include "http/server.h"
 
+#include <linux/filter.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <condition_variable>
+#include <iterator>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -23,6 +26,8 @@ using Clock = std::chrono::steady_clock;
 // After accept failed for want of descriptors or memory: connections that end free some.
 constexpr std::chrono::milliseconds kAcceptRetry{100};
 constexpr std::chrono::milliseconds kDrainTick{10};
+// A handshake that has begun ends within a round trip; one that takes longer than this is refused.
+constexpr std::chrono::milliseconds kHandshakeTime{50};
 // Left for the model's files, the log, and the sockets of the server itself.
 constexpr rlim_t kOtherFiles = 64;
 
@@ -32,6 +37,23 @@ size_t MaxConnections(size_t wanted) {
   rlim_t free =
       limit.rlim_cur > 2 * kOtherFiles ? limit.rlim_cur - kOtherFiles : limit.rlim_cur / 2;
   return std::clamp<size_t>(wanted, 1, static_cast<size_t>(free));
+}
+
+// Lets the kernel drop packets that ask for a new connection (SYN without ACK), while handshakes
+// that have begun go on. Closing a listening socket resets every connection that has not been
+// accepted, and between the last accept and the close there is always room for one more. A client
+// whose packet was dropped asks again a second later and is refused, or finds the next server.
+void DropNewHandshakes(int socket) {
+  constexpr uint32_t kFlags = 13;  // byte of the TCP header (RFC 9293 3.1)
+  constexpr uint32_t kSyn = 0x02;
+  constexpr uint32_t kAck = 0x10;
+  sock_filter code[] = {BPF_STMT(BPF_LD | BPF_B | BPF_ABS, kFlags),
+                        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, kSyn | kAck),
+                        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kSyn, 0, 1),
+                        BPF_STMT(BPF_RET | BPF_K, 0), BPF_STMT(BPF_RET | BPF_K, 0xffffffff)};
+  sock_fprog program{static_cast<unsigned short>(std::size(code)), code};
+  // Where this is not to be had, the close stays as small a risk as with any other server.
+  setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
 std::string AddressText(const tcp::endpoint& endpoint) {
@@ -70,6 +92,7 @@ struct Server::Impl {
   size_t max_connections;
   bool accepting = false;  // an accept or its retry is pending
   Clock::time_point drain_until;
+  Clock::time_point close_at = Clock::time_point::max();
   tcp::endpoint endpoint;
   std::thread thread;
   bool stopped = false;  // by Stop's caller only
@@ -159,12 +182,18 @@ void Server::Impl::TakeBacklogAndClose() {
 }
 
 void Server::Impl::DrainTick() {
-  bool over = Clock::now() >= drain_until;
-  if (acceptor.is_open() && (over || state->connections.empty())) TakeBacklogAndClose();
-  if (over) {
+  auto now = Clock::now();
+  if (acceptor.is_open()) {
+    if (close_at == Clock::time_point::max() &&
+        (now >= drain_until || state->connections.empty())) {
+      DropNewHandshakes(acceptor.native_handle());
+      close_at = now + kHandshakeTime;
+    }
+    if (now >= close_at) TakeBacklogAndClose();
+  } else {
     std::vector<std::shared_ptr<Connection>> copy(state->connections.begin(),
                                                   state->connections.end());
-    for (auto& connection : copy) connection->CloseIfIdle();
+    for (auto& connection : copy) connection->CloseIfIdle(state->options.drain_linger);
   }
   if (!acceptor.is_open() && state->connections.empty()) {
     std::lock_guard lock(mutex);

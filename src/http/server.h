@@ -45,7 +45,8 @@ struct ServerOptions {
   // After the last answer of a connection: how long to wait for the client to close it too. Closing
   // at once would make the kernel reset the connection, and the client could lose the answer.
   Duration linger_timeout{5'000};
-  // From BeginDrain on, how long clients on open or new connections are still served.
+  // From BeginDrain on: how long new clients are still served, so that whoever sends them here sees
+  // /ping fail first, and how long a connection may be idle.
   Duration drain_linger{1'000};
 
   std::function<void(std::string_view)> log;  // one line without its end; from the I/O thread
@@ -71,8 +72,9 @@ class Server {
   std::string address() const;  // "127.0.0.1:8080", "[::1]:8080"
   size_t connections() const;
 
-  // Ends in order: requests under way and those that come within drain_linger are answered, with
-  // Connection: close; then the listening socket closes and idle connections with it.
+  // Ends in order. Requests under way are answered, and those that still come, with Connection:
+  // close; new clients are taken for drain_linger, or until no connection is left; then the
+  // listening socket closes, without a reset for anybody who was told to be connected.
   void BeginDrain();
   // True once the last connection has ended after BeginDrain.
   bool WaitDrained(std::chrono::milliseconds timeout);
