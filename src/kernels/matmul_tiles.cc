@@ -35,11 +35,29 @@ void PackPanelsImpl(const MatrixView& b, int64_t first, int64_t last, float* out
   }
 }
 
-// Rows [row0, row1), depth [k0, k1) of A as tiles of [depth][kTileRows].
-void PackRows(const MatrixView& a, int64_t row0, int64_t row1, int64_t k0, int64_t k1, float* out) {
-  for (int64_t row = row0; row < row1; row += kTileRows) {
-    const int64_t rows = std::min<int64_t>(kTileRows, row1 - row);
-    const float* source = a.data + row * a.row_stride + k0 * a.column_stride;
+// Rows [row0, row1) cut into tiles of nearly equal height: eight rows are two tiles of four, not
+// six and two, since a tile of fewer than four rows waits for its own sums.
+class RowTiles {
+ public:
+  RowTiles(int64_t row0, int64_t row1)
+      : row0_(row0),
+        count_((row1 - row0 + kTileRows - 1) / kTileRows),
+        base_((row1 - row0) / count_),
+        taller_((row1 - row0) % count_) {}
+
+  int64_t count() const { return count_; }
+  int64_t Begin(int64_t tile) const { return row0_ + tile * base_ + std::min(tile, taller_); }
+  int Height(int64_t tile) const { return static_cast<int>(base_ + (tile < taller_ ? 1 : 0)); }
+
+ private:
+  int64_t row0_, count_, base_, taller_;
+};
+
+// Depth [k0, k1) of A's tiles, each as [depth][kTileRows].
+void PackRows(const MatrixView& a, const RowTiles& tiles, int64_t k0, int64_t k1, float* out) {
+  for (int64_t tile = 0; tile < tiles.count(); ++tile) {
+    const int64_t rows = tiles.Height(tile);
+    const float* source = a.data + tiles.Begin(tile) * a.row_stride + k0 * a.column_stride;
     for (int64_t k = 0; k < k1 - k0; ++k) {
       for (int64_t r = 0; r < rows; ++r) {
         out[k * kTileRows + r] = source[r * a.row_stride + k * a.column_stride];
@@ -82,39 +100,48 @@ void ApplyEpilogue(const MatMulOptions& options, int64_t row, int64_t rows, int6
   }
 }
 
-void MultiplyBlockImpl(const MatMulJob& job, int64_t row0, int64_t row1, int64_t panel0,
-                       int64_t panel1, float* scratch) {
+// One panel's share of C, [k0, k1) of the sums.
+void MultiplyPanel(const MatMulJob& job, const RowTiles& tiles, int64_t panel, int64_t k0,
+                   int64_t k1, const float* packed) {
   const MatrixView& a = job.a;
   const int64_t depth = a.columns;
   const int64_t width = TileColumns();
-  const bool pack = a.column_stride != 1 || row1 - row0 >= kPackRows;
+  const int64_t column = panel * width;
+  const int64_t columns = std::min(width, job.columns - column);
+  const float* b = job.b + (panel * depth + k0) * width;
+  // The fetch of the next panel's share is spread over this one's tiles.
+  const int64_t next_step = std::max<int64_t>(1, width / tiles.count());
+  const float* next = b + depth * width;
+  const bool accumulate = k0 > 0 || job.options.accumulate;
+  for (int64_t tile = 0; tile < tiles.count(); ++tile) {
+    const int64_t row = tiles.Begin(tile);
+    const int rows = tiles.Height(tile);
+    float* c = job.c + row * job.c_stride + column;
+    if (packed != nullptr) {
+      TileRowsEdge(rows, columns, k1 - k0, packed + tile * kTileRows * (k1 - k0), 1, kTileRows, b,
+                   c, job.c_stride, accumulate, next, next_step);
+    } else {
+      TileRowsEdge(rows, columns, k1 - k0, a.data + row * a.row_stride + k0, a.row_stride, 1, b, c,
+                   job.c_stride, accumulate, next, next_step);
+    }
+    next += (k1 - k0) * next_step;
+    if (k1 == depth && job.options.epilogue != Epilogue::kNone) {
+      ApplyEpilogue(job.options, row, rows, column, columns, c, job.c_stride);
+    }
+  }
+}
+
+void MultiplyBlockImpl(const MatMulJob& job, int64_t row0, int64_t row1, int64_t panel0,
+                       int64_t panel1, float* scratch) {
+  if (row0 >= row1) return;
+  const int64_t depth = job.a.columns;
+  const RowTiles tiles(row0, row1);
+  const bool pack = job.a.column_stride != 1 || row1 - row0 >= kPackRows;
   for (int64_t k0 = 0; k0 < depth || k0 == 0; k0 += kDepthBlock) {
     const int64_t k1 = std::min(depth, k0 + kDepthBlock);
-    if (pack) PackRows(a, row0, row1, k0, k1, scratch);
+    if (pack) PackRows(job.a, tiles, k0, k1, scratch);
     for (int64_t panel = panel0; panel < panel1; ++panel) {
-      const float* b = job.b + (panel * depth + k0) * width;
-      const int64_t column = panel * width;
-      const int64_t columns = std::min(width, job.columns - column);
-      // Spread the fetch of the next panel's share over this one's tiles.
-      const int64_t tiles = (row1 - row0 + kTileRows - 1) / kTileRows;
-      const int64_t next_step = std::max<int64_t>(1, width / tiles);
-      const float* next = b + depth * width;
-      for (int64_t row = row0; row < row1; row += kTileRows) {
-        const int rows = static_cast<int>(std::min<int64_t>(kTileRows, row1 - row));
-        float* c = job.c + row * job.c_stride + column;
-        const bool accumulate = k0 > 0 || job.options.accumulate;
-        if (pack) {
-          TileRowsEdge(rows, columns, k1 - k0, scratch + (row - row0) * (k1 - k0), 1, kTileRows, b,
-                       c, job.c_stride, accumulate, next, next_step);
-        } else {
-          TileRowsEdge(rows, columns, k1 - k0, a.data + row * a.row_stride + k0, a.row_stride, 1, b,
-                       c, job.c_stride, accumulate, next, next_step);
-        }
-        next += (k1 - k0) * next_step;
-        if (k1 == depth && job.options.epilogue != Epilogue::kNone) {
-          ApplyEpilogue(job.options, row, rows, column, columns, c, job.c_stride);
-        }
-      }
+      MultiplyPanel(job, tiles, panel, k0, k1, pack ? scratch : nullptr);
     }
   }
 }
