@@ -140,17 +140,19 @@ class Reporter {
     event.Set("weight_decay", t.weight_decay).Set("max_grad_norm", t.max_grad_norm);
     event.Set("max_length", job_.max_length).Set("seed", static_cast<int64_t>(t.seed));
     event.Set("threads", threads);
-    return Append(event);
+    BERTIE_RETURN_IF_ERROR(Append(event));
+    BeginEpoch(1);
+    return {};
+  }
+
+  void BeginEpoch(int64_t epoch) {
+    Progress::Options options;
+    options.title = "epoch " + std::to_string(epoch) + "/" + std::to_string(job_.trainer.epochs);
+    options.total = sentences_;
+    progress_ = std::make_unique<Progress>(options);
   }
 
   void OnStep(const train::StepReport& step) {
-    if (step.epoch != epoch_) {
-      epoch_ = step.epoch;
-      Progress::Options options;
-      options.title = "epoch " + std::to_string(epoch_) + "/" + std::to_string(job_.trainer.epochs);
-      options.total = sentences_;
-      progress_ = std::make_unique<Progress>(options);
-    }
     progress_->Update(step.sentences, step.loss);
     if (step.step % job_.trainer.log_interval != 0 && step.step != step.total_steps) return;
     train::HistoryEvent event("step");
@@ -162,7 +164,7 @@ class Reporter {
   }
 
   Status OnEpoch(const train::EpochReport& epoch, model::TrainableClassifier& model) {
-    if (progress_) progress_->Finish();
+    progress_->Finish();
     BERTIE_RETURN_IF_ERROR(model::SaveCheckpoint(
         out_, model.config(), model.parameters().NamedTensors(model.config()), tokenizer_));
     history_.reset();  // the save put a new folder, with the old history in it, into its place
@@ -175,6 +177,7 @@ class Reporter {
     }
     if (Status status = Append(event); !status.ok()) Warn(status.error());
     Print(epoch);
+    if (epoch.epoch < job_.trainer.epochs) BeginEpoch(epoch.epoch + 1);
     return {};
   }
 
@@ -214,7 +217,6 @@ class Reporter {
   fs::path out_;
   std::optional<train::History> history_;
   std::unique_ptr<Progress> progress_;
-  int64_t epoch_ = 0;
   std::optional<train::Metrics> test_;
 };
 
