@@ -177,6 +177,7 @@ std::string DescribeDataset(const Dataset& dataset) {
   if (table.format == TableFormat::kCsv && table.delimiter != ',') {
     out << " with delimiter " << Quote(std::string(1, table.delimiter));
   }
+  if (table.format == TableFormat::kTsv && table.quoted) out << " with quoted fields";
   if (table.format != TableFormat::kJsonl) {
     out << (table.has_header ? " with a header" : " without a header");
   }

@@ -1,11 +1,11 @@
 #include "data/row_reader.h"
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
 #include "data/block_reader.h"
 #include "data/files.h"
+#include "data/random.h"
+#include "formats/csv.h"
 
 namespace bertie::data {
 namespace {
@@ -243,6 +243,68 @@ TEST_F(RowReaderTest, LineNumbersHoldAcrossBlocks) {
   auto last = reader.Next(row);
   ASSERT_FALSE(last.ok());
   EXPECT_TRUE(Short(last.error().message).starts_with("a.csv:" + std::to_string(2 + 2 * rows)));
+}
+
+// What the reader gives in blocks is what the csv reader gives of the whole.
+TEST_F(RowReaderTest, BlocksChangeNothing) {
+  Random random(3);
+  const std::string pieces[] = {
+      "\"\"", "\n", "\r\n", ",", "word ", "\xc3\xa9", "a long stretch of words "};
+  std::string content = "text,label\n";
+  while (content.size() < 3 * BlockReader::kBlock) {
+    content += "\"";
+    for (uint64_t i = random.Below(40); i > 0; --i) content += pieces[random.Below(7)];
+    content += random.Below(100) == 0 ? "\"broken,0\n" : "x\",0\n";
+    if (random.Below(50) == 0) content += "plain \"\"text,1\r\n";
+  }
+  formats::CsvReader whole(content, "", {});
+  formats::CsvRecord record;
+  ASSERT_TRUE(*whole.Next(record));  // the header
+  RowReader reader = Open(Write("a.csv", content));
+  Row row;
+  for (int64_t count = 0;; ++count) {
+    const auto expected = whole.Next(record);
+    const auto found = reader.Next(row);
+    ASSERT_EQ(found.ok(), expected.ok()) << count;
+    if (!found.ok()) {
+      const std::string message = Short(found.error().message);
+      ASSERT_EQ(message, "a.csv" + expected.error().message);
+      continue;
+    }
+    ASSERT_EQ(*found, *expected) << count;
+    if (!*found) break;
+    ASSERT_EQ(row.text, record.fields[0]);
+    ASSERT_EQ(row.line, record.line);
+  }
+}
+
+// Damaged files give rows and errors, and an end; never a crash (sanitizers run this too).
+TEST_F(RowReaderTest, SurvivesDamage) {
+  const std::string seeds[] = {
+      "text,label\n\"a, \"\"b\"\"\nc\",x\nd,y\n", "gj04\t1\t\tThe sea.\ngj04\t0\t*\tSea the.\n",
+      "{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\", \"label\": [2]}\n",
+      "sentence1;sentence2;label\r\na;b;1\r\n\xef\xbb\xbf;c;0\r\n"};
+  const char bytes[] = {'"', '\n', '\r', ',', '\t', '\0', '{', '[', '\xff', '\xef', '1', '\\'};
+  Random random(11);
+  for (int round = 0; round < 1000; ++round) {
+    std::string content = seeds[random.Below(4)];
+    for (uint64_t edits = random.Below(6); edits > 0; --edits) {
+      const size_t at = random.Below(content.size() + 1);
+      const uint64_t kind = random.Below(3);
+      if (kind == 0) content.insert(at, 1, bytes[random.Below(sizeof(bytes))]);
+      if (kind == 1 && at < content.size()) content[at] = bytes[random.Below(sizeof(bytes))];
+      if (kind == 2) content.erase(at, random.Below(9));
+    }
+    auto reader = RowReader::Open(Write("damaged", content), {.need_label = random.Below(2) == 0});
+    if (!reader.ok()) continue;
+    Row row;
+    int calls = 0;
+    for (;; ++calls) {
+      ASSERT_LT(calls, 1000) << content;
+      const auto more = reader->Next(row);
+      if (more.ok() && !*more) break;
+    }
+  }
 }
 
 TEST_F(RowReaderTest, LineOfManyMegabytesIsOneBadRow) {
