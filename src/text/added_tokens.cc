@@ -52,7 +52,7 @@ Status AddedTokens::Build(const Normalizer& normalizer) {
         continue;
       }
       std::string form;
-      normalizer.Append(token.content, form);
+      normalizer.Normalize(token.content, form);
       normalized.emplace_back(std::move(form), id);
     }
   }

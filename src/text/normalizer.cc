@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <vector>
 
 #include "text/unicode.h"
 
@@ -10,6 +9,7 @@ namespace bertie::text {
 namespace {
 
 constexpr uint8_t kDropped = 0xFF;
+constexpr size_t kFirstPlane = 0x10000;
 
 size_t AsciiPrefix(const char* p, const char* end) {
   const char* start = p;
@@ -29,96 +29,232 @@ size_t AsciiPrefix(const char* p, const char* end) {
 
 }  // namespace
 
-// Marks that stay in the text and are no starters (spacing ones, and some that are younger than
-// the tables), held back until the next starter shows that their run is whole. Those that are
-// dropped need not be held: a stable sort of the rest is the same without them.
-struct Normalizer::Marks {
+// Text on its way out, and the marks that are held back until the next starter shows that their run
+// is whole: those that stay in the text. Those that are dropped need not be held, since a stable
+// sort of the rest is the same without them.
+class Normalizer::Output {
+ public:
+  // Mappings are copied in blocks of this many bytes.
+  static constexpr size_t kBlock = 16;
+
+  Output(std::string& text, size_t expected, bool lower_case)
+      : text_(text), lower_case_(lower_case) {
+    text_.resize(expected + kBlock);
+  }
+
+  // Room for at least count more bytes.
+  char* Reserve(size_t count) {
+    if (text_.size() - size_ < count) {
+      text_.resize(std::max(2 * text_.size(), size_ + count));
+    }
+    return text_.data() + size_;
+  }
+  void Advance(size_t count) { size_ += count; }
+
+  void Put(char c) {
+    *Reserve(1) = c;
+    ++size_;
+  }
+
+  void PutCased(char32_t c) {
+    char32_t chars[kMaxLowered] = {c};
+    const int count = lower_case_ ? Lower(c, chars) : 1;
+    for (int i = 0; i < count; ++i) {
+      size_ += EncodeUtf8(chars[i], Reserve(4));
+    }
+  }
+
+  void HoldMark(char32_t c, uint8_t combining_class) { marks_.push_back({c, combining_class}); }
+  size_t held_marks() const { return marks_.size(); }
+  bool LastMarkIs(char32_t c) const { return !marks_.empty() && marks_.back().c == c; }
+  std::string_view written() const { return std::string_view(text_).substr(0, size_); }
+
+  void FlushMarks() {
+    if (!marks_.empty()) {
+      WriteMarks();
+    }
+  }
+
+  void Clear() {
+    size_ = 0;
+    marks_.clear();
+  }
+
+  void Finish() {
+    FlushMarks();
+    text_.resize(size_);
+  }
+
+ private:
   struct Mark {
     char32_t c;
     uint8_t combining_class;
   };
-  std::vector<Mark> run;
-  std::vector<Mark> sorted;
+
+  void WriteMarks() {
+    SortMarks();
+    for (const Mark& mark : marks_) {
+      PutCased(mark.c);
+    }
+    marks_.clear();
+  }
+
+  void SortMarks() {
+    const auto by_class = [](const Mark& a, const Mark& b) {
+      return a.combining_class < b.combining_class;
+    };
+    if (std::is_sorted(marks_.begin(), marks_.end(), by_class)) {
+      return;
+    }
+    // By counting, since a hostile text is one long run.
+    std::array<size_t, 257> begin{};
+    for (const Mark& mark : marks_) {
+      ++begin[mark.combining_class + 1];
+    }
+    for (size_t i = 1; i < begin.size(); ++i) {
+      begin[i] += begin[i - 1];
+    }
+    sorted_.resize(marks_.size());
+    for (const Mark& mark : marks_) {
+      sorted_[begin[mark.combining_class]++] = mark;
+    }
+    marks_.swap(sorted_);
+  }
+
+  std::string& text_;  // longer than what is in it
+  size_t size_ = 0;
+  bool lower_case_;
+  std::vector<Mark> marks_;
+  std::vector<Mark> sorted_;
 };
 
 Normalizer::Normalizer(const NormalizerOptions& options)
     : options_(options), strip_accents_(options.strips_accents()) {
   for (size_t i = 0; i < ascii_.size(); ++i) {
     const auto c = static_cast<char32_t>(i);
-    uint8_t mapped = static_cast<uint8_t>(i);
+    ascii_[i] = static_cast<uint8_t>(i);
     if (options_.lower_case && c >= 'A' && c <= 'Z') {
-      mapped = static_cast<uint8_t>(c - 'A' + 'a');
-    }
-    if (options_.clean_text && IsControl(c)) {
-      mapped = kDropped;
+      ascii_[i] = static_cast<uint8_t>(c - 'A' + 'a');
+    } else if (options_.clean_text && IsControl(c)) {
+      ascii_[i] = kDropped;
     } else if (options_.clean_text && IsWhitespace(c)) {
-      mapped = ' ';
+      ascii_[i] = ' ';
     }
-    ascii_[i] = mapped;
   }
+  MapFirstPlane();
 }
 
-void Normalizer::Append(std::string_view text, std::string& out) const {
-  // Characters seldom grow; where they do, the string grows by itself.
-  out.reserve(out.size() + text.size() + 16);
-  Marks marks;
+// Tries AppendChar on each character behind a mark that is held back: whether the mark went out,
+// and what came after it, tells what the character does anywhere.
+void Normalizer::MapFirstPlane() {
+  constexpr char32_t kMark = 0x302E;
+  constexpr uint8_t kMarkClass = 224;
+  constexpr std::string_view kMarkBytes = "\u302E";
+  first_plane_.resize(kFirstPlane);
+  std::string text;
+  Output out(text, 0, options_.lower_case);
+  for (char32_t c = 0x80; c < kFirstPlane; ++c) {
+    const bool is_surrogate = c >= 0xD800 && c <= 0xDFFF;
+    if (is_surrogate) {
+      continue;
+    }
+    out.Clear();
+    if (strip_accents_) {
+      out.HoldMark(kMark, kMarkClass);
+    }
+    AppendChar(c, out);
+    std::string_view written = out.written();
+    const size_t held_before = strip_accents_ ? 1 : 0;
+    Mapping& mapping = first_plane_[c];
+    if (written.empty() && out.held_marks() == held_before) {
+      mapping.kind = Mapping::kNothing;
+    } else if (written.empty() && out.LastMarkIs(c)) {
+      mapping.kind = Mapping::kMark;
+      mapping.combining_class = CombiningClass(c);
+    } else if (out.held_marks() == 0) {
+      if (strip_accents_) {
+        written.remove_prefix(kMarkBytes.size());
+      }
+      if (written.size() <= Output::kBlock) {
+        mapping.kind = Mapping::kText;
+        mapping.offset = static_cast<uint32_t>(mapped_.size());
+        mapping.length = static_cast<uint8_t>(written.size());
+        mapped_ += written;
+      }
+    }
+  }
+  mapped_.resize(mapped_.size() + Output::kBlock);
+}
+
+void Normalizer::Normalize(std::string_view text, std::string& out_text) const {
+  // Characters seldom grow; where they do, the output grows with them.
+  Output out(out_text, text.size(), options_.lower_case);
   const char* p = text.data();
   const char* const end = p + text.size();
   while (p < end) {
     if (static_cast<uint8_t>(*p) < 0x80) {
       const size_t count = AsciiPrefix(p, end);
-      // All that is ASCII and dropped leaves a run of marks as it is.
-      if (!marks.run.empty() && std::any_of(p, p + count, [this](char c) {
-            return ascii_[static_cast<uint8_t>(c)] != kDropped;
-          })) {
-        Flush(marks, out);
-      }
       AppendAscii({p, count}, out);
       p += count;
-    } else {
-      AppendChar(NextChar(p), marks, out);
+      continue;
+    }
+    const char32_t c = NextChar(p);
+    const Mapping mapping = c < kFirstPlane ? first_plane_[c] : Mapping{};
+    if (mapping.kind == Mapping::kText) {
+      out.FlushMarks();
+      std::memcpy(out.Reserve(Output::kBlock), mapped_.data() + mapping.offset, Output::kBlock);
+      out.Advance(mapping.length);
+    } else if (mapping.kind == Mapping::kMark) {
+      out.HoldMark(c, mapping.combining_class);
+    } else if (mapping.kind == Mapping::kLookAgain) {
+      AppendChar(c, out);
     }
   }
-  Flush(marks, out);
+  out.Finish();
 }
 
-void Normalizer::AppendAscii(std::string_view text, std::string& out) const {
-  const size_t old_size = out.size();
-  out.resize(old_size + text.size());
-  char* write = out.data() + old_size;
+void Normalizer::AppendAscii(std::string_view text, Output& out) const {
+  // Where all of it is dropped, a run of marks goes on.
+  if (out.held_marks() > 0 && std::any_of(text.begin(), text.end(), [this](char c) {
+        return ascii_[static_cast<uint8_t>(c)] != kDropped;
+      })) {
+    out.FlushMarks();
+  }
+  char* const begin = out.Reserve(text.size());
+  char* write = begin;
   for (const char c : text) {
     const uint8_t mapped = ascii_[static_cast<uint8_t>(c)];
     *write = static_cast<char>(mapped);
     write += mapped != kDropped;
   }
-  out.resize(write - out.data());
+  out.Advance(write - begin);
 }
 
-void Normalizer::AppendChar(char32_t c, Marks& marks, std::string& out) const {
+void Normalizer::AppendChar(char32_t c, Output& out) const {
   if (options_.clean_text) {
     if (c == kReplacementCharacter || IsControl(c)) {
       return;
     }
     if (IsWhitespace(c)) {
-      Flush(marks, out);
-      out.push_back(' ');
+      out.FlushMarks();
+      out.Put(' ');
       return;
     }
   }
   if (options_.separate_cjk && IsCjk(c)) {
-    Flush(marks, out);
-    out.push_back(' ');
-    AppendDecomposed(c, marks, out);
-    Flush(marks, out);
-    out.push_back(' ');
+    out.FlushMarks();
+    out.Put(' ');
+    AppendDecomposed(c, out);
+    out.FlushMarks();
+    out.Put(' ');
     return;
   }
-  AppendDecomposed(c, marks, out);
+  AppendDecomposed(c, out);
 }
 
-void Normalizer::AppendDecomposed(char32_t c, Marks& marks, std::string& out) const {
+void Normalizer::AppendDecomposed(char32_t c, Output& out) const {
   if (!strip_accents_) {
-    AppendCased(c, out);
+    out.PutCased(c);
     return;
   }
   char32_t parts[kMaxDecomposed];
@@ -126,54 +262,17 @@ void Normalizer::AppendDecomposed(char32_t c, Marks& marks, std::string& out) co
   for (int i = 0; i < count; ++i) {
     const uint8_t combining_class = CombiningClass(parts[i]);
     if (combining_class == 0) {
-      Flush(marks, out);
+      out.FlushMarks();
     }
     if (IsNonspacingMark(parts[i])) {
       continue;
     }
     if (combining_class == 0) {
-      AppendCased(parts[i], out);
+      out.PutCased(parts[i]);
     } else {
-      marks.run.push_back({parts[i], combining_class});
+      out.HoldMark(parts[i], combining_class);
     }
   }
-}
-
-void Normalizer::AppendCased(char32_t c, std::string& out) const {
-  if (options_.lower_case) {
-    AppendLower(c, out);
-  } else {
-    AppendUtf8(c, out);
-  }
-}
-
-void Normalizer::Flush(Marks& marks, std::string& out) const {
-  auto& run = marks.run;
-  if (run.empty()) {
-    return;
-  }
-  const auto by_class = [](const Marks::Mark& a, const Marks::Mark& b) {
-    return a.combining_class < b.combining_class;
-  };
-  if (!std::is_sorted(run.begin(), run.end(), by_class)) {
-    // By counting, since a hostile text is one long run.
-    std::array<size_t, 257> begin{};
-    for (const auto& mark : run) {
-      ++begin[mark.combining_class + 1];
-    }
-    for (size_t i = 1; i < begin.size(); ++i) {
-      begin[i] += begin[i - 1];
-    }
-    marks.sorted.resize(run.size());
-    for (const auto& mark : run) {
-      marks.sorted[begin[mark.combining_class]++] = mark;
-    }
-    run.swap(marks.sorted);
-  }
-  for (const auto& mark : run) {
-    AppendCased(mark.c, out);
-  }
-  run.clear();
 }
 
 }  // namespace bertie::text

@@ -27,6 +27,13 @@ size_t Room(size_t max_length, size_t around) {
   return max_length > around ? max_length - around : 0;
 }
 
+// A piece of text that can be treated by itself, since a blank follows it: small enough for the
+// caches, and all that is looked at of a long text that is cut.
+std::string_view FirstChunk(std::string_view text) {
+  constexpr size_t kChunkBytes = size_t{16} << 10;
+  return text.size() <= kChunkBytes ? text : text.substr(0, text.find(' ', kChunkBytes));
+}
+
 // The lengths to which "longest_first" cuts two texts so that both fit into room. The shorter one
 // is cut only when both are longer than half; of an odd room the longer one gets the odd place, and
 // the second text where they are equally long.
@@ -81,15 +88,15 @@ void Tokenizer::Impl::AppendIds(std::string_view text, size_t max_ids,
   const auto on_token = [&ids](int32_t id) { ids.push_back(id); };
   const auto on_words = [&](std::string_view words) { wordpiece->AppendText(words, max_ids, ids); };
   const auto on_raw_text = [&](std::string_view part) {
-    if (ids.size() > max_ids) {
-      return;
-    }
-    normalized.clear();
-    normalizer.Append(part, normalized);
-    if (added.any_normalized()) {
-      added.Split(normalized, AddedTokens::Stage::kNormalized, on_words, on_token);
-    } else {
-      on_words(normalized);
+    while (!part.empty() && ids.size() <= max_ids) {
+      const std::string_view chunk = added.any_normalized() ? part : FirstChunk(part);
+      part.remove_prefix(chunk.size());
+      normalizer.Normalize(chunk, normalized);
+      if (added.any_normalized()) {
+        added.Split(normalized, AddedTokens::Stage::kNormalized, on_words, on_token);
+      } else {
+        on_words(normalized);
+      }
     }
   };
   added.Split(text, AddedTokens::Stage::kRaw, on_raw_text, on_token);
@@ -113,6 +120,9 @@ Status Tokenizer::Impl::AddTokens(const TokenizerSpec& spec) {
         vocabulary.Find(token->content) != Vocabulary::kNoId) {
       added.Add(*token, vocabulary);
     }
+  }
+  if (spec.added_normalizer && *spec.added_normalizer != spec.normalizer) {
+    return added.Build(Normalizer(*spec.added_normalizer));
   }
   return added.Build(normalizer);
 }

@@ -219,6 +219,7 @@ Result<TokenizerSpec> ParseTokenizerJson(const Json& json, const std::string& wh
   TokenizerSpec spec;
   BERTIE_RETURN_IF_ERROR(ParseModel(json, where, spec));
   BERTIE_RETURN_IF_ERROR(ParseNormalizer(json, where, spec.normalizer));
+  spec.added_normalizer = spec.normalizer;
   BERTIE_ASSIGN_OR_RETURN([[maybe_unused]] const Json* pre_tokenizer,
                           PartOfType(json, "pre_tokenizer", "BertPreTokenizer", where));
   BERTIE_RETURN_IF_ERROR(ParsePostProcessor(json, where, spec));

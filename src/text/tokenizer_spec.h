@@ -30,6 +30,9 @@ struct TokenizerSpec {
   NormalizerOptions normalizer;
   WordPieceOptions wordpiece;
   std::vector<AddedToken> added;  // in the order in which they are added
+  // What makes the normalised forms of added tokens; unset: normalizer. Where tokenizer_config.json
+  // overrides tokenizer.json's, transformers leaves the forms as they were.
+  std::optional<NormalizerOptions> added_normalizer;
   SpecialTokens special;
   // What stands around the text. tokenizer.json says it by id; unset: by the names in special.
   std::optional<int32_t> cls_id;

@@ -94,24 +94,27 @@ size_t ValidUtf8Prefix(std::string_view text) {
 }
 
 std::string ReplaceInvalidUtf8(std::string_view text) {
+  constexpr std::string_view kReplacement = "\uFFFD";
   std::string out;
   out.reserve(text.size() + 16);
-  while (!text.empty()) {
-    const size_t valid = ValidUtf8Prefix(text);
-    out.append(text.substr(0, valid));
-    text.remove_prefix(valid);
-    if (!text.empty()) {
-      AppendUtf8(kReplacementCharacter, out);
-      text.remove_prefix(-SequenceLength(text, 0));
+  size_t i = 0;
+  while (i < text.size()) {
+    const int length = SequenceLength(text, i);
+    if (length > 0) {
+      const size_t valid = ValidUtf8Prefix(text.substr(i));
+      out.append(text, i, valid);
+      i += valid;
+    } else {
+      out.append(kReplacement);
+      i -= length;
     }
   }
   return out;
 }
 
-void AppendUtf8(char32_t c, std::string& out) {
-  utf8proc_uint8_t bytes[4];
-  const auto length = utf8proc_encode_char(static_cast<utf8proc_int32_t>(c), bytes);
-  out.append(reinterpret_cast<const char*>(bytes), length);
+size_t EncodeUtf8(char32_t c, char out[4]) {
+  return utf8proc_encode_char(static_cast<utf8proc_int32_t>(c),
+                              reinterpret_cast<utf8proc_uint8_t*>(out));
 }
 
 bool IsWhitespace(char32_t c) {
@@ -219,20 +222,22 @@ int Decompose(char32_t c, char32_t out[kMaxDecomposed]) {
   return static_cast<int>(count);
 }
 
-void AppendLower(char32_t c, std::string& out) {
+int Lower(char32_t c, char32_t out[kMaxLowered]) {
   constexpr char32_t kCapitalIWithDot = 0x130;
+  constexpr char32_t kDotAbove = 0x307;
   if (c == kCapitalIWithDot) {
-    AppendUtf8('i', out);
-    AppendUtf8(0x307, out);
-    return;
+    out[0] = 'i';
+    out[1] = kDotAbove;
+    return 2;
   }
   const utf8proc_property_t& property = Property(c);
+  out[0] = c;
   if (property.lowercase_seqindex != UINT16_MAX) {
-    c = static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+    out[0] = static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
   } else if (property.category == UTF8PROC_CATEGORY_CN) {
-    c += DifferenceOf(c).lower;
+    out[0] = c + DifferenceOf(c).lower;
   }
-  AppendUtf8(c, out);
+  return 1;
 }
 
 }  // namespace bertie::text

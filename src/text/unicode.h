@@ -48,7 +48,8 @@ inline char32_t NextChar(const char*& p) {
 
 inline bool IsContinuationByte(char c) { return (static_cast<uint8_t>(c) & 0xC0) == 0x80; }
 
-void AppendUtf8(char32_t c, std::string& out);
+// Writes c as UTF-8; returns how many bytes that took.
+size_t EncodeUtf8(char32_t c, char out[4]);
 
 // Unicode's White_Space.
 bool IsWhitespace(char32_t c);
@@ -78,8 +79,9 @@ inline constexpr int kMaxDecomposed = 8;
 // Canonical decomposition, all the way; returns how many characters were written.
 int Decompose(char32_t c, char32_t out[kMaxDecomposed]);
 
-// Appends c in lower case by Unicode's full mapping without context: U+0130 becomes two characters,
-// a final sigma is like any other.
-void AppendLower(char32_t c, std::string& out);
+// Lower case by Unicode's full mapping without context: U+0130 becomes two characters, a final
+// sigma is like any other. Returns how many characters were written.
+inline constexpr int kMaxLowered = 2;
+int Lower(char32_t c, char32_t out[kMaxLowered]);
 
 }  // namespace bertie::text

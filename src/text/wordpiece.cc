@@ -1,48 +1,12 @@
 #include "text/wordpiece.h"
 
-#include <algorithm>
-#include <array>
-
 #include "base/quote.h"
 #include "text/unicode.h"
 
 namespace bertie::text {
 namespace {
 
-enum class CharClass : uint8_t { kWord, kSpace, kPunctuation };
-
-CharClass Classify(char32_t c) {
-  return IsWhitespace(c)    ? CharClass::kSpace
-         : IsPunctuation(c) ? CharClass::kPunctuation
-                            : CharClass::kWord;
-}
-
-constexpr std::array<CharClass, 128> MakeAsciiClasses() {
-  std::array<CharClass, 128> classes{};
-  for (char32_t c = 0; c < 128; ++c) {
-    const bool is_space = c == ' ' || (c >= '\t' && c <= '\r');
-    const bool is_alphanumeric =
-        (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
-    const bool is_control = c < 0x20 || c == 0x7F;
-    classes[c] = is_space                        ? CharClass::kSpace
-                 : is_alphanumeric || is_control ? CharClass::kWord
-                                                 : CharClass::kPunctuation;
-  }
-  return classes;
-}
-
-constexpr std::array<CharClass, 128> kAsciiClasses = MakeAsciiClasses();
-
-// The class of the character at p; next is where the following one begins.
-inline CharClass ClassAt(const char* p, const char*& next) {
-  const auto byte = static_cast<uint8_t>(*p);
-  if (byte < 0x80) {
-    next = p + 1;
-    return kAsciiClasses[byte];
-  }
-  next = p;
-  return Classify(NextChar(next));
-}
+constexpr size_t kFirstPlane = 0x10000;
 
 bool HasMoreChars(std::string_view word, size_t limit) {
   if (word.size() <= limit) {
@@ -57,11 +21,28 @@ bool HasMoreChars(std::string_view word, size_t limit) {
 
 }  // namespace
 
+WordPiece::CharClass WordPiece::Classify(char32_t c) {
+  return IsWhitespace(c)    ? CharClass::kSpace
+         : IsPunctuation(c) ? CharClass::kPunctuation
+                            : CharClass::kWord;
+}
+
+// The class of the character at p; next is where the following one begins.
+inline WordPiece::CharClass WordPiece::ClassAt(const char* p, const char*& next) const {
+  next = p;
+  const char32_t c = NextChar(next);
+  return c < kFirstPlane ? first_plane_[c] : Classify(c);
+}
+
 WordPiece::WordPiece(const Vocabulary& vocabulary, const WordPieceOptions& options)
     : trie_(&vocabulary.trie()),
       options_(options),
       unknown_id_(vocabulary.Find(options.unknown_token)) {
   has_continuation_ = trie_->Walk(continuation_, options_.continuation_prefix);
+  first_plane_.reserve(kFirstPlane);
+  for (char32_t c = 0; c < kFirstPlane; ++c) {
+    first_plane_.push_back(Classify(c));
+  }
 }
 
 Result<WordPiece> WordPiece::Create(const Vocabulary& vocabulary, const WordPieceOptions& options) {

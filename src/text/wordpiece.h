@@ -39,6 +39,11 @@ class WordPiece {
   const WordPieceOptions& options() const { return options_; }
 
  private:
+  enum class CharClass : uint8_t { kWord, kSpace, kPunctuation };
+
+  static CharClass Classify(char32_t c);
+  CharClass ClassAt(const char* p, const char*& next) const;
+
   WordPiece(const Vocabulary& vocabulary, const WordPieceOptions& options);
 
   const Trie* trie_;
@@ -46,6 +51,7 @@ class WordPiece {
   int32_t unknown_id_;
   Trie::Node continuation_ = Trie::kRoot;  // where the walk of a later piece begins
   bool has_continuation_ = false;
+  std::vector<CharClass> first_plane_;  // by character, up to U+FFFF
 };
 
 }  // namespace bertie::text
