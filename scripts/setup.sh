@@ -1,7 +1,7 @@
 # Shell functions that quickstart, run-tests and bench/peers/run share. Sourced, not run.
 # The caller has set `root`, the project's folder.
 
-# oneDNN's CMake files ask for OpenCL, though nothing here uses it; Debian does not say so.
+# oneDNN's CMake files ask for OpenCL, though nothing here uses it; Debian only recommends it.
 BUILD_PACKAGES=(g++ cmake ninja-build ccache pkg-config python3 libdnnl-dev ocl-icd-opencl-dev
   libboost-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libutf8proc-dev libarchive-dev
   libhwy-dev libgtest-dev)
