@@ -138,9 +138,10 @@ Result<AtomicDirectory> AtomicDirectory::Create(const fs::path& target) {
     return Error{ErrorCode::kInvalidArgument, target.string() + ": is not a folder"};
   }
   const fs::path parent = StagingParent(dir.target_);
-  const std::string prefix = HiddenName(dir.target_, ".new-");
-  RemoveAbandoned(parent, prefix);
-  BERTIE_ASSIGN_OR_RETURN(dir.path_, MakeUnique(parent, prefix));
+  RemoveAbandoned(parent, HiddenName(dir.target_, ".new-"));
+  // While the target is absent, an old folder may be all that a crash left of the model.
+  if (fs::exists(dir.target_, error)) RemoveAbandoned(parent, HiddenName(dir.target_, ".old-"));
+  BERTIE_ASSIGN_OR_RETURN(dir.path_, MakeUnique(parent, HiddenName(dir.target_, ".new-")));
   dir.lock_fd_ = ::open(dir.path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (dir.lock_fd_ < 0) return FileError(errno, dir.path_, "open");
   ::flock(dir.lock_fd_, LOCK_EX | LOCK_NB);
@@ -216,7 +217,9 @@ Status AtomicDirectory::Exchange() {
     }
     BERTIE_ASSIGN_OR_RETURN(old, MakeUnique(parent, HiddenName(target_, ".old-")));
     if (::rename(target_.c_str(), old.c_str()) != 0) {
-      return FileError(errno, target_, "move the old folder away from");
+      const int failed = errno;
+      ::rmdir(old.c_str());
+      return FileError(failed, target_, "move the old folder away from");
     }
     if (::rename(path_.c_str(), target_.c_str()) != 0) {
       const int failed = errno;
@@ -225,6 +228,7 @@ Status AtomicDirectory::Exchange() {
     }
   }
   path_.clear();
+  // Where this fails, a power loss might undo the exchange, so the old folder must stay.
   BERTIE_RETURN_IF_ERROR(SyncDirectory(parent));
   BERTIE_RETURN_IF_ERROR(MoveSubfolders(old));
   RemoveAll(old);

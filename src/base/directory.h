@@ -28,8 +28,9 @@ class TemporaryDirectory {
 };
 
 // A folder written beside the one whose place it takes. Until Commit the target is untouched, and
-// the destructor removes what was not committed; a process that was killed leaves a hidden folder
-// ".NAME.new-XXXXXX", which the next Create for the same target removes.
+// the destructor removes what was not committed. A process that was killed, or whose Commit could
+// not sync the parent, leaves a hidden folder ".NAME.new-XXXXXX" or ".NAME.old-XXXXXX", which the
+// next Create for the same target removes.
 //
 // Files of the old folder that the new one lacks are kept (a training history, a README), unless
 // `stale` says they belong to what is replaced; so are its subfolders.

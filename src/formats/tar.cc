@@ -91,7 +91,8 @@ class TarWriter {
     // The restricted form is plain ustar wherever that can hold the entry.
     BERTIE_RETURN_IF_ERROR(Check(archive_write_set_format_pax_restricted(a)));
     BERTIE_RETURN_IF_ERROR(Check(archive_write_add_filter_gzip(a)));
-    // Weights hardly compress; level 1 takes a third of the default's time for 1 % more bytes.
+    // Weights hardly compress: on MiniLM level 1 takes 78 % of the default level's time and gives
+    // 0.4 % more bytes.
     BERTIE_RETURN_IF_ERROR(
         Check(archive_write_set_filter_option(a, "gzip", "compression-level", "1")));
     BERTIE_RETURN_IF_ERROR(Check(archive_write_set_filter_option(a, "gzip", "timestamp", nullptr)));

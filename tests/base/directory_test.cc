@@ -154,6 +154,19 @@ TEST_F(AtomicDirectoryTest, TwoWritersDoNotRemoveEachOther) {
   EXPECT_EQ(Tree(dir_.path()), (Files{{"model", "(folder)"}, {"model/a.bin", "second"}}));
 }
 
+TEST_F(AtomicDirectoryTest, RemovesWhatADeadWriterLeft) {
+  const fs::path old = dir_.path() / ".model.old-abcdef";
+  Write(dir_.path() / ".model.new-abcdef" / "a.bin", "half");
+  Write(old / "a.bin", "whole");
+  ASSERT_TRUE(AtomicDirectory::Create(Target()).ok());
+  EXPECT_EQ(Tree(dir_.path()),
+            (Files{{".model.old-abcdef", "(folder)"}, {".model.old-abcdef/a.bin", "whole"}}))
+      << "without the target, the old folder may be all there is";
+  Write(Target() / "a.bin", "there");
+  ASSERT_TRUE(AtomicDirectory::Create(Target()).ok());
+  EXPECT_FALSE(fs::exists(old));
+}
+
 // A writer is killed at a random moment, again and again. Its folder always holds two files of the
 // same generation, and what it left is removed by the next writer.
 TEST_F(AtomicDirectoryTest, SurvivesAKilledWriter) {
