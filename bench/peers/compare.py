@@ -101,7 +101,7 @@ def latency_command(arguments, engine, model, threads):
     lengths = ",".join(map(str, LENGTHS))
     if engine == "bertie":
         return [arguments.bertie, "bench", path, "--threads", threads, "--lengths", lengths,
-                "--json"]
+                "--seconds", arguments.seconds, "--json"]
     return [sys.executable, HERE / "engines.py", engine, path, threads, "latency", lengths,
             arguments.seconds]
 
