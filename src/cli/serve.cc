@@ -11,9 +11,12 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
 
+#include "base/quote.h"
 #include "base/thread_pool.h"
 #include "cli/commands.h"
 #include "serve/model_server.h"
@@ -49,6 +52,32 @@ void Log(std::string_view line) {
   // One write, so that lines of several threads do not mix.
   [[maybe_unused]] ssize_t written = write(STDERR_FILENO, text.data(), text.size());
 }
+
+// At most ten lines a second, whatever clients do, so that none of them can fill the disk.
+class BoundedLog {
+ public:
+  void operator()(std::string_view line) {
+    std::lock_guard lock(state_->mutex);
+    auto now = std::chrono::steady_clock::now();
+    if (now - state_->second >= std::chrono::seconds(1)) {
+      if (state_->dropped > 0) Log(std::to_string(state_->dropped) + " more such lines left out");
+      state_->second = now;
+      state_->lines = 0;
+      state_->dropped = 0;
+    }
+    if (state_->lines++ < 10) return Log(line);
+    ++state_->dropped;
+  }
+
+ private:
+  struct State {
+    std::mutex mutex;  // guards all below
+    std::chrono::steady_clock::time_point second;
+    int lines = 0;
+    int64_t dropped = 0;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
 
 // Waits for SIGINT and SIGTERM on a thread of its own, which outlives the object: the second signal
 // ends the process whatever the rest of it is doing.
@@ -108,7 +137,8 @@ serve::ModelServerOptions MakeOptions(const ServeFlags& flags) {
   // Room for some of the largest requests at once.
   options.http.max_body_memory =
       std::max(options.http.max_body_memory, 4 * options.http.limits.max_body_bytes);
-  options.http.log = Log;
+  const BoundedLog log;
+  options.http.log = log;
 
   options.handler.max_texts = flags.max_texts;
   options.handler.truncate = !flags.no_truncate;
@@ -117,7 +147,7 @@ serve::ModelServerOptions MakeOptions(const ServeFlags& flags) {
       flags.default_accept == serve::MediaTypeName(serve::MediaType::kCsv)
           ? serve::MediaType::kCsv
           : serve::MediaType::kJson;
-  options.handler.log = Log;
+  options.handler.log = log;
 
   options.batcher.max_batch_tokens =
       flags.max_batch_tokens > 0 ? flags.max_batch_tokens : int64_t{128} * options.threads;
@@ -129,7 +159,10 @@ std::string JoinLabels(const std::vector<std::string>& labels) {
   constexpr size_t kShown = 8;
   std::string text;
   for (size_t i = 0; i < std::min(labels.size(), kShown); ++i) {
-    text += (i > 0 ? ", " : "") + labels[i];
+    bool plain = std::none_of(labels[i].begin(), labels[i].end(), [](char c) {
+      return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+    });
+    text += (i > 0 ? ", " : "") + (plain ? labels[i] : Quote(labels[i]));
   }
   if (labels.size() > kShown) text += ", ... (" + std::to_string(labels.size()) + ")";
   return text;

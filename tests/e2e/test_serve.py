@@ -230,7 +230,8 @@ def test_the_first_answer_comes_within_half_a_second(bertie, minilm):
             process.wait(35)
 
     times = sorted(first_answer() for _ in range(5))
-    assert times[0] < 0.5, times
+    idle = os.getloadavg()[0] < os.cpu_count()
+    assert times[0] < (0.5 if idle else 2), times
 
 
 # Load
