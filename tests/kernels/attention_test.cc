@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/gradient_check.h"
 #include "kernels/random_values.h"
 
 namespace bertie::kernels {
@@ -114,28 +115,10 @@ void CheckGradients(const Problem& problem, Dropout dropout) {
   Buffer scratch;
   AttentionBackward(run.Input(dropout), run.d_out.data(), run.width,
                     {dq.data(), dk.data(), dv.data(), run.width, run.width}, scratch, pool);
-  struct {
-    std::vector<float>* values;
-    const std::vector<float>* gradient;
-  } inputs[] = {{&run.q, &dq}, {&run.k, &dk}, {&run.v, &dv}};
-  for (auto& input : inputs) {
-    const auto direction = RandomValues(static_cast<int64_t>(input.values->size()), 9);
-    double slope = 0, size = 0;
-    for (size_t i = 0; i < direction.size(); ++i) {
-      slope += static_cast<double>((*input.gradient)[i]) * static_cast<double>(direction[i]);
-      size += std::abs(static_cast<double>((*input.gradient)[i]));
-    }
-    const auto original = *input.values;
-    constexpr float kStep = 1e-2f;
-    auto value_at = [&](float step) {
-      for (size_t i = 0; i < direction.size(); ++i)
-        (*input.values)[i] = original[i] + step * direction[i];
-      return run.Value(pool, dropout);
-    };
-    const double measured = (value_at(kStep) - value_at(-kStep)) / (2 * static_cast<double>(kStep));
-    *input.values = original;
-    EXPECT_NEAR(measured, slope, 1e-3 * size + 1e-3);
-  }
+  auto value = [&] { return run.Value(pool, dropout); };
+  ExpectPredicts(run.q, dq, 1e-2f, value);
+  ExpectPredicts(run.k, dk, 1e-2f, value);
+  ExpectPredicts(run.v, dv, 1e-2f, value);
 }
 
 TEST(Attention, GradientsPredictTheValue) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/gradient_check.h"
 #include "kernels/random_values.h"
 
 namespace bertie::kernels {
@@ -87,30 +88,11 @@ TEST(LayerNorm, GradientsPredictTheValueWithAndWithoutDropout) {
                       scratch, pool);
     std::vector<float> dx = d_sum;
     ApplyDropout(dropout, static_cast<int64_t>(dx.size()), dx.data(), pool);
-    struct {
-      std::vector<float>* values;
-      const std::vector<float>* gradient;
-    } inputs[] = {
-        {&run.x, &dx}, {&run.residual, &d_sum}, {&run.gamma, &d_gamma}, {&run.beta, &d_beta}};
-    for (auto& input : inputs) {
-      const auto direction = RandomValues(static_cast<int64_t>(input.values->size()), 9);
-      double slope = 0, size = 0;
-      for (size_t i = 0; i < direction.size(); ++i) {
-        slope += static_cast<double>((*input.gradient)[i]) * static_cast<double>(direction[i]);
-        size += std::abs(static_cast<double>((*input.gradient)[i]));
-      }
-      const auto original = *input.values;
-      constexpr float kStep = 5e-3f;
-      auto value_at = [&](float step) {
-        for (size_t i = 0; i < direction.size(); ++i)
-          (*input.values)[i] = original[i] + step * direction[i];
-        return run.Value(pool, dropout);
-      };
-      const double measured =
-          (value_at(kStep) - value_at(-kStep)) / (2 * static_cast<double>(kStep));
-      *input.values = original;
-      EXPECT_NEAR(measured, slope, 1e-3 * size + 1e-3);
-    }
+    auto value = [&] { return run.Value(pool, dropout); };
+    ExpectPredicts(run.x, dx, 5e-3f, value);
+    ExpectPredicts(run.residual, d_sum, 5e-3f, value);
+    ExpectPredicts(run.gamma, d_gamma, 5e-3f, value);
+    ExpectPredicts(run.beta, d_beta, 5e-3f, value);
   }
 }
 
