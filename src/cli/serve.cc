@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
@@ -27,6 +28,7 @@ namespace {
 
 // SageMaker and Kubernetes kill 30 s after their SIGTERM.
 constexpr std::chrono::seconds kDrainLimit{25};
+constexpr std::chrono::seconds kExitLimit{29};
 
 struct ServeFlags {
   std::string model;
@@ -79,8 +81,8 @@ class BoundedLog {
   std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
-// Waits for SIGINT and SIGTERM on a thread of its own, which outlives the object: the second signal
-// ends the process whatever the rest of it is doing.
+// Waits for SIGINT and SIGTERM on a thread of its own, which outlives the object: a second signal,
+// or too long a wait after the first, ends the process whatever the rest of it is doing.
 class StopSignal {
  public:
   // Before any other thread starts, so that all of them leave the signals to this one.
@@ -99,9 +101,17 @@ class StopSignal {
         state->came = true;
       }
       state->changed.notify_all();
-      sigwait(&signals, &number);
-      Log("second signal: ending at once");
-      _exit(kExitInterrupted);
+      const timespec limit{.tv_sec = kExitLimit.count(), .tv_nsec = 0};
+      int second = 0;
+      do {
+        second = sigtimedwait(&signals, nullptr, &limit);
+      } while (second < 0 && errno == EINTR);  // stopped and continued meanwhile
+      if (second > 0) {
+        Log("second signal: ending at once");
+        _exit(kExitInterrupted);
+      }
+      Log("not ended " + std::to_string(kExitLimit.count()) + " s after the signal: giving up");
+      _exit(kExitFailure);
     }).detach();
   }
 

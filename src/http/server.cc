@@ -130,6 +130,8 @@ Status Server::Impl::Bind() {
     return failed(ErrorCode::kIo);
   }
   acceptor.non_blocking(true, error);
+  // Else Asio's accept would go on waiting after a client that left the backlog, blocking or not.
+  acceptor.set_option(asio::socket_base::enable_connection_aborted(true), error);
   endpoint = acceptor.local_endpoint(error);
   return {};
 }
@@ -173,11 +175,10 @@ void Server::Impl::Add(tcp::socket socket) {
 // reset them.
 void Server::Impl::TakeBacklogAndClose() {
   error_code error;
-  while (true) {
+  do {
     tcp::socket socket = acceptor.accept(error);
-    if (error) break;
-    Add(std::move(socket));
-  }
+    if (!error) Add(std::move(socket));
+  } while (!error || error == asio::error::connection_aborted);
   acceptor.close(error);
 }
 
