@@ -170,7 +170,7 @@ def print_training(arguments, steps=8, batch=64):
         out = pathlib.Path(folder) / "out"
         command = [arguments.bertie, "train", "--model", model, "--train", train, "--out", out,
                    "--epochs", 1, "--batch-size", batch, "--lr", "2e-5", "--max-length", 64,
-                   "--threads", 2]
+                   "--threads", 2, "--holdout", 0, "--no-archive"]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         if done.returncode != 0:
             raise SystemExit(f"bertie train failed: {done.stderr[-2000:]}")
