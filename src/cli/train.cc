@@ -1,4 +1,5 @@
 #include <memory>
+#include <sstream>
 #include <string>
 
 #include "cli/commands.h"
@@ -18,6 +19,20 @@ struct Flags {
 
 constexpr const char* kRecipe = "cola-notebook";
 
+// CLI::Range takes "nan" too, which is neither below nor above anything.
+CLI::Validator Between(double least, double most) {
+  std::ostringstream range;
+  range << "FLOAT in [" << least << " - " << most << ']';
+  const std::string name = range.str();
+  return {[least, most, name](std::string& text) {
+            double value = 0;
+            const bool inside =
+                CLI::detail::lexical_cast(text, value) && value >= least && value <= most;
+            return inside ? std::string() : "Value " + text + " not in " + name;
+          },
+          name};
+}
+
 void AddTrainDataFlags(CLI::App& command, Flags& flags) {
   TrainJob& job = flags.job;
   command.add_option("DATA,--train", job.train_file, "Labelled sentences: csv, tsv or jsonl")
@@ -27,7 +42,7 @@ void AddTrainDataFlags(CLI::App& command, Flags& flags) {
   command
       .add_option("--holdout", job.holdout,
                   "Without --test: the share of DATA kept for the test; 0 for no test")
-      ->check(CLI::Range(0.0, 0.9))
+      ->check(Between(0.0, 0.9))
       ->capture_default_str()
       ->group("Data");
   command
@@ -57,7 +72,7 @@ void AddModelFlags(CLI::App& command, Flags& flags) {
       ->capture_default_str()
       ->group("Model");
   command.add_option("--dropout", job.dropout, "Instead of the checkpoint's own, usually 0.1")
-      ->check(CLI::Range(0.0, 0.9))
+      ->check(Between(0.0, 0.9))
       ->group("Model");
 }
 
@@ -79,7 +94,7 @@ void AddRecipeFlags(CLI::App& command, Flags& flags) {
       ->capture_default_str()
       ->group("Recipe");
   command.add_option("--lr", t.learning_rate, "Peak learning rate")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(Between(0.0, 1.0))
       ->capture_default_str()
       ->group("Recipe");
   command.add_option("--lr-schedule", flags.schedule, "linear, cosine or constant")
@@ -88,17 +103,17 @@ void AddRecipeFlags(CLI::App& command, Flags& flags) {
       ->group("Recipe");
   command
       .add_option("--warmup-ratio", t.warmup_ratio, "Share of the steps in which the rate rises")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(Between(0.0, 1.0))
       ->capture_default_str()
       ->group("Recipe");
   command
       .add_option("--weight-decay", t.weight_decay,
                   "AdamW's, not of biases and LayerNorm parameters")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(Between(0.0, 1.0))
       ->capture_default_str()
       ->group("Recipe");
   command.add_option("--max-grad-norm", t.max_grad_norm, "Gradients are clipped to it; 0: never")
-      ->check(CLI::NonNegativeNumber)
+      ->check(Between(0.0, 1e9))
       ->capture_default_str()
       ->group("Recipe");
   command
