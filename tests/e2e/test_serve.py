@@ -16,9 +16,17 @@ import threading
 import time
 
 import pytest
+from test_predict import with_head
 
-REFERENCE = json.loads(
-    (pathlib.Path(__file__).parent.parent / "serve" / "pipeline.json").read_text())
+TESTS = pathlib.Path(__file__).resolve().parent.parent
+REFERENCE = json.loads((TESTS / "serve" / "pipeline.json").read_text())
+MINILM = json.loads((TESTS / "golden" / "minilm.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def classifier(minilm, tmp_path_factory):
+    """all-MiniLM-L6-v2 with the classifier of tests/golden/minilm.json: large enough for load."""
+    return with_head(minilm, tmp_path_factory.mktemp("serve") / "model", MINILM)
 
 
 def close(found, expected, tolerance=1e-4):
@@ -53,6 +61,19 @@ def test_logits_equal_transformers(serve, tiny_model):
     for text, logits in zip(REFERENCE["texts"], REFERENCE["logits"], strict=True):
         assert close(server.invoke(text).json(), [logits]), text
     assert close(server.invoke(REFERENCE["texts"]).json(), REFERENCE["logits"])
+
+
+def test_logits_of_the_real_model(serve, classifier):
+    """20 sentences within 1e-4 of what transformers gave (tests/golden/minilm.json)."""
+    answer = serve(classifier).invoke([sentence["text"] for sentence in MINILM["sentences"]])
+    assert close(answer.json(), [sentence["logits"] for sentence in MINILM["sentences"]])
+
+
+def test_a_model_without_a_classifier_is_refused(run, minilm, tmp_path):
+    result = run("serve", with_head(minilm, tmp_path / "model", None), "--port", 0)
+    assert result.returncode == 1
+    assert "classifier.weight, classifier.bias missing" in result.stderr
+    assert "bertie train" in result.stderr
 
 
 def test_a_sentences_logits_are_the_same_alone_and_in_any_batch(serve, tiny_model):
@@ -214,10 +235,10 @@ def test_sagemakers_variables(bertie, tiny_model):
         assert process.wait(35) == 0
 
 
-def test_the_first_answer_comes_within_half_a_second(bertie, minilm):
+def test_the_first_answer_comes_within_half_a_second(bertie, classifier):
     def first_answer():
         begin = time.monotonic()
-        process = subprocess.Popen([bertie, "serve", minilm, "--port", "0"], stderr=subprocess.PIPE,
+        process = subprocess.Popen([bertie, "serve", classifier, "--port", "0"], stderr=subprocess.PIPE,
                                    text=True)
         try:
             port = int(re.search(r":(\d+),", process.stderr.readline()).group(1))
@@ -256,8 +277,8 @@ def test_every_client_gets_its_own_answer(serve, tiny_model):
         assert set(pool.map(client, range(16))) == {None}
 
 
-def test_ping_is_quick_under_load(serve, minilm):
-    server = serve(minilm)
+def test_ping_is_quick_under_load(serve, classifier):
+    server = serve(classifier)
     stop = threading.Event()
     body = json.dumps(["Somebody just left, guess who it was this time." * 8] * 64).encode()
 
@@ -284,8 +305,8 @@ def test_ping_is_quick_under_load(serve, minilm):
     assert times[len(times) * 95 // 100] < 0.05, times[-10:]
 
 
-def test_a_small_request_overtakes_a_large_one(serve, minilm):
-    server = serve(minilm)
+def test_a_small_request_overtakes_a_large_one(serve, classifier):
+    server = serve(classifier)
     long = json.dumps(["word " * 120] * 100).encode()
     done = []
 
@@ -304,8 +325,8 @@ def test_a_small_request_overtakes_a_large_one(serve, minilm):
     assert overtaken < done[0][0], "the large request ended first: it was too small to tell"
 
 
-def test_a_full_queue_is_503_with_retry_after_and_the_rest_are_answered(serve, minilm):
-    server = serve(minilm, "--max-queue", 4)
+def test_a_full_queue_is_503_with_retry_after_and_the_rest_are_answered(serve, classifier):
+    server = serve(classifier, "--max-queue", 4)
     body = json.dumps(["word " * 100] * 5).encode()
 
     def ask(_):
@@ -424,8 +445,8 @@ def test_sigterm_ends_an_idle_server_at_once(serve, tiny_model):
         assert time.monotonic() - begin < 1
 
 
-def test_sigterm_finishes_the_requests_under_way(serve, minilm):
-    server = serve(minilm)
+def test_sigterm_finishes_the_requests_under_way(serve, classifier):
+    server = serve(classifier)
     body = json.dumps(["word " * 100] * 20).encode()
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         answers = [pool.submit(server.request, "POST", "/invocations", body,
