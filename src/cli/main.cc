@@ -1,3 +1,4 @@
+#include <csignal>
 #include <iostream>
 #include <new>
 
@@ -46,4 +47,9 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace bertie::cli
 
-int main(int argc, char** argv) { return bertie::cli::Main(argc, argv); }
+int main(int argc, char** argv) {
+  // Beyond ulimit -f a write then fails with EFBIG, which is reported and cleaned up after, instead
+  // of ending the process.
+  std::signal(SIGXFSZ, SIG_IGN);
+  return bertie::cli::Main(argc, argv);
+}
