@@ -22,7 +22,7 @@ void AddedTokens::Add(const AddedToken& token, const Vocabulary& vocabulary) {
   if (token.content.empty()) {
     return;
   }
-  if (token.special && special_contents_.insert(token.content).second) {
+  if (token.special && special_normalized_.emplace(token.content, token.normalized).second) {
     special_.push_back(token);
   }
   const int32_t added_id = Find(token.content);
@@ -34,9 +34,13 @@ void AddedTokens::Add(const AddedToken& token, const Vocabulary& vocabulary) {
     id = std::max(static_cast<int32_t>(vocabulary.count()), highest_id_ + 1);
   }
   ids_[token.content] = id;
-  by_id_[id] = token;
   highest_id_ = std::max(highest_id_, id);
-  if (!special_contents_.contains(token.content)) {
+  AddedToken& stored = by_id_[id];
+  stored = token;
+  if (const auto special = special_normalized_.find(token.content);
+      special != special_normalized_.end()) {
+    stored.normalized = special->second;
+  } else {
     ordinary_.push_back(token);
   }
 }

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -83,7 +82,7 @@ class AddedTokens {
   // In the order of their coming, since of two equal normalised forms the first counts.
   std::vector<AddedToken> special_;
   std::vector<AddedToken> ordinary_;
-  std::set<std::string, std::less<>> special_contents_;
+  std::map<std::string, bool, std::less<>> special_normalized_;
   std::map<std::string, int32_t, std::less<>> ids_;
   std::map<int32_t, AddedToken> by_id_;
   int32_t highest_id_ = -1;

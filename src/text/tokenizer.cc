@@ -140,10 +140,9 @@ Result<int32_t> Tokenizer::Impl::FindSpecial(const AddedToken& token) const {
 
 Status Tokenizer::Impl::ResolveSpecial(const TokenizerSpec& spec) {
   special = spec.special;
-  special.unknown.content = spec.wordpiece.unknown_token;
   struct Place {
     const std::optional<int32_t>& given;
-    AddedToken& token;
+    const AddedToken& token;
     int32_t& id;
   };
   for (const Place& place : {Place{spec.cls_id, special.classification, cls_id},
@@ -153,8 +152,7 @@ Status Tokenizer::Impl::ResolveSpecial(const TokenizerSpec& spec) {
       continue;
     }
     place.id = *place.given;
-    place.token.content = token(place.id);
-    if (place.token.content.empty()) {
+    if (token(place.id).empty()) {
       return Error{ErrorCode::kInvalidData, "the post_processor's id " + std::to_string(place.id) +
                                                 " is not in the vocabulary of " +
                                                 std::to_string(vocabulary.count()) + " tokens"};

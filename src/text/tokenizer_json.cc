@@ -187,9 +187,16 @@ Json TemplateElementJson(const char* kind, const std::string& id, int type_id) {
   return {{kind, {{"id", id}, {"type_id", type_id}}}};
 }
 
-Json PostProcessorJson(const TokenizerSpec& spec) {
-  const std::string& cls = spec.special.classification.content;
-  const std::string& sep = spec.special.separator.content;
+std::string TokenOf(int32_t id, const TokenizerSpec& spec, const AddedTokens& added) {
+  const std::string_view token = added.token(id);
+  return token.empty() ? spec.vocabulary[static_cast<size_t>(id)] : std::string(token);
+}
+
+Json PostProcessorJson(const TokenizerSpec& spec, const AddedTokens& added) {
+  const int32_t cls_id = spec.cls_id.value_or(0);
+  const int32_t sep_id = spec.sep_id.value_or(0);
+  const std::string cls = TokenOf(cls_id, spec, added);
+  const std::string sep = TokenOf(sep_id, spec, added);
   const auto special = [](const std::string& name, int32_t id) {
     return Json{{"id", name}, {"ids", Json::array({id})}, {"tokens", Json::array({name})}};
   };
@@ -202,9 +209,7 @@ Json PostProcessorJson(const TokenizerSpec& spec) {
   return {{"type", "TemplateProcessing"},
           {"single", single},
           {"pair", pair},
-          {"special_tokens",
-           {{cls, special(cls, spec.cls_id.value_or(0))},
-            {sep, special(sep, spec.sep_id.value_or(0))}}}};
+          {"special_tokens", {{cls, special(cls, cls_id)}, {sep, special(sep, sep_id)}}}};
 }
 
 }  // namespace
@@ -254,7 +259,7 @@ Json MakeTokenizerJson(const TokenizerSpec& spec, const AddedTokens& added) {
          normalizer.strip_accents ? Json(*normalizer.strip_accents) : Json(nullptr)},
         {"lowercase", normalizer.lower_case}}},
       {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
-      {"post_processor", PostProcessorJson(spec)},
+      {"post_processor", PostProcessorJson(spec, added)},
       {"decoder",
        {{"type", "WordPiece"}, {"prefix", spec.wordpiece.continuation_prefix}, {"cleanup", true}}},
       {"model",

@@ -1,4 +1,4 @@
-"""`bertie tokenize` gives the ids that Hugging Face's `tokenizers` gives, on hard strings and on CoLA."""
+"""`bertie tokenize` gives the ids of Hugging Face's `tokenizers`, on hard strings and on CoLA."""
 import json
 import sys
 
@@ -38,7 +38,8 @@ def assert_same(run, folder, reference, cases):
         for case, mine, other in zip(part, ours, theirs):
             if (mine["ids"] != other.ids or mine["type_ids"] != other.type_ids or
                     mine["truncated"] != bool(other.overflowing)):
-                wrong.append(f"{case!a} cut to {max_length}: {mine['tokens']}, expected {other.tokens}")
+                wrong.append(f"{case!a} cut to {max_length}: {mine['tokens']}, "
+                             f"expected {other.tokens}")
     shown = "\n".join(wrong[:10])
     assert not wrong, (f"{len(wrong)} of {len(cases)} differ from tokenizers "
                        f"{tokenizers.__version__}:\n{shown}")

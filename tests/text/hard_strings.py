@@ -76,7 +76,8 @@ class HardStrings:
         r = self.random
         words = [r.choice(WORDS) for _ in range(r.randint(1, 12))]
         words = [r.choice([w, w, w, w.upper(), w.title(), w.swapcase()]) for w in words]
-        return r.choice(["", "", "\"", "("]) + " ".join(words) + r.choice(["", ".", "!", "?)", "..."])
+        before = r.choice(["", "", "\"", "("])
+        return before + " ".join(words) + r.choice(["", ".", "!", "?)", "..."])
 
     def marked(self):
         """Bases with many marks on them, in any order."""
@@ -96,11 +97,13 @@ class HardStrings:
         word = r.choice(["a", "ing", "é", "한", self.chars(name, r.randint(1, 3))])
         word = (word * count)[:count]
         at = r.randint(0, count)
-        return word[:at] + self.chars(r.choice(["controls", "marks", "cjk"]), r.randint(0, 2)) + word[at:]
+        inserted = self.chars(r.choice(["controls", "marks", "cjk"]), r.randint(0, 2))
+        return word[:at] + inserted + word[at:]
 
     def special(self):
         r = self.random
-        return r.choice(["", " ", "x"]) + r.choice(SPECIAL + NEAR_SPECIAL) + r.choice(["", " ", "x"])
+        parts = [["", " ", "x"], SPECIAL + NEAR_SPECIAL, ["", " ", "x"]]
+        return "".join(r.choice(part) for part in parts)
 
     def emoji(self):
         r = self.random
@@ -131,8 +134,9 @@ class HardStrings:
             elif kind == 1:
                 del data[at:at + r.randint(1, 2)]
             elif kind == 2:
-                data[at:at] = r.choice([b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\xaf", b"\xe0\x80\x80",
-                                        b"\xf0\x80\x80\x80", b"\xf0\x9f\x98", b"\xe4\xbd", b"\xff"])
+                data[at:at] = r.choice([
+                    b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\xaf", b"\xe0\x80\x80",
+                    b"\xf0\x80\x80\x80", b"\xf0\x9f\x98", b"\xe4\xbd", b"\xff"])
             elif at < len(data):
                 data[at] = r.randint(0, 255)
         return bytes(data)

@@ -40,7 +40,7 @@ def make_tokenizer(tokens, options):
 
 
 def hardness(text):
-    """Distinct characters outside ASCII for each character; short texts first where that is equal."""
+    """The share of distinct characters outside ASCII, a little higher for longer texts."""
     return len({c for c in text if c > "\x7f"}) / (len(text) + 4)
 
 
