@@ -78,8 +78,8 @@ TEST_P(LinearTimeTest, Holds) {
   }
   EXPECT_LT(ratio_2, kMaxRatio);
   EXPECT_LT(ratio_4, kMaxRatio);
-  // 50 ms is the aim; sanitizers and slow machines get ten times that.
-  EXPECT_LT(seconds, 0.5);
+  // 50 ms is the aim, which is printed; this bound only tells a hang.
+  EXPECT_LT(seconds, 10);
   RecordProperty("milliseconds_per_megabyte", std::to_string(seconds * 1e3));
 }
 
