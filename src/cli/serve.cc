@@ -160,7 +160,7 @@ serve::ModelServerOptions MakeOptions(const ServeFlags& flags) {
   options.handler.log = log;
 
   options.batcher.max_batch_tokens =
-      flags.max_batch_tokens > 0 ? flags.max_batch_tokens : int64_t{128} * options.threads;
+      flags.max_batch_tokens > 0 ? flags.max_batch_tokens : int64_t{64} * options.threads;
   options.batcher.queue = {.max_requests = flags.max_queue, .max_tokens = flags.max_queue_tokens};
   return options;
 }
@@ -244,7 +244,7 @@ void AddLimits(CLI::App& command, ServeFlags& flags) {
       ->check(CLI::Range(1, 1'000'000'000));
   command
       .add_option("--max-batch-tokens", flags.max_batch_tokens,
-                  "Tokens computed at once [128 a thread]")
+                  "Tokens computed at once [64 a thread]")
       ->check(CLI::Range(1, 1'000'000))
       ->group("Limits");
   add("--max-connections", flags.max_connections, "Open connections; further ones wait")

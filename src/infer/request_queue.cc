@@ -42,10 +42,10 @@ Status RequestQueue::Push(InferRequest request, Clock::time_point now) {
                                                   " tokens together; the limit is " +
                                                   std::to_string(limits_.max_tokens)};
   }
-  if (entries_.size() >= limits_.max_requests || tokens_ + tokens > limits_.max_tokens) {
-    return Error{ErrorCode::kResourceExhausted,
-                 "the queue is full with " + std::to_string(entries_.size()) + " requests and " +
-                     std::to_string(tokens_) + " tokens"};
+  if (size() >= limits_.max_requests || tokens_ + tokens > limits_.max_tokens) {
+    return Error{ErrorCode::kResourceExhausted, "the queue is full with " + std::to_string(size()) +
+                                                    " requests and " + std::to_string(tokens_) +
+                                                    " tokens"};
   }
   auto entry = std::make_shared<QueueEntry>();
   entry->request = std::move(request);
@@ -58,7 +58,7 @@ Status RequestQueue::Push(InferRequest request, Clock::time_point now) {
 
 std::vector<std::shared_ptr<QueueEntry>> RequestQueue::TakeDead(Clock::time_point now) {
   std::vector<std::shared_ptr<QueueEntry>> dead;
-  std::erase_if(entries_, [&](const std::shared_ptr<QueueEntry>& entry) {
+  const auto take = [&](const std::shared_ptr<QueueEntry>& entry) {
     bool drop =
         entry->ended || entry->request.deadline <= now || entry->request.cancelled.stop_requested();
     if (drop) {
@@ -66,18 +66,24 @@ std::vector<std::shared_ptr<QueueEntry>> RequestQueue::TakeDead(Clock::time_poin
       dead.push_back(entry);
     }
     return drop;
-  });
+  };
+  std::erase_if(entries_, take);
+  std::erase_if(resumed_, take);
   return dead;
 }
 
 std::vector<std::shared_ptr<QueueEntry>> RequestQueue::TakeAll() {
   tokens_ = 0;
   auto entries = std::exchange(entries_, {});
+  entries.insert(entries.end(), resumed_.begin(), resumed_.end());
+  resumed_.clear();
   return {entries.begin(), entries.end()};
 }
 
 Turn RequestQueue::TakeBatch(int64_t max_tokens, Clock::time_point now) {
   const int64_t share = max_tokens / 4;
+  entries_.insert(entries_.end(), resumed_.begin(), resumed_.end());
+  resumed_.clear();
   Turn turn;
   while (!entries_.empty()) {
     std::shared_ptr<QueueEntry> entry = entries_.front();
@@ -104,6 +110,13 @@ Turn RequestQueue::TakeBatch(int64_t max_tokens, Clock::time_point now) {
     entries_.pop_front();
     if (entry->taken < sequences.size()) entries_.push_back(std::move(entry));
   }
+  // Those who had no turn yet stay in front; the others let newcomers pass.
+  std::erase_if(entries_, [&](const std::shared_ptr<QueueEntry>& entry) {
+    bool had_turn = std::any_of(turn.slices.begin(), turn.slices.end(),
+                                [&](const Slice& slice) { return slice.entry == entry; });
+    if (had_turn) resumed_.push_back(entry);
+    return had_turn;
+  });
   return turn;
 }
 

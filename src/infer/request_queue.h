@@ -66,8 +66,9 @@ struct Turn {
 };
 
 // Not safe for several threads: the batcher guards it. Requests take turns: each puts at most a
-// quarter of a batch in before the next has its turn, so a request with a thousand sentences holds
-// up one with a single sentence by one batch, not by a thousand sentences.
+// quarter of a batch in before the next has its turn, and one that is part way through goes behind
+// those that came while its last batch ran. So a request with a thousand sentences holds up one
+// with a single sentence by the batch that runs, not by a thousand sentences.
 class RequestQueue {
  public:
   explicit RequestQueue(const QueueLimits& limits) : limits_(limits) {}
@@ -85,13 +86,14 @@ class RequestQueue {
   // waits.
   Turn TakeBatch(int64_t max_tokens, Clock::time_point now);
 
-  bool empty() const { return entries_.empty(); }
-  size_t size() const { return entries_.size(); }
+  bool empty() const { return size() == 0; }
+  size_t size() const { return entries_.size() + resumed_.size(); }
   int64_t tokens() const { return tokens_; }
 
  private:
   QueueLimits limits_;
   std::deque<std::shared_ptr<QueueEntry>> entries_;  // whose turn is next first
+  std::deque<std::shared_ptr<QueueEntry>> resumed_;  // had a turn; join entries_ at the next
   int64_t tokens_ = 0;                               // not yet taken, over all entries
 };
 

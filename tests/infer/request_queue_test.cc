@@ -63,8 +63,12 @@ TEST(RequestQueue, ALargeRequestLeavesRoomForOthers) {
   ASSERT_TRUE(queue.Push(Make(1000, 10, 1), kNow).ok());
   EXPECT_EQ(queue.TakeBatch(80, kNow).batch.size(), 8);
   for (int32_t id = 2; id <= 4; ++id) ASSERT_TRUE(queue.Push(Make(1, 10, id), kNow).ok());
-  // A quarter for the large one, then everybody else, then the large one again.
-  EXPECT_EQ(Ids(queue.TakeBatch(80, kNow)), (Int32s{1, 1, 2, 3, 4, 1, 1, 1}));
+  // Everybody else first, then the large one as far as there is room.
+  EXPECT_EQ(Ids(queue.TakeBatch(80, kNow)), (Int32s{2, 3, 4, 1, 1, 1, 1, 1}));
+  // Nobody who waits is passed over twice.
+  ASSERT_TRUE(queue.Push(Make(8, 10, 5), kNow).ok());
+  ASSERT_TRUE(queue.Push(Make(8, 10, 6), kNow).ok());
+  EXPECT_EQ(Ids(queue.TakeBatch(80, kNow)), (Int32s{5, 5, 6, 6, 1, 1, 5, 5}));
 }
 
 TEST(RequestQueue, TwoLargeRequestsShare) {
@@ -78,9 +82,11 @@ TEST(RequestQueue, LongSequencesOfOneRequestDoNotHoldUpAnother) {
   RequestQueue queue({});
   ASSERT_TRUE(queue.Push(Make(32, 512, 1), kNow).ok());
   EXPECT_EQ(Ids(queue.TakeBatch(256, kNow)), (Int32s{1}));
+  // What came while that batch ran is next, though the long one came first.
   ASSERT_TRUE(queue.Push(Make(1, 10, 2), kNow).ok());
-  EXPECT_EQ(Ids(queue.TakeBatch(256, kNow)), (Int32s{1}));
+  EXPECT_EQ(queue.size(), 2u);
   EXPECT_EQ(Ids(queue.TakeBatch(256, kNow)), (Int32s{2}));
+  EXPECT_EQ(Ids(queue.TakeBatch(256, kNow)), (Int32s{1}));
 }
 
 TEST(RequestQueue, RefusesWhenFull) {
