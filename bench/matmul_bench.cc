@@ -35,7 +35,7 @@ void Count(benchmark::State& state) {
       benchmark::Counter(flops * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
 }
 
-void Packed(benchmark::State& state) {
+void Packed(benchmark::State& state, WeightType type) {
   const int64_t rows = state.range(0), columns = state.range(1), depth = state.range(2);
   ThreadPool pool(static_cast<int>(state.range(3)));
   const std::vector<float> a(static_cast<size_t>(rows * depth), 0.5f);
@@ -43,7 +43,7 @@ void Packed(benchmark::State& state) {
   std::vector<float> c(static_cast<size_t>(rows * columns));
   std::vector<PackedMatrix> weights;
   for (int64_t i = 0; i <= kWeightFloats / (columns * depth); ++i) {
-    weights.push_back(PackedMatrix::Pack(RowMajor(b.data(), depth, columns), pool));
+    weights.push_back(PackedMatrix::Pack(RowMajor(b.data(), depth, columns), type, pool));
   }
   MatMulScratch scratch;
   size_t turn = 0;
@@ -53,7 +53,9 @@ void Packed(benchmark::State& state) {
   }
   Count(state);
 }
-BENCHMARK(Packed)->Apply(Shapes);
+BENCHMARK_CAPTURE(Packed, fp32, WeightType::kF32)->Apply(Shapes);
+BENCHMARK_CAPTURE(Packed, bf16, WeightType::kBF16)->Apply(Shapes);
+BENCHMARK_CAPTURE(Packed, int8, WeightType::kI8)->Apply(Shapes);
 
 void OneDnn(benchmark::State& state) {
   const int64_t rows = state.range(0), columns = state.range(1), depth = state.range(2);

@@ -2,14 +2,16 @@
 
 #include <algorithm>
 
+#include "kernels/int8_matmul.h"
 #include "kernels/matmul_tiles.h"
 #include "kernels/onednn_matmul.h"
 
 namespace bertie::kernels {
 namespace {
 
-// Rows of one task: its packed share of A (144 KiB) stays in L2 while the panels of B pass by.
+// Rows of one task: its share of A (144 KiB packed) stays in L2 while the panels of B pass by.
 constexpr int64_t kBlockRows = 96;
+constexpr int64_t kBlockBytes = 192 << 10;  // of quantised rows
 // Tasks for each worker, so that one that the machine holds up does not hold up the product.
 constexpr int64_t kTasksPerWorker = 4;
 // Below this oneDNN falls to 60 to 90 % of the peak, and our own kernel does not.
@@ -17,31 +19,69 @@ constexpr int64_t kOneDnnRows = 64;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-void Run(const MatMulJob& job, MatMulScratch& scratch, ThreadPool& pool) {
+// How a product is cut into tasks: blocks of rows in whole tiles, and groups of panels.
+struct Split {
+  int64_t rows, panels;  // of the product
+  int64_t block;         // rows of a block
+  int64_t blocks;
+  int64_t group;  // panels of a group
+  int64_t groups;
+};
+
+Split SplitProduct(int64_t rows, int64_t columns, int64_t most_rows, int64_t workers) {
   const int64_t height = TileHeight();
-  const int64_t rows = job.a.rows;
-  const int64_t panels = CeilDiv(job.columns, PanelColumns());
-  const int64_t workers = pool.size();
-  // Blocks of nearly equal height, in whole tiles.
-  const int64_t row_blocks = std::max<int64_t>(1, CeilDiv(rows, kBlockRows));
-  const int64_t block = std::max<int64_t>(1, CeilDiv(CeilDiv(rows, row_blocks), height)) * height;
-  const int64_t blocks = CeilDiv(rows, block);
+  Split split{rows, CeilDiv(columns, PanelColumns()), 0, 0, 0, 0};
+  // Blocks of nearly equal height.
+  const int64_t row_blocks = std::max<int64_t>(1, CeilDiv(rows, most_rows));
+  split.block = std::max<int64_t>(1, CeilDiv(CeilDiv(rows, row_blocks), height)) * height;
+  split.blocks = CeilDiv(rows, split.block);
   // Few rows: the panels are shared out instead.
   const int64_t wanted = workers == 1 ? 1 : workers * kTasksPerWorker;
-  const int64_t groups = std::clamp<int64_t>(CeilDiv(wanted, std::max<int64_t>(1, blocks)), 1,
-                                             std::max<int64_t>(1, panels));
-  const int64_t group = CeilDiv(panels, groups);
-  const int64_t stride = BlockScratch(block);
-  float* packed = scratch.packed_a.Resize(stride * workers);
-  pool.ParallelFor(blocks * groups, [&](int64_t task, int worker) {
-    const int64_t row0 = task / groups * block;
-    const int64_t panel0 = task % groups * group;
-    if (panel0 >= panels) return;
-    MultiplyBlock(job, row0, std::min(rows, row0 + block), panel0, std::min(panels, panel0 + group),
-                  packed + worker * stride);
+  split.groups = std::clamp<int64_t>(CeilDiv(wanted, std::max<int64_t>(1, split.blocks)), 1,
+                                     std::max<int64_t>(1, split.panels));
+  split.group = CeilDiv(split.panels, split.groups);
+  return split;
+}
+
+// body(row0, row1, panel0, panel1, worker) for every task.
+template <class Body>
+void ForTasks(const Split& split, ThreadPool& pool, const Body& body) {
+  pool.ParallelFor(split.blocks * split.groups, [&](int64_t task, int worker) {
+    const int64_t row0 = task / split.groups * split.block;
+    const int64_t panel0 = task % split.groups * split.group;
+    if (panel0 >= split.panels) return;
+    body(row0, std::min(split.rows, row0 + split.block), panel0,
+         std::min(split.panels, panel0 + split.group), worker);
   });
 }
 
+void Run(const MatMulJob& job, MatMulScratch& scratch, ThreadPool& pool) {
+  const Split split = SplitProduct(job.a.rows, job.columns, kBlockRows, pool.size());
+  const int64_t stride = BlockScratch(split.block);
+  float* packed = scratch.packed_a.Resize(stride * pool.size());
+  ForTasks(split, pool,
+           [&](int64_t row0, int64_t row1, int64_t panel0, int64_t panel1, int worker) {
+             MultiplyBlock(job, row0, row1, panel0, panel1, packed + worker * stride);
+           });
+}
+
+void RunInt8(const MatrixView& a, const PackedMatrix& b, float* c, int64_t c_stride,
+             const MatMulOptions& options, MatMulScratch& scratch, ThreadPool& pool) {
+  Int8Job job{QuantizeRows(a, scratch.quantized_a, pool),
+              b.depth(),
+              b.bytes().data(),
+              b.columns(),
+              c,
+              c_stride,
+              options};
+  const int64_t most_rows = std::clamp<int64_t>(kBlockBytes / job.a.stride, 1, kBlockRows);
+  ForTasks(SplitProduct(a.rows, b.columns(), most_rows, pool.size()), pool,
+           [&](int64_t row0, int64_t row1, int64_t panel0, int64_t panel1, int) {
+             MultiplyInt8Block(job, row0, row1, panel0, panel1);
+           });
+}
+
+// Packs b as fp32 panels.
 void PackAll(const MatrixView& b, float* out, ThreadPool& pool) {
   const int64_t panels = CeilDiv(b.columns, PanelColumns());
   const int64_t tasks = std::min<int64_t>(panels, pool.size() * kTasksPerWorker);
@@ -51,23 +91,12 @@ void PackAll(const MatrixView& b, float* out, ThreadPool& pool) {
   });
 }
 
-int64_t PackedFloats(const MatrixView& b) {
-  return CeilDiv(b.columns, PanelColumns()) * PanelColumns() * b.rows;
-}
-
 }  // namespace
-
-PackedMatrix PackedMatrix::Pack(const MatrixView& b, ThreadPool& pool) {
-  PackedMatrix packed;
-  packed.depth_ = b.rows;
-  packed.columns_ = b.columns;
-  PackAll(b, packed.data_.Resize(PackedFloats(b)), pool);
-  return packed;
-}
 
 void MatMul(const MatrixView& a, const PackedMatrix& b, float* c, int64_t c_stride,
             const MatMulOptions& options, MatMulScratch& scratch, ThreadPool& pool) {
-  Run({a, b.data(), b.columns(), c, c_stride, options}, scratch, pool);
+  if (b.type() == WeightType::kI8) return RunInt8(a, b, c, c_stride, options, scratch, pool);
+  Run({a, b.bytes().data(), b.type(), b.columns(), c, c_stride, options}, scratch, pool);
 }
 
 void MatMul(const MatrixView& a, const MatrixView& b, float* c, int64_t c_stride,
@@ -77,9 +106,11 @@ void MatMul(const MatrixView& a, const MatrixView& b, float* c, int64_t c_stride
     OneDnnMatMul(a, b, c, c_stride, options, pool);
     return;
   }
-  float* packed = scratch.packed_b.Resize(PackedFloats(b));
+  const PanelLayout layout = NativeLayout(WeightType::kF32);
+  float* packed =
+      scratch.packed_b.Resize(PackedBytes(WeightType::kF32, b.rows, b.columns, layout) / 4);
   PackAll(b, packed, pool);
-  Run({a, packed, b.columns, c, c_stride, options}, scratch, pool);
+  Run({a, packed, WeightType::kF32, b.columns, c, c_stride, options}, scratch, pool);
 }
 
 }  // namespace bertie::kernels

@@ -1,34 +1,19 @@
-// Matrix products in fp32. All matrices are row-major unless strides say otherwise.
+// Matrix products that take and give fp32. All matrices are row-major unless strides say otherwise.
 //
-// With our own kernel, sums along the inner dimension run in one fixed order, so that a row's
+// With our own kernels, sums along the inner dimension run in one fixed order, so that a row's
 // result has the same bits for any number of rows beside it and any number of threads. Products
 // with a PackedMatrix (inference) always use it; others may use oneDNN (onednn_matmul.h), whose
 // bits depend on the shape and the number of threads.
 #pragma once
 
 #include <cstdint>
-#include <memory>
-#include <vector>
 
 #include "base/thread_pool.h"
+#include "kernels/matrix_view.h"
+#include "kernels/packed_matrix.h"
 #include "tensor/buffer.h"
 
 namespace bertie::kernels {
-
-// A matrix in somebody else's memory: element (i, j) is data[i * row_stride + j * column_stride].
-struct MatrixView {
-  const float* data = nullptr;
-  int64_t rows = 0;
-  int64_t columns = 0;
-  int64_t row_stride = 0;
-  int64_t column_stride = 1;
-
-  MatrixView Transposed() const { return {data, columns, rows, column_stride, row_stride}; }
-};
-
-inline MatrixView RowMajor(const float* data, int64_t rows, int64_t columns) {
-  return {data, rows, columns, columns, 1};
-}
 
 // What is done to each finished element of C = A B.
 enum class Epilogue {
@@ -46,31 +31,15 @@ struct MatMulOptions {
   bool accumulate = false;  // C += A B; with kNone only
 };
 
-// B packed once, to be multiplied many times: panels of a few columns, each [depth][panel width],
-// in the order in which the kernel reads them. Its layout belongs to this process's processor.
-class PackedMatrix {
- public:
-  PackedMatrix() = default;
-  // b is [depth, columns].
-  static PackedMatrix Pack(const MatrixView& b, ThreadPool& pool);
-
-  int64_t depth() const { return depth_; }
-  int64_t columns() const { return columns_; }
-  const float* data() const { return data_.data(); }
-
- private:
-  int64_t depth_ = 0;
-  int64_t columns_ = 0;
-  Buffer data_;
-};
-
 // Memory that products reuse from call to call. One for each thread that calls MatMul.
 struct MatMulScratch {
   Buffer packed_b;
   Buffer packed_a;
+  Buffer quantized_a;
 };
 
-// c[a.rows, b.columns()] = a b, c_stride floats from row to row.
+// c[a.rows, b.columns()] = a b, c_stride floats from row to row. Where b is int8, a's rows lie one
+// after another (column_stride 1) and options.accumulate is false.
 void MatMul(const MatrixView& a, const PackedMatrix& b, float* c, int64_t c_stride,
             const MatMulOptions& options, MatMulScratch& scratch, ThreadPool& pool);
 

@@ -8,14 +8,16 @@
 //
 #include <hwy/highway.h>
 
+#include "kernels/epilogue-inl.h"
 #include "kernels/microkernel-inl.h"
-#include "kernels/vector_math-inl.h"
+#include "kernels/row_tiles.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace bertie::kernels {
 namespace HWY_NAMESPACE {
 
 // Depth of one pass: a panel's share (24 KiB on AVX2) and a tile of A fit in L1 together.
+// Even, so that pairs of bf16 stay together.
 constexpr int64_t kDepthBlock = 384;
 // From this many rows on it pays to copy A into the order in which tiles read it: rows of A lie a
 // multiple of 4 KiB apart in BERT's shapes, so that a tile's rows fight for the same cache sets.
@@ -24,7 +26,8 @@ constexpr int64_t kPackRows = 2 * kTileRows + 1;
 int64_t PanelColumnsImpl() { return TileColumns(); }
 int64_t TileHeightImpl() { return kTileRows; }
 int64_t BlockScratchImpl(int64_t rows) {
-  return (rows + kTileRows - 1) / kTileRows * kTileRows * kDepthBlock;
+  constexpr int64_t kTile = TallestTile<BF16>();  // the most tiles that rows may be cut into
+  return (rows + kTile - 1) / kTile * kTileRows * kDepthBlock;
 }
 
 void PackPanelsImpl(const MatrixView& b, int64_t first, int64_t last, float* out) {
@@ -34,24 +37,6 @@ void PackPanelsImpl(const MatrixView& b, int64_t first, int64_t last, float* out
               b.row_stride, b.column_stride, out + panel * width * b.rows);
   }
 }
-
-// Rows [row0, row1) cut into tiles of nearly equal height: eight rows are two tiles of four, not
-// six and two, since a tile of fewer than four rows waits for its own sums.
-class RowTiles {
- public:
-  RowTiles(int64_t row0, int64_t row1)
-      : row0_(row0),
-        count_((row1 - row0 + kTileRows - 1) / kTileRows),
-        base_((row1 - row0) / count_),
-        taller_((row1 - row0) % count_) {}
-
-  int64_t count() const { return count_; }
-  int64_t Begin(int64_t tile) const { return row0_ + tile * base_ + std::min(tile, taller_); }
-  int Height(int64_t tile) const { return static_cast<int>(base_ + (tile < taller_ ? 1 : 0)); }
-
- private:
-  int64_t row0_, count_, base_, taller_;
-};
 
 // Depth [k0, k1) of A's tiles, each as [depth][kTileRows].
 void PackRows(const MatrixView& a, const RowTiles& tiles, int64_t k0, int64_t k1, float* out) {
@@ -67,40 +52,8 @@ void PackRows(const MatrixView& a, const RowTiles& tiles, int64_t k0, int64_t k1
   }
 }
 
-void ApplyEpilogue(const MatMulOptions& options, int64_t row, int64_t rows, int64_t column,
-                   int64_t columns, float* c, int64_t c_stride) {
-  const Floats d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  for (int64_t j = 0; j < columns; j += lanes) {
-    const int64_t n = std::min(lanes, columns - j);
-    // The tail goes through a padded copy: the same arithmetic, so the same bits.
-    HWY_ALIGN float tail[kMaxTileColumns] = {};
-    auto load = [&](const float* from) {
-      if (n == lanes) return hn::LoadU(d, from);
-      std::memcpy(tail, from, static_cast<size_t>(n) * sizeof(float));
-      return hn::Load(d, tail);
-    };
-    const auto bias = load(options.bias + column + j);
-    for (int64_t r = 0; r < rows; ++r) {
-      float* to = c + r * c_stride + j;
-      auto value = hn::Add(load(to), bias);
-      if (options.epilogue == Epilogue::kBiasGelu) {
-        value = Gelu(d, value);
-      } else if (options.epilogue == Epilogue::kBiasResidual) {
-        value = hn::Add(value,
-                        load(options.residual + (row + r) * options.residual_stride + column + j));
-      }
-      if (n == lanes) {
-        hn::StoreU(value, d, to);
-      } else {
-        hn::Store(value, d, tail);
-        std::memcpy(to, tail, static_cast<size_t>(n) * sizeof(float));
-      }
-    }
-  }
-}
-
-// One panel's share of C, [k0, k1) of the sums.
+// One panel's share of C, [k0, k1) of the sums; Weight is how b's elements are stored.
+template <class Weight>
 void MultiplyPanel(const MatMulJob& job, const RowTiles& tiles, int64_t panel, int64_t k0,
                    int64_t k1, const float* packed) {
   const MatrixView& a = job.a;
@@ -108,10 +61,11 @@ void MultiplyPanel(const MatMulJob& job, const RowTiles& tiles, int64_t panel, i
   const int64_t width = TileColumns();
   const int64_t column = panel * width;
   const int64_t columns = std::min(width, job.columns - column);
-  const float* b = job.b + (panel * depth + k0) * width;
+  const int64_t padded_depth = PaddedDepth<Weight>(depth);
+  const Weight* b = static_cast<const Weight*>(job.b) + (panel * padded_depth + k0) * width;
   // The fetch of the next panel's share is spread over this one's tiles.
   const int64_t next_step = std::max<int64_t>(1, width / tiles.count());
-  const float* next = b + depth * width;
+  const Weight* next = b + padded_depth * width;
   const bool accumulate = k0 > 0 || job.options.accumulate;
   for (int64_t tile = 0; tile < tiles.count(); ++tile) {
     const int64_t row = tiles.Begin(tile);
@@ -135,13 +89,19 @@ void MultiplyBlockImpl(const MatMulJob& job, int64_t row0, int64_t row1, int64_t
                        int64_t panel1, float* scratch) {
   if (row0 >= row1) return;
   const int64_t depth = job.a.columns;
-  const RowTiles tiles(row0, row1);
+  const bool bf16 = job.b_type == WeightType::kBF16;
+  const RowTiles tiles(row0, row1, bf16 ? TallestTile<BF16>() : TallestTile<float>());
   const bool pack = job.a.column_stride != 1 || row1 - row0 >= kPackRows;
   for (int64_t k0 = 0; k0 < depth || k0 == 0; k0 += kDepthBlock) {
     const int64_t k1 = std::min(depth, k0 + kDepthBlock);
     if (pack) PackRows(job.a, tiles, k0, k1, scratch);
     for (int64_t panel = panel0; panel < panel1; ++panel) {
-      MultiplyPanel(job, tiles, panel, k0, k1, pack ? scratch : nullptr);
+      const float* packed = pack ? scratch : nullptr;
+      if (bf16) {
+        MultiplyPanel<BF16>(job, tiles, panel, k0, k1, packed);
+      } else {
+        MultiplyPanel<float>(job, tiles, panel, k0, k1, packed);
+      }
     }
   }
 }

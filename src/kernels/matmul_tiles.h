@@ -10,7 +10,9 @@ namespace bertie::kernels {
 // A product ready to run: b is in panels.
 struct MatMulJob {
   MatrixView a;
-  const float* b = nullptr;  // [panels][depth][PanelColumns()]
+  // Panels as NativeLayout(b_type) has them; kF32 or kBF16.
+  const void* b = nullptr;
+  WeightType b_type = WeightType::kF32;
   int64_t columns = 0;
   float* c = nullptr;
   int64_t c_stride = 0;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #if defined(BERTIE_MICROKERNEL_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef BERTIE_MICROKERNEL_INL_H_
@@ -34,44 +35,71 @@ inline constexpr int kTileRows = 6;
 // Columns of a tile, and so of a panel of packed B.
 HWY_INLINE int64_t TileColumns() { return 2 * static_cast<int64_t>(hn::Lanes(Floats())); }
 
+// Bits of a bfloat16. Panels of them hold pairs of rows: [depth / 2][TileColumns()][2], so that a
+// 32-bit lane has both of a column, the upper half a float already.
+struct BF16 {
+  uint16_t bits;
+};
+
+// The tallest tile: bf16 needs registers for widening its weights.
+template <class Weight>
+HWY_INLINE constexpr int TallestTile() {
+  return std::is_same_v<Weight, BF16> && kTileRows == 6 ? 5 : kTileRows;
+}
+
+template <class Weight>
+HWY_INLINE int64_t PaddedDepth(int64_t depth) {
+  return std::is_same_v<Weight, BF16> ? (depth + 1) / 2 * 2 : depth;
+}
+
 // C[kRows, 2 vectors] (+)= A[kRows, depth] B[depth, 2 vectors]. Element (r, k) of A is
 // a[r * row_stride + k * depth_stride]; row k of B is b + k * TileColumns(), aligned.
 // Each step also asks for one cache line at b_next, b_next + next_step, ...: the panel wanted next,
 // so that weights stream in from memory while all tiles of this one are computed.
 // Sums run over k in order from C's old value, so a product cut into several calls along k has the
 // same bits as one call.
-template <int kRows>
+template <int kRows, class Weight>
 HWY_INLINE void TileKernel(int64_t depth, const float* HWY_RESTRICT a, int64_t row_stride,
-                           int64_t depth_stride, const float* HWY_RESTRICT b, float* HWY_RESTRICT c,
-                           int64_t c_stride, bool accumulate, const float* b_next,
-                           int64_t next_step) {
+                           int64_t depth_stride, const Weight* HWY_RESTRICT b,
+                           float* HWY_RESTRICT c, int64_t c_stride, bool accumulate,
+                           const Weight* b_next, int64_t next_step) {
   const Floats d;
   using V = hn::Vec<Floats>;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   V s0[kRows], s1[kRows];
-  if (accumulate) {
-    for (int r = 0; r < kRows; ++r) {
-      s0[r] = hn::LoadU(d, c + r * c_stride);
-      s1[r] = hn::LoadU(d, c + r * c_stride + lanes);
-    }
-  } else {
-    for (int r = 0; r < kRows; ++r) {
-      s0[r] = hn::Zero(d);
-      s1[r] = hn::Zero(d);
-    }
+  for (int r = 0; r < kRows; ++r) {
+    s0[r] = accumulate ? hn::LoadU(d, c + r * c_stride) : hn::Zero(d);
+    s1[r] = accumulate ? hn::LoadU(d, c + r * c_stride + lanes) : hn::Zero(d);
   }
-  for (int64_t k = 0; k < depth; ++k) {
-    const V b0 = hn::Load(d, b);
-    const V b1 = hn::Load(d, b + lanes);
-    __builtin_prefetch(b_next);
-    b_next += next_step;
+  const auto add_products = [&](V b0, V b1) HWY_ATTR {
     for (int r = 0; r < kRows; ++r) {
       const V ar = hn::Set(d, a[r * row_stride]);
       s0[r] = hn::MulAdd(ar, b0, s0[r]);
       s1[r] = hn::MulAdd(ar, b1, s1[r]);
     }
     a += depth_stride;
-    b += 2 * lanes;
+  };
+  if constexpr (std::is_same_v<Weight, float>) {
+    for (int64_t k = 0; k < depth; ++k) {
+      __builtin_prefetch(b_next);
+      b_next += next_step;
+      add_products(hn::Load(d, b), hn::Load(d, b + lanes));
+      b += 2 * lanes;
+    }
+  } else {
+    const hn::RebindToUnsigned<Floats> du;
+    const auto upper = hn::Set(du, 0xffff0000u);
+    for (int64_t k = 0; k < depth; k += 2) {
+      const auto* pairs = reinterpret_cast<const uint32_t*>(b);
+      __builtin_prefetch(b_next);
+      b_next += 2 * next_step;
+      add_products(hn::BitCast(d, hn::ShiftLeft<16>(hn::Load(du, pairs))),
+                   hn::BitCast(d, hn::ShiftLeft<16>(hn::Load(du, pairs + lanes))));
+      if (k + 1 == depth) break;
+      add_products(hn::BitCast(d, hn::And(hn::Load(du, pairs), upper)),
+                   hn::BitCast(d, hn::And(hn::Load(du, pairs + lanes), upper)));
+      b += 4 * lanes;
+    }
   }
   for (int r = 0; r < kRows; ++r) {
     hn::StoreU(s0[r], d, c + r * c_stride);
@@ -80,9 +108,10 @@ HWY_INLINE void TileKernel(int64_t depth, const float* HWY_RESTRICT a, int64_t r
 }
 
 // TileKernel for 1 <= rows <= kTileRows known only at run time.
-inline void TileRows(int rows, int64_t depth, const float* a, int64_t row_stride,
-                     int64_t depth_stride, const float* b, float* c, int64_t c_stride,
-                     bool accumulate, const float* b_next, int64_t next_step) {
+template <class Weight>
+void TileRows(int rows, int64_t depth, const float* a, int64_t row_stride, int64_t depth_stride,
+              const Weight* b, float* c, int64_t c_stride, bool accumulate, const Weight* b_next,
+              int64_t next_step) {
 #define BERTIE_TILE_CASE(n)                                                                  \
   case n:                                                                                    \
     if constexpr (n <= kTileRows) {                                                          \
@@ -111,10 +140,10 @@ inline void TileRows(int rows, int64_t depth, const float* a, int64_t row_stride
 inline constexpr int64_t kMaxTileColumns = 32;
 
 // One tile of which only `columns` columns of C exist; B's panel is padded, C is not.
-inline void TileRowsEdge(int rows, int64_t columns, int64_t depth, const float* a,
-                         int64_t row_stride, int64_t depth_stride, const float* b, float* c,
-                         int64_t c_stride, bool accumulate, const float* b_next = nullptr,
-                         int64_t next_step = 0) {
+template <class Weight>
+void TileRowsEdge(int rows, int64_t columns, int64_t depth, const float* a, int64_t row_stride,
+                  int64_t depth_stride, const Weight* b, float* c, int64_t c_stride,
+                  bool accumulate, const Weight* b_next = nullptr, int64_t next_step = 0) {
   const int64_t width = TileColumns();
   if (columns >= width) {
     TileRows(rows, depth, a, row_stride, depth_stride, b, c, c_stride, accumulate, b_next,

@@ -71,7 +71,8 @@ class Loader {
     Buffer rows = Floats(full);
     int64_t out = 0;
     for (const auto& name : full) out += View(name).shape[0];
-    return PackedMatrix::Pack(kernels::RowMajor(rows.data(), out, in).Transposed(), pool_);
+    return PackedMatrix::Pack(kernels::RowMajor(rows.data(), out, in).Transposed(),
+                               kernels::WeightType::kF32, pool_);
   }
 
   Linear MakeLinear(const std::vector<std::string>& names, int64_t in) {

@@ -59,7 +59,7 @@ TEST(MatMul, EqualsTheSumInDoubleForEveryLayout) {
       std::vector<float> out(static_cast<size_t>(c.rows * stride), 7.0f);
       std::vector<float> packed_out = out;
       MatMul(x.a, x.b, out.data(), stride, {}, scratch, pool);
-      MatMul(x.a, PackedMatrix::Pack(x.b, pool), packed_out.data(), stride, {}, scratch, pool);
+      MatMul(x.a, PackedMatrix::Pack(x.b, WeightType::kF32, pool), packed_out.data(), stride, {}, scratch, pool);
       for (int64_t i = 0; i < c.rows; ++i) {
         for (int64_t j = 0; j < c.columns; ++j) {
           const double expected = Reference(x.a, x.b, i, j);
@@ -81,7 +81,7 @@ TEST(MatMul, EpiloguesAddBiasResidualAndGelu) {
     const Operands x(c);
     const auto bias = RandomValues(c.columns, 3);
     const auto residual = RandomValues(c.rows * c.columns, 4);
-    const auto packed = PackedMatrix::Pack(x.b, pool);
+    const auto packed = PackedMatrix::Pack(x.b, WeightType::kF32, pool);
     auto run = [&](Epilogue epilogue) {
       std::vector<float> out(static_cast<size_t>(c.rows * c.columns));
       MatMul(x.a, packed, out.data(), c.columns,
@@ -130,7 +130,7 @@ TEST(MatMul, ARowHasTheSameBitsAmongAnyOthers) {
   MatMulScratch scratch;
   const Case c{150, 100, 800, false, true};
   const Operands x(c);
-  const auto packed = PackedMatrix::Pack(x.b, one);
+  const auto packed = PackedMatrix::Pack(x.b, WeightType::kF32, one);
   std::vector<float> all(static_cast<size_t>(c.rows * c.columns));
   MatMul(x.a, packed, all.data(), c.columns, {}, scratch, four);
   for (int64_t rows : {1, 2, 5, 6, 7, 12, 13, 40, 149}) {

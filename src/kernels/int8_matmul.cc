@@ -1,0 +1,302 @@
+#include "kernels/int8_matmul.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/int8_matmul.cc"
+#include "kernels/targets.h"
+//
+#include <hwy/foreach_target.h>
+//
+#include <hwy/highway.h>
+
+#include "kernels/epilogue-inl.h"
+#include "kernels/int8_vnni.h"
+#include "kernels/matmul_tiles.h"
+#include "kernels/microkernel-inl.h"
+#include "kernels/row_tiles.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace bertie::kernels {
+namespace HWY_NAMESPACE {
+
+#if HWY_TARGET == HWY_SCALAR
+
+// As below, for processors without vectors that Highway knows (before SSE4), a column at a time.
+template <int kRows>
+void QuadTile(int64_t octets, const std::byte* a, int64_t a_stride, const std::byte* b,
+              int32_t* sums, const std::byte*, int64_t) {
+  const int64_t width = TileColumns();
+  for (int64_t r = 0; r < kRows; ++r) {
+    const auto* row = reinterpret_cast<const uint8_t*>(a + r * a_stride);
+    for (int64_t j = 0; j < width; ++j) {
+      const auto* column = reinterpret_cast<const int8_t*>(b) + 4 * j;
+      int32_t sum = 0;
+      for (int64_t k = 0; k < 8 * octets; ++k) sum += row[k] * column[k / 4 * 4 * width + k % 4];
+      sums[r * width + j] = sum;
+    }
+  }
+}
+
+#else
+
+#if HWY_TARGET == HWY_SSE4
+#define BERTIE_SIMD(op) _mm_##op
+using Bytes = __m128i;
+#elif HWY_TARGET == HWY_AVX2
+#define BERTIE_SIMD(op) _mm256_##op
+using Bytes = __m256i;
+#else
+#define BERTIE_SIMD(op) _mm512_##op
+using Bytes = __m512i;
+#endif
+
+// x0 b0 + x1 b1 in 16 bits, which cannot overflow for weights packed as the header says, then in 32.
+HWY_INLINE Bytes QuadProducts(Bytes x0, Bytes b0, Bytes x1, Bytes b1, Bytes ones) {
+  const Bytes narrow = BERTIE_SIMD(add_epi16)(BERTIE_SIMD(maddubs_epi16)(x0, b0),
+                                              BERTIE_SIMD(maddubs_epi16)(x1, b1));
+  return BERTIE_SIMD(madd_epi16)(narrow, ones);
+}
+
+HWY_INLINE Bytes SetFour(const std::byte* from) {
+  int32_t four;
+  std::memcpy(&four, from, sizeof(four));
+  return BERTIE_SIMD(set1_epi32)(four);
+}
+
+// sums[kRows, 2 vectors] = A B over groups of eight. A's rows are bytes, a_stride apart; b is
+// [2 octets][2 vectors][4] int8. Each step asks for the lines at next, next + next_step, ...
+template <int kRows>
+HWY_INLINE void QuadTile(int64_t octets, const std::byte* HWY_RESTRICT a, int64_t a_stride,
+                         const std::byte* HWY_RESTRICT b, int32_t* HWY_RESTRICT sums,
+                         const std::byte* next, int64_t next_step) {
+  const Bytes ones = BERTIE_SIMD(set1_epi16)(1);
+  Bytes s0[kRows], s1[kRows];
+  for (int r = 0; r < kRows; ++r) s0[r] = s1[r] = Bytes{};
+  for (int64_t i = 0; i < octets; ++i) {
+    // Vector types may alias; panels are aligned to them.
+    const auto* w = reinterpret_cast<const Bytes*>(b);
+    b += 4 * sizeof(Bytes);
+    for (size_t line = 0; line < 4 * sizeof(Bytes); line += 64) __builtin_prefetch(next + line);
+    next += next_step;
+    for (int r = 0; r < kRows; ++r) {
+      const Bytes x0 = SetFour(a + r * a_stride);
+      const Bytes x1 = SetFour(a + r * a_stride + 4);
+      s0[r] = BERTIE_SIMD(add_epi32)(s0[r], QuadProducts(x0, w[0], x1, w[2], ones));
+      s1[r] = BERTIE_SIMD(add_epi32)(s1[r], QuadProducts(x0, w[1], x1, w[3], ones));
+    }
+    a += 8;
+  }
+  for (int r = 0; r < kRows; ++r) {
+    std::memcpy(sums + r * TileColumns(), &s0[r], sizeof(Bytes));
+    std::memcpy(sums + r * TileColumns() + TileColumns() / 2, &s1[r], sizeof(Bytes));
+  }
+}
+
+#undef BERTIE_SIMD
+#endif
+
+inline void QuadTileRows(int rows, int64_t octets, const std::byte* a, int64_t a_stride,
+                         const std::byte* b, int32_t* sums, const std::byte* next,
+                         int64_t next_step) {
+#define BERTIE_TILE_CASE(n)                                                            \
+  case n:                                                                              \
+    if constexpr (n <= kTileRows) {                                                    \
+      QuadTile<n <= kTileRows ? n : 1>(octets, a, a_stride, b, sums, next, next_step); \
+    }                                                                                  \
+    break
+  switch (rows) {
+    BERTIE_TILE_CASE(1);
+    BERTIE_TILE_CASE(2);
+    BERTIE_TILE_CASE(3);
+    BERTIE_TILE_CASE(4);
+    BERTIE_TILE_CASE(5);
+    BERTIE_TILE_CASE(6);
+    BERTIE_TILE_CASE(7);
+    BERTIE_TILE_CASE(8);
+    BERTIE_TILE_CASE(9);
+    BERTIE_TILE_CASE(10);
+    BERTIE_TILE_CASE(11);
+    BERTIE_TILE_CASE(12);
+  }
+#undef BERTIE_TILE_CASE
+}
+
+// The row's range includes 0, so that 0 stays 0 exactly.
+struct RowRange {
+  float lowest = 0;
+  float highest = 0;
+};
+
+RowRange FindRange(int64_t count, const float* x) {
+  const Floats d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  auto low = hn::Zero(d), high = hn::Zero(d);
+  int64_t j = 0;
+  for (; j + lanes <= count; j += lanes) {
+    const auto value = hn::LoadU(d, x + j);
+    low = hn::Min(low, value);
+    high = hn::Max(high, value);
+  }
+  RowRange range{hn::GetLane(hn::MinOfLanes(d, low)), hn::GetLane(hn::MaxOfLanes(d, high))};
+  for (; j < count; ++j) {
+    range.lowest = std::min(range.lowest, x[j]);
+    range.highest = std::max(range.highest, x[j]);
+  }
+  return range;
+}
+
+// q of one row, with zeros up to `padded`.
+void QuantizeRowImpl(int64_t count, int64_t padded, const float* x, uint8_t* out, float& scale,
+                     int32_t& zero) {
+  const RowRange range = FindRange(count, x);
+  scale = (range.highest - range.lowest) / 255.0f;
+  const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
+  zero = static_cast<int32_t>(std::nearbyint(-range.lowest * inverse));
+  const Floats d;
+  const hn::RebindToSigned<Floats> di;
+  const hn::Rebind<uint8_t, Floats> du8;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t j = 0;
+  for (; j + lanes <= count; j += lanes) {
+    const auto scaled = hn::NearestInt(hn::Mul(hn::LoadU(d, x + j), hn::Set(d, inverse)));
+    const auto shifted = hn::Add(scaled, hn::Set(di, zero));
+    const auto q = hn::Min(hn::Max(shifted, hn::Zero(di)), hn::Set(di, 255));
+    hn::StoreU(hn::DemoteTo(du8, q), du8, out + j);
+  }
+  for (; j < count; ++j) {
+    const auto q = static_cast<int32_t>(std::nearbyint(x[j] * inverse)) + zero;
+    out[j] = static_cast<uint8_t>(std::clamp(q, 0, 255));
+  }
+  for (; j < padded; ++j) out[j] = 0;
+}
+
+// C's tile from its sums: scale_x scale_w (sum - zero sum_w). scales and column_sums are [width].
+void Dequantize(const QuantizedRows& a, int64_t row, int rows, const int32_t* sums,
+                const float* scales, const int32_t* column_sums, float* c, int64_t c_stride) {
+  const Floats d;
+  const hn::RebindToSigned<Floats> di;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t width = TileColumns();
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto scale = hn::Set(d, a.scales[row + r]);
+    const auto zero = hn::Set(di, a.zeros[row + r]);
+    for (int64_t j = 0; j < width; j += lanes) {
+      const auto shift = hn::Mul(zero, hn::LoadU(di, column_sums + j));
+      const auto sum = hn::ConvertTo(d, hn::Sub(hn::LoadU(di, sums + r * width + j), shift));
+      hn::StoreU(hn::Mul(sum, hn::Mul(scale, hn::LoadU(d, scales + j))), d, c + r * c_stride + j);
+    }
+  }
+}
+
+// What one panel needs beside the job: where it lies, and the kernel's steps.
+struct Int8Panel {
+  const std::byte* b;
+  int64_t bytes;
+  int64_t octets;
+};
+
+void MultiplyTile(const Int8Job& job, const Int8Panel& panel, int64_t column, int64_t row, int rows,
+                  const std::byte* next, int64_t next_step) {
+  const int64_t width = TileColumns();
+  HWY_ALIGN int32_t sums[kTileRows * kMaxTileColumns];
+  const std::byte* a = job.a.data + row * job.a.stride;
+#if HWY_TARGET == HWY_AVX3
+  if (UseVnni()) {
+    VnniTile(rows, 2 * panel.octets, a, job.a.stride, panel.b, sums, next, next_step / 2);
+  } else {
+    QuadTileRows(rows, panel.octets, a, job.a.stride, panel.b, sums, next, next_step);
+  }
+#else
+  QuadTileRows(rows, panel.octets, a, job.a.stride, panel.b, sums, next, next_step);
+#endif
+  const auto* scales = reinterpret_cast<const float*>(panel.b + panel.bytes) - 2 * width;
+  const auto* column_sums = reinterpret_cast<const int32_t*>(scales + width);
+  const int64_t columns = std::min(width, job.columns - column);
+  float* c = job.c + row * job.c_stride + column;
+  if (columns == width) {
+    Dequantize(job.a, row, rows, sums, scales, column_sums, c, job.c_stride);
+  } else {
+    HWY_ALIGN float tile[kTileRows * kMaxTileColumns];
+    Dequantize(job.a, row, rows, sums, scales, column_sums, tile, width);
+    for (int r = 0; r < rows; ++r) {
+      std::memcpy(c + r * job.c_stride, tile + r * width,
+                  static_cast<size_t>(columns) * sizeof(float));
+    }
+  }
+  if (job.options.epilogue != Epilogue::kNone) {
+    ApplyEpilogue(job.options, row, rows, column, columns, c, job.c_stride);
+  }
+}
+
+void MultiplyInt8BlockImpl(const Int8Job& job, int64_t row0, int64_t row1, int64_t panel0,
+                           int64_t panel1) {
+  if (row0 >= row1) return;
+  const int64_t width = TileColumns();
+  const RowTiles tiles(row0, row1, kTileRows);
+  Int8Panel panel;
+  panel.bytes = PanelBytes(WeightType::kI8, job.depth, NativeLayout(WeightType::kI8));
+  panel.octets = (job.depth + 7) / 8;
+  const int64_t step_bytes = 8 * width;
+  for (int64_t p = panel0; p < panel1; ++p) {
+    panel.b = job.b + p * panel.bytes;
+    // The fetch of the next panel is spread over this one's tiles.
+    const std::byte* next = panel.b + panel.bytes;
+    const int64_t next_step = std::max<int64_t>(2, step_bytes / tiles.count());
+    for (int64_t tile = 0; tile < tiles.count(); ++tile) {
+      MultiplyTile(job, panel, p * width, tiles.Begin(tile), tiles.Height(tile), next, next_step);
+      next += panel.octets * next_step;
+    }
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace bertie::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace bertie::kernels {
+
+HWY_EXPORT(QuantizeRowImpl);
+HWY_EXPORT(MultiplyInt8BlockImpl);
+
+const char* Int8Instructions() {
+  if (UseVnni()) return "avx512_vnni";
+  return PanelColumns() == 32   ? "avx512"
+         : PanelColumns() == 16 ? "avx2"
+         : PanelColumns() == 8  ? "sse4"
+                                : "scalar";
+}
+
+QuantizedRows QuantizeRows(const MatrixView& a, Buffer& scratch, ThreadPool& pool) {
+  const int64_t padded = (a.columns + 7) / 8 * 8;
+  // A line more than a row, so that rows a multiple of 4 KiB long do not share their cache sets.
+  const int64_t stride = (padded + 63) / 64 * 64 + 64;
+  const int64_t tables = (2 * a.rows + 15) / 16 * 16;
+  float* memory = scratch.Resize(tables + a.rows * stride / 4);
+  float* scales = memory;
+  auto* zeros = reinterpret_cast<int32_t*>(memory + a.rows);
+  auto* data = reinterpret_cast<uint8_t*>(memory + tables);
+  // Fewer elements than this are done before another thread has woken.
+  constexpr int64_t kTaskElements = 8192;
+  const int64_t rows_a_task = std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, a.columns));
+  pool.ParallelFor((a.rows + rows_a_task - 1) / rows_a_task, [&](int64_t task, int) {
+    for (int64_t row = task * rows_a_task; row < std::min(a.rows, (task + 1) * rows_a_task);
+         ++row) {
+      HWY_DYNAMIC_DISPATCH(QuantizeRowImpl)
+      (a.columns, padded, a.data + row * a.row_stride, data + row * stride, scales[row],
+       zeros[row]);
+    }
+  });
+  return {reinterpret_cast<const std::byte*>(data), stride, scales, zeros};
+}
+
+void MultiplyInt8Block(const Int8Job& job, int64_t row0, int64_t row1, int64_t panel0,
+                       int64_t panel1) {
+  HWY_DYNAMIC_DISPATCH(MultiplyInt8BlockImpl)(job, row0, row1, panel0, panel1);
+}
+
+}  // namespace bertie::kernels
+#endif  // HWY_ONCE
