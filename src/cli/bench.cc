@@ -5,11 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "cli/classify.h"
 #include "cli/commands.h"
 #include "cli/table.h"
-#include "model/checkpoint.h"
-#include "model/classifier.h"
 #include "model/model_source.h"
+#include "model/open.h"
 
 namespace bertie::cli {
 namespace {
@@ -20,6 +20,7 @@ struct Flags {
   std::string model;
   std::vector<int64_t> lengths = {8, 16, 32, 64, 128};
   int threads = 0;
+  std::string precision;
   double seconds = 2;
   bool json = false;
 };
@@ -68,9 +69,11 @@ Result<int> RunBench(const Flags& flags) {
   const int threads = flags.threads > 0 ? flags.threads : ThreadPool::DefaultThreads();
   ThreadPool pool(threads);
   BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(flags.model));
-  BERTIE_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::LoadCheckpoint(source.dir()));
-  BERTIE_ASSIGN_OR_RETURN(const model::Classifier classifier,
-                          model::Classifier::Create(checkpoint, pool));
+  model::OpenOptions options{flags.model, {}};
+  if (!flags.precision.empty()) options.precision = model::ParsePrecision(flags.precision);
+  BERTIE_ASSIGN_OR_RETURN(const model::OpenedModel opened,
+                          model::OpenClassifier(source.dir(), options, pool));
+  const model::Classifier& classifier = opened.classifier;
   Table table({"tokens", "min ms", "p50 ms", "p99 ms"});
   table.AlignRight({0, 1, 2, 3});
   for (int64_t length : flags.lengths) {
@@ -103,6 +106,7 @@ void AddBench(CLI::App& app, int& exit_code) {
       ->delimiter(',')
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
+  AddPrecisionFlag(*command, flags->precision);
   command->add_option("-t,--threads", flags->threads, "0: all processors")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();

@@ -1,12 +1,13 @@
 #include "cli/classify.h"
 
 #include <charconv>
+#include <iostream>
 #include <utility>
 
 #include "base/quote.h"
 #include "cli/output.h"
-#include "model/checkpoint.h"
 #include "model/model_source.h"
+#include "model/open.h"
 #include "train/evaluator.h"
 
 namespace bertie::cli {
@@ -14,16 +15,6 @@ namespace {
 
 // Rows tokenised by one task: enough to make handing it out cheap.
 constexpr size_t kRowsPerTask = 64;
-
-Error NoHead(const std::string& model, const std::vector<std::string>& missing) {
-  std::string names;
-  for (const std::string& name : missing) names += (names.empty() ? "" : ", ") + name;
-  return {ErrorCode::kInvalidData,
-          model + ": found no " + names +
-              "; expected a model trained to classify. Train one from it: bertie train DATA "
-              "--model " +
-              ShellWord(model)};
-}
 
 // CLI11's form: the message, or "" where the value is fine.
 std::string CheckLengthFlag(const std::string& text) {
@@ -43,6 +34,15 @@ Status CheckMaxLength(ClassifyFlags& flags, const model::Config& config) {
 }
 
 }  // namespace
+
+CLI::Option* AddPrecisionFlag(CLI::App& command, std::string& precision) {
+  return command
+      .add_option("--precision", precision,
+                  "Hold the weights as fp32, bf16 or int8 [fp32, or as compiled]; 'bertie compile' "
+                  "checks what a lower one costs")
+      ->check(CLI::IsMember({"fp32", "bf16", "int8"}))
+      ->type_name("P");
+}
 
 void AddClassifyFlags(CLI::App& command, ClassifyFlags& flags) {
   constexpr const char* kGroup = "Model";
@@ -64,6 +64,7 @@ void AddClassifyFlags(CLI::App& command, ClassifyFlags& flags) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24).description(""))
       ->type_name("N")
       ->capture_default_str();
+  AddPrecisionFlag(command, flags.precision)->group(kGroup);
   command.add_option("-t,--threads", flags.threads, "Threads; 0: one for each processor")
       ->group(kGroup)
       ->check(CLI::Range(0, 1024).description(""))
@@ -74,15 +75,17 @@ void AddClassifyFlags(CLI::App& command, ClassifyFlags& flags) {
 Result<LocalModel> LocalModel::Load(const ClassifyFlags& given) {
   ClassifyFlags flags = given;
   BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(flags.model));
-  BERTIE_ASSIGN_OR_RETURN(const model::Checkpoint checkpoint, model::LoadCheckpoint(source.dir()));
-  if (!checkpoint.missing.empty()) return NoHead(flags.model, checkpoint.missing);
-  BERTIE_RETURN_IF_ERROR(CheckMaxLength(flags, checkpoint.config));
   BERTIE_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
   const int threads = flags.threads > 0 ? flags.threads : ThreadPool::DefaultThreads();
   auto pool = std::make_unique<ThreadPool>(threads);
-  BERTIE_ASSIGN_OR_RETURN(model::Classifier classifier,
-                          model::Classifier::Create(checkpoint, *pool));
-  return LocalModel(std::move(flags), std::move(tokenizer), std::move(classifier), std::move(pool));
+  model::OpenOptions options{ShellWord(flags.model), {}};
+  if (!flags.precision.empty()) options.precision = model::ParsePrecision(flags.precision);
+  BERTIE_ASSIGN_OR_RETURN(model::OpenedModel opened,
+                          model::OpenClassifier(source.dir(), options, *pool));
+  if (!opened.note.empty()) std::cerr << "bertie: " << flags.model << ": " << opened.note << '\n';
+  BERTIE_RETURN_IF_ERROR(CheckMaxLength(flags, opened.classifier.config()));
+  return LocalModel(std::move(flags), std::move(tokenizer), std::move(opened.classifier),
+                    std::move(pool));
 }
 
 LocalModel::LocalModel(ClassifyFlags flags, text::Tokenizer tokenizer, model::Classifier classifier,

@@ -22,10 +22,14 @@ struct ClassifyFlags {
   std::string model;       // a folder, or a .tar.gz of one
   int64_t max_length = 0;  // 0: as long as the model allows
   int64_t batch_tokens = 8192;
-  int threads = 0;  // 0: all processors
+  int threads = 0;        // 0: all processors
+  std::string precision;  // empty: the model's own
 };
 
-// Registers the positional MODEL and --max-length, --batch-tokens, --threads.
+// Registers --precision.
+CLI::Option* AddPrecisionFlag(CLI::App& command, std::string& precision);
+
+// Registers the positional MODEL and --max-length, --batch-tokens, --precision, --threads.
 void AddClassifyFlags(CLI::App& command, ClassifyFlags& flags);
 
 // Sentences with their logits, in the order of the sentences.

@@ -18,6 +18,7 @@ void AddEval(CLI::App& app, int& exit_code);
 void AddPredict(CLI::App& app, int& exit_code);
 void AddInfo(CLI::App& app, int& exit_code);
 void AddData(CLI::App& app, int& exit_code);
+void AddCompile(CLI::App& app, int& exit_code);
 void AddServe(CLI::App& app, int& exit_code);
 void AddBench(CLI::App& app, int& exit_code);
 void AddTokenize(CLI::App& app, int& exit_code);

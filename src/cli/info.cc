@@ -12,6 +12,7 @@
 #include "cli/progress.h"
 #include "cli/table.h"
 #include "model/checkpoint.h"
+#include "model/compiled_file.h"
 #include "model/model_source.h"
 #include "model/parameters.h"
 #include "serve/answer.h"
@@ -58,27 +59,6 @@ Result<std::vector<File>> ListFiles(const std::filesystem::path& dir) {
   return files;
 }
 
-Result<ModelInfo> Collect(const std::string& model) {
-  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(model));
-  ModelInfo info;
-  BERTIE_ASSIGN_OR_RETURN(info.checkpoint, model::LoadCheckpoint(source.dir()));
-  BERTIE_ASSIGN_OR_RETURN(const text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
-  BERTIE_ASSIGN_OR_RETURN(info.files, ListFiles(source.dir()));
-  const model::Config& config = info.checkpoint.config;
-  info.labels =
-      serve::MakeLabelScheme(config.labels, config.num_labels(), config.problem_type).labels;
-  info.vocab_size = static_cast<int64_t>(tokenizer.vocab_size());
-  info.lower_case = tokenizer.lower_case();
-  for (const model::ParameterSpec& spec : model::ParameterSpecs(config)) {
-    info.parameters += NumElements(spec.shape);
-  }
-  info.embedding_parameters = config.vocab_size * config.hidden_size;
-  std::map<DType, bool> seen;
-  for (const auto& [name, tensor] : info.checkpoint.tensors) seen[tensor.dtype] = true;
-  for (const auto& [dtype, unused] : seen) info.dtypes.push_back(DTypeName(dtype));
-  return info;
-}
-
 std::string Bytes(int64_t bytes) {
   if (bytes < 10000) return FormatCount(bytes) + " bytes";
   if (bytes < 10'000'000) return FormatFixed(static_cast<double>(bytes) / 1e3, 0) + " kB";
@@ -94,6 +74,74 @@ std::string Join(const Strings& strings, size_t most) {
     text += (count++ > 0 ? ", " : "") + one;
   }
   return text;
+}
+
+std::string FilesTable(const std::vector<File>& files) {
+  Table table;
+  table.Indent(2).AlignRight({1});
+  for (const File& file : files) table.Add({file.name, Bytes(file.bytes)});
+  return "files\n" + table.ToString();
+}
+
+// A compiled folder: its weights lie in panels, so there is no list of tensors to show.
+Result<std::string> DescribeCompiled(const std::string& model, const std::filesystem::path& dir,
+                                     bool json) {
+  BERTIE_ASSIGN_OR_RETURN(const model::CompiledInfo info, model::ReadCompiledInfo(dir));
+  BERTIE_ASSIGN_OR_RETURN(const model::Config config, model::LoadConfig(dir / "config.json"));
+  BERTIE_ASSIGN_OR_RETURN(const std::vector<File> files, ListFiles(dir));
+  const std::vector<std::string> labels =
+      serve::MakeLabelScheme(config.labels, config.num_labels(), config.problem_type).labels;
+  const std::string precision = model::PrecisionName(info.precision);
+  if (json) {
+    OrderedJson list = OrderedJson::array();
+    for (const File& file : files) list.push_back({{"name", file.name}, {"bytes", file.bytes}});
+    return Dump({{"model", model},
+                 {"compiled", true},
+                 {"precision", precision},
+                 {"cpu", info.cpu},
+                 {"source_sha256", info.source_sha256},
+                 {"matrices", info.matrices},
+                 {"matrices_held_higher", info.higher},
+                 {"hidden_size", config.hidden_size},
+                 {"num_hidden_layers", config.num_hidden_layers},
+                 {"labels", labels},
+                 {"files", list}},
+                2) +
+           "\n";
+  }
+  Table table;
+  table.Add({"model", model});
+  table.Add({"compiled", precision + ", laid out for " + info.cpu});
+  if (info.higher > 0) {
+    table.Add({"held higher",
+               std::to_string(info.higher) + " of " + std::to_string(info.matrices) + " matrices"});
+  }
+  table.Add({"made from", "weights with SHA-256 " + info.source_sha256});
+  table.Add({"layers", std::to_string(config.num_hidden_layers)});
+  table.Add({"hidden size", std::to_string(config.hidden_size)});
+  table.Add({"longest text", FormatCount(config.max_position_embeddings) + " tokens"});
+  table.Add({"labels", Join(labels, 20)});
+  return table.ToString() + FilesTable(files);
+}
+
+Result<ModelInfo> Collect(const std::filesystem::path& dir) {
+  ModelInfo info;
+  BERTIE_ASSIGN_OR_RETURN(info.checkpoint, model::LoadCheckpoint(dir));
+  BERTIE_ASSIGN_OR_RETURN(const text::Tokenizer tokenizer, text::Tokenizer::Load(dir));
+  BERTIE_ASSIGN_OR_RETURN(info.files, ListFiles(dir));
+  const model::Config& config = info.checkpoint.config;
+  info.labels =
+      serve::MakeLabelScheme(config.labels, config.num_labels(), config.problem_type).labels;
+  info.vocab_size = static_cast<int64_t>(tokenizer.vocab_size());
+  info.lower_case = tokenizer.lower_case();
+  for (const model::ParameterSpec& spec : model::ParameterSpecs(config)) {
+    info.parameters += NumElements(spec.shape);
+  }
+  info.embedding_parameters = config.vocab_size * config.hidden_size;
+  std::map<DType, bool> seen;
+  for (const auto& [name, tensor] : info.checkpoint.tensors) seen[tensor.dtype] = true;
+  for (const auto& [dtype, unused] : seen) info.dtypes.push_back(DTypeName(dtype));
+  return info;
 }
 
 // What a user should know before using the model as a classifier.
@@ -130,10 +178,7 @@ std::string ToText(const ModelInfo& info, const std::string& model) {
   if (!info.checkpoint.unused.empty()) {
     table.Add({"not used", Join(info.checkpoint.unused, 8)});
   }
-  Table files;
-  files.Indent(2).AlignRight({1});
-  for (const File& file : info.files) files.Add({file.name, Bytes(file.bytes)});
-  return table.ToString() + "files\n" + files.ToString();
+  return table.ToString() + FilesTable(info.files);
 }
 
 std::string ToJson(const ModelInfo& info, const std::string& model) {
@@ -164,6 +209,13 @@ std::string ToJson(const ModelInfo& info, const std::string& model) {
   return Dump(json, 2) + "\n";
 }
 
+Result<std::string> Describe(const std::string& model, bool json) {
+  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(model));
+  if (model::IsCompiled(source.dir())) return DescribeCompiled(model, source.dir(), json);
+  BERTIE_ASSIGN_OR_RETURN(const ModelInfo info, Collect(source.dir()));
+  return json ? ToJson(info, model) : ToText(info, model);
+}
+
 }  // namespace
 
 void AddInfo(CLI::App& app, int& exit_code) {
@@ -186,13 +238,8 @@ void AddInfo(CLI::App& app, int& exit_code) {
       "  bertie info model\n"
       "  bertie info model.tar.gz --json");
   command->callback([flags, &exit_code] {
-    const Result<ModelInfo> info = Collect(flags->model);
-    if (!info.ok()) {
-      exit_code = ReportError(info.error());
-    } else {
-      exit_code =
-          PrintAnswer(flags->json ? ToJson(*info, flags->model) : ToText(*info, flags->model));
-    }
+    const Result<std::string> text = Describe(flags->model, flags->json);
+    exit_code = text.ok() ? PrintAnswer(*text) : ReportError(text.error());
   });
 }
 

@@ -27,6 +27,7 @@ int Main(int argc, char** argv) {
   AddTrain(app, exit_code);
   AddEval(app, exit_code);
   AddPredict(app, exit_code);
+  AddCompile(app, exit_code);
   AddServe(app, exit_code);
   AddInfo(app, exit_code);
   AddData(app, exit_code);

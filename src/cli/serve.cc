@@ -19,6 +19,7 @@
 
 #include "base/quote.h"
 #include "base/thread_pool.h"
+#include "cli/classify.h"
 #include "cli/commands.h"
 #include "serve/model_server.h"
 #include "serve/negotiation.h"
@@ -35,6 +36,7 @@ struct ServeFlags {
   std::string host = "127.0.0.1";
   uint16_t port = 8080;
   int threads = 0;
+  std::string precision;
   size_t max_length = 0;
   bool no_truncate = false;
   size_t max_texts = 1024;
@@ -137,6 +139,7 @@ serve::ModelServerOptions MakeOptions(const ServeFlags& flags) {
   serve::ModelServerOptions options;
   options.threads = flags.threads > 0 ? flags.threads : ThreadPool::DefaultThreads();
   options.max_length = flags.max_length;
+  if (!flags.precision.empty()) options.precision = model::ParsePrecision(flags.precision);
 
   options.http.host = flags.host;
   options.http.port = flags.port;
@@ -188,13 +191,14 @@ std::string LocalUrl(const ServeFlags& flags, const serve::ModelServer& server) 
 
 void LogStart(const ServeFlags& flags, int threads, const serve::ModelSummary& model,
               const serve::ModelServer& server) {
+  if (!model.note.empty()) Log(flags.model + ": " + model.note);
   char seconds[32];
   std::snprintf(seconds, sizeof(seconds), "%.2f",
                 static_cast<double>(model.load_time.count()) / 1000);
   Log("serving " + flags.model + " (labels " + JoinLabels(model.labels) + "; " +
-      std::to_string(threads) + (threads == 1 ? " thread" : " threads") + "; texts up to " +
-      std::to_string(model.max_length) + " tokens) on http://" + server.address() + ", loaded in " +
-      seconds + " s");
+      std::to_string(threads) + (threads == 1 ? " thread" : " threads") + "; " +
+      model::PrecisionName(model.precision) + "; texts up to " + std::to_string(model.max_length) +
+      " tokens) on http://" + server.address() + ", loaded in " + seconds + " s");
   Log("try: curl " + LocalUrl(flags, server) +
       "/invocations -H 'Content-Type: application/json' -d '\"Somebody just left - guess "
       "who.\"'");
@@ -269,6 +273,7 @@ void AddServe(CLI::App& app, int& exit_code) {
   command->add_option("--port", flags->port, "Port to listen on; 0: any free one")
       ->capture_default_str()
       ->envname("SAGEMAKER_BIND_TO_PORT");
+  AddPrecisionFlag(*command, flags->precision);
   command->add_option("--threads", flags->threads, "Threads for the arithmetic [all processors]")
       ->check(CLI::Range(1, 1024));
   command

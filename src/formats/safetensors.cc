@@ -259,7 +259,7 @@ Status WriteSafetensors(const std::filesystem::path& path,
     offset = end;
   }
   header += '}';
-  header.append((8 - header.size() % 8) % 8, ' ');
+  header.append((64 - (header.size() + 8) % 64) % 64, ' ');
   const uint64_t length = header.size();
 
   BERTIE_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));

@@ -38,9 +38,9 @@ struct SafetensorsEntry {
   TensorView tensor;
 };
 
-// Writes a file in the order given, atomically. The header is padded with blanks to a multiple of
-// 8, so that every tensor of 8-byte elements stays aligned when the ones before it do. metadata
-// should hold {"format", "pt"}: transformers refuses files without it.
+// Writes a file in the order given, atomically. The header is padded with blanks so that the data
+// begins on a multiple of 64, and a tensor stays aligned when the sizes of those before it allow.
+// metadata should hold {"format", "pt"}: transformers refuses files without it.
 Status WriteSafetensors(const std::filesystem::path& path,
                         const std::vector<SafetensorsEntry>& entries,
                         const std::map<std::string, std::string>& metadata = {{"format", "pt"}});

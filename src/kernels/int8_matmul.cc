@@ -53,7 +53,8 @@ using Bytes = __m256i;
 using Bytes = __m512i;
 #endif
 
-// x0 b0 + x1 b1 in 16 bits, which cannot overflow for weights packed as the header says, then in 32.
+// x0 b0 + x1 b1 in 16 bits, which cannot overflow for weights packed as the header says, then
+// in 32.
 HWY_INLINE Bytes QuadProducts(Bytes x0, Bytes b0, Bytes x1, Bytes b1, Bytes ones) {
   const Bytes narrow = BERTIE_SIMD(add_epi16)(BERTIE_SIMD(maddubs_epi16)(x0, b0),
                                               BERTIE_SIMD(maddubs_epi16)(x1, b1));

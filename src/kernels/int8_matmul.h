@@ -6,10 +6,11 @@
 // where all sums are whole numbers, so every processor gets the same ones in any order.
 //
 // Processors without AVX512_VNNI multiply bytes by vpmaddubsw, whose 16-bit sums saturate. Weights
-// are therefore packed so that they cannot: of every eight steps along the inner dimension, the four
-// whose products meet in one 16-bit number (0, 1, 4, 5 and 2, 3, 6, 7) have positive parts that sum
-// to kMostOfFour at most, and negative ones too. A column's scale is chosen by that: it costs a third
-// of a bit of trained weights, and twice as many steps a second are gained over 16-bit products.
+// are therefore packed so that they cannot: of every eight steps along the inner dimension, the
+// four whose products meet in one 16-bit number (0, 1, 4, 5 and 2, 3, 6, 7) have positive parts
+// that sum to kMostOfFour at most, and negative ones too. A column's scale is chosen by that: it
+// costs a third of a bit of trained weights, and twice as many steps a second are gained over
+// 16-bit products.
 #pragma once
 
 #include <cstddef>

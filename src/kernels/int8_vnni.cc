@@ -57,9 +57,9 @@ void VnniTile(int rows, int64_t groups, const std::byte* a, int64_t a_stride, co
               int32_t* sums, const std::byte* next, int64_t next_step) {
   using Function = void (*)(int64_t, const std::byte*, int64_t, const std::byte*, int32_t*,
                             const std::byte*, int64_t);
-  static constexpr Function kTiles[kVnniTileRows] = {
-      Tile<1>, Tile<2>, Tile<3>, Tile<4>,  Tile<5>,  Tile<6>,
-      Tile<7>, Tile<8>, Tile<9>, Tile<10>, Tile<11>, Tile<12>};
+  static constexpr Function kTiles[kVnniTileRows] = {Tile<1>, Tile<2>,  Tile<3>,  Tile<4>,
+                                                     Tile<5>, Tile<6>,  Tile<7>,  Tile<8>,
+                                                     Tile<9>, Tile<10>, Tile<11>, Tile<12>};
   kTiles[rows - 1](groups, a, a_stride, b, sums, next, next_step);
 }
 

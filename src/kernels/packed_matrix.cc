@@ -55,9 +55,7 @@ struct FourSums {
   int32_t negative[2] = {0, 0};
 
   void Add(int64_t k, int32_t q) { (q > 0 ? positive : negative)[k / 2 % 2] += std::abs(q); }
-  int32_t largest() const {
-    return std::max({positive[0], positive[1], negative[0], negative[1]});
-  }
+  int32_t largest() const { return std::max({positive[0], positive[1], negative[0], negative[1]}); }
 };
 
 // Quantises one column with 1 / scale = inverse; false where four of its q are too much together.
@@ -83,8 +81,7 @@ float InverseScale(int64_t depth, const float* from, int64_t stride) {
       largest = std::max(largest, std::abs(value));
       (value > 0 ? positive : negative)[k / 2 % 2] += std::abs(value);
     }
-    largest_four =
-        std::max({largest_four, positive[0], positive[1], negative[0], negative[1]});
+    largest_four = std::max({largest_four, positive[0], positive[1], negative[0], negative[1]});
   }
   if (largest == 0) return 0;
   return std::min(127.0f / largest, static_cast<float>(kMostOfFour) / largest_four);
@@ -196,7 +193,7 @@ PackedMatrix PackedMatrix::FromBytes(WeightType type, int64_t depth, int64_t col
   packed.depth_ = depth;
   packed.columns_ = columns;
   const PanelLayout native = NativeLayout(type);
-  if (layout == native) {
+  if (layout == native && reinterpret_cast<uintptr_t>(bytes) % 64 == 0) {
     packed.data_ = bytes;
     packed.storage_ = std::move(storage);
     return packed;

@@ -1,5 +1,5 @@
-// Weights packed once, to be multiplied many times: in the order in which the kernels read them, and
-// in fewer bits where that is asked for.
+// Weights packed once, to be multiplied many times: in the order in which the kernels read them,
+// and in fewer bits where that is asked for.
 #pragma once
 
 #include <cstddef>
@@ -19,15 +19,15 @@ enum class WeightType {
   // Rounded to nearest, ties to even; multiplied as the fp32 numbers they stand for.
   kBF16,
   // Each column by itself, w = scale q with q in [-127, 127] and a scale that suits the kernels
-  // (int8_matmul.h). The other factor is quantised row by row, so that a row's result does not depend
-  // on the rows beside it.
+  // (int8_matmul.h). The other factor is quantised row by row, so that a row's result does not
+  // depend on the rows beside it.
   kI8,
 };
 
 // How elements lie in memory: panels of `width` columns, each [ceil(depth / group)][width][group].
-// Rows of a group beyond the depth and columns beyond the last are zero; int8 panels have rows up to
-// a multiple of 8. An int8 panel's elements
-// are followed by its columns' scales (float [width]) and sums of q (int32 [width]).
+// Rows of a group beyond the depth and columns beyond the last are zero; int8 panels have rows up
+// to a multiple of 8. An int8 panel's elements are followed by its columns' scales (float [width])
+// and sums of q (int32 [width]).
 struct PanelLayout {
   int64_t width = 0;
   int64_t group = 1;
@@ -50,8 +50,8 @@ class PackedMatrix {
   static PackedMatrix Pack(const MatrixView& b, WeightType type, ThreadPool& pool);
 
   // What bytes() of a matrix packed elsewhere held: used in place where it is in the native layout
-  // (then the bytes begin on a multiple of 64 and storage keeps them alive), else copied into it.
-  // The number of bytes is PackedBytes(type, depth, columns, layout).
+  // and begins on a multiple of 64 (storage keeps it alive), else copied. The number of bytes is
+  // PackedBytes(type, depth, columns, layout).
   static PackedMatrix FromBytes(WeightType type, int64_t depth, int64_t columns,
                                 const PanelLayout& layout, const std::byte* bytes,
                                 std::shared_ptr<const void> storage, ThreadPool& pool);

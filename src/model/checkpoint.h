@@ -17,8 +17,8 @@ namespace bertie::model {
 // The weights of a BERT as found on disk, under ParameterSpecs' names.
 struct Checkpoint {
   Config config;
-  // Floating tensors with the shapes of ParameterSpecs(config). pooler and classifier entries may be
-  // absent (see missing); all others are there.
+  // Floating tensors with the shapes of ParameterSpecs(config). pooler and classifier entries may
+  // be absent (see missing); all others are there.
   std::map<std::string, TensorView> tensors;
   // What the tensors point into (a file mapping, unpacked pickles); keeps it alive.
   std::shared_ptr<const void> storage;
@@ -36,15 +36,15 @@ struct LoadOptions {
 };
 
 // Reads a model folder: config.json with model.safetensors, model.safetensors.index.json and its
-// shards, pytorch_model.bin (zip or the older form) or its .index.json, in that order. Accepts names
-// with and without the "bert." prefix and LayerNorm's old gamma and beta.
-// F16, BF16 and F64 weights are served as they are stored; CopyToFloat converts them.
+// shards, pytorch_model.bin (zip or the older form) or its .index.json, in that order. Accepts
+// names with and without the "bert." prefix and LayerNorm's old gamma and beta. F16, BF16 and F64
+// weights are served as they are stored; CopyToFloat converts them.
 Result<Checkpoint> LoadCheckpoint(const std::filesystem::path& model_dir,
                                   const LoadOptions& options = {});
 
 // Fills what is missing as transformers does: weights from N(0, initializer_range), biases zero.
-// The same seed gives the same head, whatever else is missing and whatever standard library this was
-// built with. Leaves checkpoint.missing empty.
+// The same seed gives the same head, whatever else is missing and whatever standard library this
+// was built with. Leaves checkpoint.missing empty.
 void InitializeMissing(Checkpoint& checkpoint, uint64_t seed);
 
 struct NamedTensor {

@@ -16,27 +16,6 @@ namespace {
 
 using kernels::Epilogue;
 using kernels::MatMulOptions;
-using kernels::PackedMatrix;
-
-struct Linear {
-  PackedMatrix weight;  // [in, out]
-  Buffer bias;          // [out]
-};
-
-struct Norm {
-  Buffer gamma;
-  Buffer beta;
-};
-
-struct Layer {
-  Linear qkv;  // of the last layer: keys and values only
-  Linear q;    // of the last layer only
-  Linear attention_output;
-  Norm attention_norm;
-  Linear intermediate;
-  Linear output;
-  Norm output_norm;
-};
 
 // Activations of one call, in the order of their first use.
 struct Workspace {
@@ -46,84 +25,13 @@ struct Workspace {
   std::vector<int32_t> cls_offsets;
 };
 
-// Reads tensors by name into float buffers and packed matrices.
-class Loader {
- public:
-  Loader(const Checkpoint& checkpoint, ThreadPool& pool) : checkpoint_(checkpoint), pool_(pool) {}
-
-  Buffer Floats(const std::vector<std::string>& names) {
-    int64_t total = 0;
-    for (const auto& name : names) total += View(name).elements();
-    Buffer out(total);
-    float* to = out.data();
-    for (const auto& name : names) {
-      const TensorView& view = View(name);
-      CopyRows(view, to);
-      to += view.elements();
-    }
-    return out;
-  }
-
-  // One matrix of several Linears that read the same input, their outputs side by side.
-  kernels::PackedMatrix Weights(const std::vector<std::string>& names, int64_t in) {
-    std::vector<std::string> full;
-    for (const auto& name : names) full.push_back(name + ".weight");
-    Buffer rows = Floats(full);
-    int64_t out = 0;
-    for (const auto& name : full) out += View(name).shape[0];
-    return PackedMatrix::Pack(kernels::RowMajor(rows.data(), out, in).Transposed(),
-                               kernels::WeightType::kF32, pool_);
-  }
-
-  Linear MakeLinear(const std::vector<std::string>& names, int64_t in) {
-    std::vector<std::string> biases;
-    for (const auto& name : names) biases.push_back(name + ".bias");
-    return {Weights(names, in), Floats(biases)};
-  }
-
-  Norm MakeNorm(const std::string& name) {
-    return {Floats({name + ".LayerNorm.weight"}), Floats({name + ".LayerNorm.bias"})};
-  }
-
-  // The first tensor asked for that is not there, or "".
-  const std::string& absent() const { return absent_; }
-
- private:
-  const TensorView& View(const std::string& name) {
-    static const TensorView kNone{DType::kF32, {0, 0}, nullptr};
-    auto found = checkpoint_.tensors.find(name);
-    if (found != checkpoint_.tensors.end()) return found->second;
-    if (absent_.empty()) absent_ = name;
-    return kNone;
-  }
-
-  // Big tables take the page faults and the conversion on all threads.
-  void CopyRows(const TensorView& view, float* to) {
-    constexpr int64_t kChunk = 1 << 18;
-    const int64_t count = view.elements();
-    const auto size = static_cast<int64_t>(DTypeSize(view.dtype));
-    pool_.ParallelFor((count + kChunk - 1) / kChunk, [&](int64_t task, int) {
-      const int64_t first = task * kChunk;
-      const TensorView part{
-          view.dtype, {std::min(kChunk, count - first)}, view.data + first * size};
-      CopyToFloat(part, to + first);
-    });
-  }
-
-  const Checkpoint& checkpoint_;
-  ThreadPool& pool_;
-  std::string absent_;
-};
-
 }  // namespace
 
 struct Classifier::Impl {
-  Config config;
-  Buffer word, position, type;
-  Norm embedding_norm;
-  std::vector<Layer> layers;
-  Linear pooler;
-  Linear classifier;
+  explicit Impl(ClassifierWeights given) : weights(std::move(given)), config(weights.config) {}
+
+  const ClassifierWeights weights;
+  const Config& config;
 
   // Workspaces that no call uses now; guarded by mutex.
   std::mutex mutex;
@@ -144,11 +52,12 @@ struct Classifier::Impl {
 
   void Run(const PackedBatch& batch, ThreadPool& pool, Workspace& w, float* logits) const;
   void EmbedTokens(const PackedBatch& batch, ThreadPool& pool, Workspace& w) const;
-  void RunLayer(const Layer& layer, const PackedBatch& batch, ThreadPool& pool, Workspace& w) const;
-  void RunLastLayer(const Layer& layer, const PackedBatch& batch, ThreadPool& pool,
+  void RunLayer(const LayerWeights& layer, const PackedBatch& batch, ThreadPool& pool,
+                Workspace& w) const;
+  void RunLastLayer(const LayerWeights& layer, const PackedBatch& batch, ThreadPool& pool,
                     Workspace& w) const;
   // Everything in a layer behind attention: w.context and residual in, out out, `rows` rows.
-  void FeedForward(const Layer& layer, int64_t rows, const float* residual, float* out,
+  void FeedForward(const LayerWeights& layer, int64_t rows, const float* residual, float* out,
                    ThreadPool& pool, Workspace& w) const;
 
   void Apply(const Linear& linear, const float* x, int64_t rows, float* y, Epilogue epilogue,
@@ -175,11 +84,12 @@ void Classifier::Impl::EmbedTokens(const PackedBatch& batch, ThreadPool& pool, W
   w.hidden.Resize(batch.tokens() * config.hidden_size);
   kernels::Embed({batch.token_ids.data(), batch.type_ids.data(),
                   batch.cumulative_seq_lengths.data(), batch.size(), config.hidden_size},
-                 {word.data(), position.data(), type.data()}, w.hidden.data(), pool);
-  Normalise(embedding_norm, batch.tokens(), w.hidden.data(), pool);
+                 {weights.word.data(), weights.position.data(), weights.type.data()},
+                 w.hidden.data(), pool);
+  Normalise(weights.embedding_norm, batch.tokens(), w.hidden.data(), pool);
 }
 
-void Classifier::Impl::FeedForward(const Layer& layer, int64_t rows, const float* residual,
+void Classifier::Impl::FeedForward(const LayerWeights& layer, int64_t rows, const float* residual,
                                    float* out, ThreadPool& pool, Workspace& w) const {
   float* normed = w.normed.Resize(rows * config.hidden_size);
   float* inner = w.inner.Resize(rows * config.intermediate_size);
@@ -191,8 +101,8 @@ void Classifier::Impl::FeedForward(const Layer& layer, int64_t rows, const float
   Normalise(layer.output_norm, rows, out, pool);
 }
 
-void Classifier::Impl::RunLayer(const Layer& layer, const PackedBatch& batch, ThreadPool& pool,
-                                Workspace& w) const {
+void Classifier::Impl::RunLayer(const LayerWeights& layer, const PackedBatch& batch,
+                                ThreadPool& pool, Workspace& w) const {
   const int64_t h = config.hidden_size;
   const int64_t tokens = batch.tokens();
   float* qkv = w.qkv.Resize(tokens * 3 * h);
@@ -214,8 +124,8 @@ void Classifier::Impl::RunLayer(const Layer& layer, const PackedBatch& batch, Th
   FeedForward(layer, tokens, w.hidden.data(), w.hidden.data(), pool, w);
 }
 
-void Classifier::Impl::RunLastLayer(const Layer& layer, const PackedBatch& batch, ThreadPool& pool,
-                                    Workspace& w) const {
+void Classifier::Impl::RunLastLayer(const LayerWeights& layer, const PackedBatch& batch,
+                                    ThreadPool& pool, Workspace& w) const {
   // The pooler reads the first token of each sentence alone: all others are needed as keys and
   // values only.
   const int64_t h = config.hidden_size;
@@ -253,59 +163,28 @@ void Classifier::Impl::RunLastLayer(const Layer& layer, const PackedBatch& batch
 void Classifier::Impl::Run(const PackedBatch& batch, ThreadPool& pool, Workspace& w,
                            float* logits) const {
   EmbedTokens(batch, pool, w);
+  const auto& layers = weights.layers;
   for (size_t i = 0; i + 1 < layers.size(); ++i) RunLayer(layers[i], batch, pool, w);
   RunLastLayer(layers.back(), batch, pool, w);
   const int64_t rows = batch.size();
   float* pooled = w.pooled.Resize(rows * config.hidden_size);
-  Apply(pooler, w.cls.data(), rows, pooled, Epilogue::kBias, nullptr, pool, w);
+  Apply(weights.pooler, w.cls.data(), rows, pooled, Epilogue::kBias, nullptr, pool, w);
   for (int64_t i = 0; i < rows * config.hidden_size; ++i) pooled[i] = std::tanh(pooled[i]);
-  Apply(classifier, pooled, rows, logits, Epilogue::kBias, nullptr, pool, w);
+  Apply(weights.classifier, pooled, rows, logits, Epilogue::kBias, nullptr, pool, w);
 }
 
-Classifier::Classifier(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Classifier::Classifier(Classifier&&) noexcept = default;
 Classifier& Classifier::operator=(Classifier&&) noexcept = default;
 Classifier::~Classifier() = default;
 
 const Config& Classifier::config() const { return impl_->config; }
 
+Classifier::Classifier(ClassifierWeights weights)
+    : impl_(std::make_unique<Impl>(std::move(weights))) {}
+
 Result<Classifier> Classifier::Create(const Checkpoint& checkpoint, ThreadPool& pool) {
-  auto impl = std::make_unique<Impl>();
-  impl->config = checkpoint.config;
-  const Config& config = impl->config;
-  const int64_t h = config.hidden_size;
-  Loader loader(checkpoint, pool);
-  impl->word = loader.Floats({"bert.embeddings.word_embeddings.weight"});
-  impl->position = loader.Floats({"bert.embeddings.position_embeddings.weight"});
-  impl->type = loader.Floats({"bert.embeddings.token_type_embeddings.weight"});
-  impl->embedding_norm = loader.MakeNorm("bert.embeddings");
-  for (int64_t i = 0; i < config.num_hidden_layers && loader.absent().empty(); ++i) {
-    const std::string name = "bert.encoder.layer." + std::to_string(i);
-    const std::string self = name + ".attention.self.";
-    Layer layer;
-    if (i + 1 < config.num_hidden_layers) {
-      layer.qkv = loader.MakeLinear({self + "query", self + "key", self + "value"}, h);
-    } else {
-      layer.q = loader.MakeLinear({self + "query"}, h);
-      layer.qkv = loader.MakeLinear({self + "key", self + "value"}, h);
-    }
-    layer.attention_output = loader.MakeLinear({name + ".attention.output.dense"}, h);
-    layer.attention_norm = loader.MakeNorm(name + ".attention.output");
-    layer.intermediate = loader.MakeLinear({name + ".intermediate.dense"}, h);
-    layer.output = loader.MakeLinear({name + ".output.dense"}, config.intermediate_size);
-    layer.output_norm = loader.MakeNorm(name + ".output");
-    impl->layers.push_back(std::move(layer));
-  }
-  impl->pooler = loader.MakeLinear({"bert.pooler.dense"}, h);
-  impl->classifier = loader.MakeLinear({"classifier"}, h);
-  if (!loader.absent().empty()) {
-    return Error{ErrorCode::kNotFound, checkpoint.source.string() + ": no tensor '" +
-                                           loader.absent() +
-                                           "': this is not a fine-tuned classifier; make one with "
-                                           "'bertie train DATA --model " +
-                                           checkpoint.source.parent_path().string() + "'"};
-  }
-  return Classifier(std::move(impl));
+  BERTIE_ASSIGN_OR_RETURN(ClassifierWeights weights, PackWeights(checkpoint, {}, pool));
+  return Classifier(std::move(weights));
 }
 
 Result<std::vector<float>> Classifier::Forward(const PackedBatch& batch, ThreadPool& pool) const {

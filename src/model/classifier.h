@@ -8,6 +8,7 @@
 #include "base/thread_pool.h"
 #include "model/batch.h"
 #include "model/checkpoint.h"
+#include "model/classifier_weights.h"
 #include "model/config.h"
 
 namespace bertie::model {
@@ -16,8 +17,9 @@ namespace bertie::model {
 // pool. Memory for activations is kept between calls, one set for each concurrent caller.
 class Classifier {
  public:
-  // Packs the checkpoint's weights; the checkpoint may be dropped afterwards. Nothing may be
-  // missing.
+  explicit Classifier(ClassifierWeights weights);
+
+  // With the checkpoint's weights in fp32 (PackWeights).
   static Result<Classifier> Create(const Checkpoint& checkpoint, ThreadPool& pool);
 
   Classifier(Classifier&&) noexcept;
@@ -33,7 +35,6 @@ class Classifier {
 
  private:
   struct Impl;
-  explicit Classifier(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

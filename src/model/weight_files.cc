@@ -104,6 +104,12 @@ Result<StoredWeights> ReadWeights(const fs::path& model_dir) {
     const fs::path index = model_dir / (std::string(name) + ".index.json");
     if (fs::exists(index, error)) return ReadShards(index, form);
   }
+  if (fs::exists(model_dir / kCompiledFile, error)) {
+    return Error{ErrorCode::kUnsupported,
+                 model_dir.string() +
+                     " is compiled: it answers, and cannot be trained, compiled or "
+                     "converted; give the model it was compiled from"};
+  }
   return Error{
       ErrorCode::kNotFound,
       model_dir.string() +

@@ -11,6 +11,9 @@
 
 namespace bertie::model {
 
+// Of a compiled model (compiled_file.h); beside it there are no other weights.
+inline constexpr const char* kCompiledFile = "compiled.safetensors";
+
 struct StoredWeights {
   std::map<std::string, TensorView> tensors;  // under the names in the files
   std::shared_ptr<const void> storage;        // what the tensors point into
@@ -19,7 +22,8 @@ struct StoredWeights {
 
 // Reads the first of these that is there: model.safetensors, model.safetensors.index.json,
 // pytorch_model.bin, pytorch_model.bin.index.json. An index names its shards, plain file names in
-// the same folder, and every tensor it lists must be in its shard. kNotFound when none is there.
+// the same folder, and every tensor it lists must be in its shard. kNotFound when none is there,
+// kUnsupported when the folder is compiled.
 Result<StoredWeights> ReadWeights(const std::filesystem::path& model_dir);
 
 // True for the names of files that a save replaces as a whole: weights in any framework's form,

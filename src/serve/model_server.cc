@@ -6,9 +6,9 @@
 
 #include "base/thread_pool.h"
 #include "infer/executor.h"
-#include "model/checkpoint.h"
 #include "model/classifier.h"
 #include "model/model_source.h"
+#include "model/open.h"
 
 namespace bertie::serve {
 namespace {
@@ -25,15 +25,6 @@ struct Engine {
   std::optional<infer::Batcher> batcher;
   ServedModel served;
 };
-
-Status CheckComplete(const model::Checkpoint& checkpoint) {
-  if (checkpoint.missing.empty()) return {};
-  std::string names;
-  for (const std::string& name : checkpoint.missing) names += (names.empty() ? "" : ", ") + name;
-  return Error{ErrorCode::kInvalidData,
-               checkpoint.source.string() + ": " + names +
-                   " missing: this model was never fine-tuned to classify; use bertie train first"};
-}
 
 }  // namespace
 
@@ -61,40 +52,42 @@ Result<std::unique_ptr<ModelServer>> ModelServer::Listen(ModelServerOptions opti
 Result<ModelSummary> ModelServer::Load(const std::filesystem::path& path) {
   const auto begin = std::chrono::steady_clock::now();
   BERTIE_ASSIGN_OR_RETURN(model::ModelSource source, model::ModelSource::Open(path));
-  BERTIE_ASSIGN_OR_RETURN(model::Checkpoint checkpoint, model::LoadCheckpoint(source.dir()));
-  BERTIE_RETURN_IF_ERROR(CheckComplete(checkpoint));
+  auto pool = std::make_unique<ThreadPool>(impl_->options.threads);
+  BERTIE_ASSIGN_OR_RETURN(
+      model::OpenedModel opened,
+      model::OpenClassifier(source.dir(), {path.string(), impl_->options.precision}, *pool));
+  const model::Config& config = opened.classifier.config();
   BERTIE_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
-  const auto positions = static_cast<size_t>(checkpoint.config.max_position_embeddings);
+  const auto positions = static_cast<size_t>(config.max_position_embeddings);
   if (impl_->options.max_length > positions) {
     return Error{ErrorCode::kInvalidArgument,
                  "--max-length is " + std::to_string(impl_->options.max_length) +
                      "; the model has positions for " + std::to_string(positions) + " tokens"};
   }
-  if (static_cast<int64_t>(tokenizer.vocab_size()) > checkpoint.config.vocab_size) {
-    return Error{ErrorCode::kInvalidData, path.string() + ": the tokenizer has " +
-                                              std::to_string(tokenizer.vocab_size()) +
-                                              " tokens; the model has embeddings for " +
-                                              std::to_string(checkpoint.config.vocab_size)};
+  if (static_cast<int64_t>(tokenizer.vocab_size()) > config.vocab_size) {
+    return Error{ErrorCode::kInvalidData,
+                 path.string() + ": the tokenizer has " + std::to_string(tokenizer.vocab_size()) +
+                     " tokens; the model has embeddings for " + std::to_string(config.vocab_size)};
   }
-  auto pool = std::make_unique<ThreadPool>(impl_->options.threads);
-  BERTIE_ASSIGN_OR_RETURN(auto classifier, model::Classifier::Create(checkpoint, *pool));
   auto engine =
-      std::make_unique<Engine>(std::move(pool), std::move(classifier), std::move(tokenizer));
+      std::make_unique<Engine>(std::move(pool), std::move(opened.classifier), std::move(tokenizer));
   infer::BatcherOptions batching = impl_->options.batcher;
   batching.on_batch = [&metrics = impl_->handlers.metrics()](const model::PackedBatch& batch) {
     metrics.ObserveBatch(batch.size(), batch.tokens());
   };
   engine->batcher.emplace(engine->executor, std::move(batching));
-  const model::Config& config = engine->classifier.config();
+  const model::Config& served = engine->classifier.config();
   engine->served = {
       .tokenizer = &engine->tokenizer,
       .batcher = &*engine->batcher,
-      .scheme = MakeLabelScheme(config.labels, config.num_labels(), config.problem_type),
+      .scheme = MakeLabelScheme(served.labels, served.num_labels(), served.problem_type),
       .max_length = impl_->options.max_length > 0 ? impl_->options.max_length : positions};
   impl_->engine = std::move(engine);
   impl_->handlers.SetModel(&impl_->engine->served);
   return ModelSummary{.labels = impl_->engine->served.scheme.labels,
                       .max_length = impl_->engine->served.max_length,
+                      .precision = opened.precision,
+                      .note = std::move(opened.note),
                       .load_time = std::chrono::duration_cast<std::chrono::milliseconds>(
                           std::chrono::steady_clock::now() - begin)};
 }

@@ -5,12 +5,14 @@
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/status.h"
 #include "http/server.h"
 #include "infer/batcher.h"
+#include "model/classifier_weights.h"
 #include "serve/handlers.h"
 
 namespace bertie::serve {
@@ -19,14 +21,17 @@ struct ModelServerOptions {
   http::ServerOptions http;
   HandlerOptions handler;
   infer::BatcherOptions batcher;
-  int threads = 1;        // for the arithmetic
-  size_t max_length = 0;  // tokens of one text; 0: what the model was made for
+  int threads = 1;                             // for the arithmetic
+  size_t max_length = 0;                       // tokens of one text; 0: what the model was made for
+  std::optional<model::WeightType> precision;  // absent: as the model is stored
 };
 
 // What a log line tells of the model that was loaded.
 struct ModelSummary {
   std::vector<std::string> labels;
   size_t max_length = 0;
+  model::WeightType precision = model::WeightType::kF32;
+  std::string note;  // OpenedModel's
   std::chrono::milliseconds load_time{0};
 };
 

@@ -1,0 +1,145 @@
+#include "train/precision_search.h"
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <utility>
+
+namespace bertie::train {
+namespace {
+
+// The names of the matrices that a plan can raise: a visitor of ForEachPart.
+struct MatrixNames {
+  Status Table(const std::string&, const model::FloatTable&, int64_t) { return {}; }
+  Status Matrix(const std::string& name, const std::vector<std::string>&, const model::Linear&,
+                int64_t, int64_t) {
+    names.push_back(name);
+    return {};
+  }
+  std::vector<std::string> names;
+};
+
+Result<std::vector<float>> Logits(const model::ClassifierWeights& weights,
+                                  const std::vector<text::Encoding>& encodings, ThreadPool& pool) {
+  return ComputeLogits(model::Classifier(weights), encodings, {}, pool);
+}
+
+Result<Comparison> Compare(std::span<const int> labels, std::span<const float> original,
+                           std::span<const float> lowered, int num_labels) {
+  Comparison result;
+  BERTIE_ASSIGN_OR_RETURN(result.before, ComputeMetrics(labels, original, num_labels));
+  BERTIE_ASSIGN_OR_RETURN(result.after, ComputeMetrics(labels, lowered, num_labels));
+  const auto width = static_cast<size_t>(num_labels);
+  int64_t same = 0;
+  for (size_t row = 0; row < labels.size(); ++row) {
+    same +=
+        ArgMax(original.subspan(row * width, width)) == ArgMax(lowered.subspan(row * width, width));
+  }
+  for (size_t i = 0; i < original.size(); ++i) {
+    const double difference = std::abs(static_cast<double>(original[i] - lowered[i]));
+    result.mean_difference += difference / static_cast<double>(original.size());
+    result.largest_difference = std::max(result.largest_difference, difference);
+  }
+  result.agreement = static_cast<double>(same) / static_cast<double>(labels.size());
+  return result;
+}
+
+class Search {
+ public:
+  Search(const model::Checkpoint& checkpoint, model::WeightType precision,
+         const EncodedDataset& data, const SearchOptions& options, ThreadPool& pool)
+      : checkpoint_(checkpoint),
+        data_(data),
+        options_(options),
+        pool_(pool),
+        plan_{precision, {}} {}
+
+  Result<SearchResult> Run() {
+    BERTIE_ASSIGN_OR_RETURN(const auto original, model::PackWeights(checkpoint_, {}, pool_));
+    BERTIE_ASSIGN_OR_RETURN(original_, Logits(original, data_.encodings, pool_));
+    SearchResult result;
+    BERTIE_RETURN_IF_ERROR(Try(result));
+    result.first = result.comparison;
+    if (options_.bound.Holds(result.comparison)) return result;
+    BERTIE_ASSIGN_OR_RETURN(const auto costliest, Weigh(result.weights));
+    for (size_t count = 1; !options_.bound.Holds(result.comparison); count *= 2) {
+      count = std::min(count, costliest.size());
+      result.raised.assign(costliest.begin(), costliest.begin() + static_cast<ptrdiff_t>(count));
+      plan_.higher = {result.raised.begin(), result.raised.end()};
+      BERTIE_RETURN_IF_ERROR(Try(result));
+      if (count == costliest.size()) break;
+    }
+    return result;
+  }
+
+ private:
+  int num_labels() const { return static_cast<int>(checkpoint_.config.num_labels()); }
+
+  // Packs by plan_ and compares on all data.
+  Status Try(SearchResult& result) {
+    BERTIE_ASSIGN_OR_RETURN(result.weights, model::PackWeights(checkpoint_, plan_, pool_));
+    BERTIE_ASSIGN_OR_RETURN(const auto lowered, Logits(result.weights, data_.encodings, pool_));
+    BERTIE_ASSIGN_OR_RETURN(result.comparison,
+                            Compare(data_.labels, original_, lowered, num_labels()));
+    return {};
+  }
+
+  // Sum of squared differences from the original's logits, on the sample.
+  Result<double> SampleError() {
+    BERTIE_ASSIGN_OR_RETURN(const auto weights, model::PackWeights(checkpoint_, plan_, pool_));
+    BERTIE_ASSIGN_OR_RETURN(const auto logits, Logits(weights, sample_, pool_));
+    double error = 0;
+    for (size_t i = 0; i < logits.size(); ++i) {
+      const double difference = static_cast<double>(logits[i] - original_[i]);
+      error += difference * difference;
+    }
+    return error;
+  }
+
+  // The matrices by what is left of the error when each alone is raised, the least first.
+  Result<std::vector<std::string>> Weigh(const model::ClassifierWeights& weights) {
+    MatrixNames matrices;
+    BERTIE_RETURN_IF_ERROR(model::ForEachPart(weights, matrices));
+    const size_t sample = std::min(data_.encodings.size(), static_cast<size_t>(options_.sample));
+    sample_.assign(data_.encodings.begin(),
+                   data_.encodings.begin() + static_cast<ptrdiff_t>(sample));
+    std::vector<std::pair<double, std::string>> weighed;
+    for (const std::string& name : matrices.names) {
+      const model::WeightType lowest = plan_.TypeOf(name);
+      plan_.higher = {name};
+      if (plan_.TypeOf(name) == lowest) continue;  // the head: as high as it gets
+      if (options_.progress) {
+        options_.progress({"weighing matrices", static_cast<int64_t>(weighed.size()) + 1,
+                           static_cast<int64_t>(matrices.names.size())});
+      }
+      BERTIE_ASSIGN_OR_RETURN(const double error, SampleError());
+      weighed.emplace_back(error, name);
+    }
+    std::sort(weighed.begin(), weighed.end());
+    std::vector<std::string> names;
+    for (auto& [error, name] : weighed) names.push_back(std::move(name));
+    return names;
+  }
+
+  const model::Checkpoint& checkpoint_;
+  const EncodedDataset& data_;
+  const SearchOptions& options_;
+  ThreadPool& pool_;
+  model::PrecisionPlan plan_;
+  std::vector<float> original_;  // logits
+  std::vector<text::Encoding> sample_;
+};
+
+}  // namespace
+
+double Comparison::drop() const {
+  return std::max(before.accuracy - after.accuracy, before.mcc - after.mcc);
+}
+
+Result<SearchResult> LowerPrecision(const model::Checkpoint& checkpoint,
+                                    model::WeightType precision, const EncodedDataset& data,
+                                    const SearchOptions& options, ThreadPool& pool) {
+  return Search(checkpoint, precision, data, options, pool).Run();
+}
+
+}  // namespace bertie::train
