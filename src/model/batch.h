@@ -34,6 +34,18 @@ struct PackedBatch {
   }
 };
 
+// Sentences that one thread computes by itself.
+struct BatchShare {
+  PackedBatch batch;
+  std::vector<int64_t> sentences;  // their places in the whole batch
+};
+
+// The batch in one share for each thread, or in none where all threads do better together on one
+// sentence after another: when there are fewer sentences than threads, or a share would have to wait
+// long for another. Alone, threads need not wait for each other after every product, and activations
+// stay in their own caches.
+std::vector<BatchShare> ShareOut(const PackedBatch& batch, int threads);
+
 // Whether a model of this configuration can run the batch: ids below the sizes of their tables, no
 // sentence empty or longer than max_position_embeddings. The error names the sentence (from 0).
 Status CheckBatch(const PackedBatch& batch, const Config& config);

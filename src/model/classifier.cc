@@ -1,5 +1,6 @@
 #include "model/classifier.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <mutex>
@@ -48,6 +49,12 @@ struct Classifier::Impl {
   void GiveBack(std::unique_ptr<Workspace> workspace) {
     std::lock_guard lock(mutex);
     idle.push_back(std::move(workspace));
+  }
+
+  void RunWith(const PackedBatch& batch, ThreadPool& pool, float* logits) {
+    auto workspace = TakeWorkspace();
+    Run(batch, pool, *workspace, logits);
+    GiveBack(std::move(workspace));
   }
 
   void Run(const PackedBatch& batch, ThreadPool& pool, Workspace& w, float* logits) const;
@@ -189,11 +196,24 @@ Result<Classifier> Classifier::Create(const Checkpoint& checkpoint, ThreadPool& 
 
 Result<std::vector<float>> Classifier::Forward(const PackedBatch& batch, ThreadPool& pool) const {
   BERTIE_RETURN_IF_ERROR(CheckBatch(batch, impl_->config));
-  std::vector<float> logits(static_cast<size_t>(batch.size() * impl_->config.num_labels()));
+  const int64_t labels = impl_->config.num_labels();
+  std::vector<float> logits(static_cast<size_t>(batch.size() * labels));
   if (batch.size() == 0) return logits;
-  auto workspace = impl_->TakeWorkspace();
-  impl_->Run(batch, pool, *workspace, logits.data());
-  impl_->GiveBack(std::move(workspace));
+  const std::vector<BatchShare> shares = ShareOut(batch, pool.size());
+  if (shares.size() <= 1) {
+    impl_->RunWith(batch, pool, logits.data());
+    return logits;
+  }
+  pool.ParallelFor(static_cast<int64_t>(shares.size()), [&](int64_t i, int) {
+    const BatchShare& share = shares[static_cast<size_t>(i)];
+    ThreadPool alone(1);
+    std::vector<float> part(share.sentences.size() * static_cast<size_t>(labels));
+    impl_->RunWith(share.batch, alone, part.data());
+    for (size_t j = 0; j < share.sentences.size(); ++j) {
+      std::copy_n(part.data() + static_cast<int64_t>(j) * labels, labels,
+                  logits.data() + share.sentences[j] * labels);
+    }
+  });
   return logits;
 }
 
