@@ -2,217 +2,271 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
-#include <limits>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "kernels/int8_matmul.h"
 #include "kernels/matmul.h"
+#include "kernels/onednn_matmul.h"
 #include "kernels/random_values.h"
 
 namespace bertie::kernels {
 namespace {
 
-struct Size {
+struct Case {
   int64_t rows, columns, depth;
 };
 
-// Around the edges of tiles, panels and groups of every instruction set, and several blocks of
-// rows.
-const Size kSizes[] = {{1, 1, 1},       {1, 2, 384},    {5, 37, 19},   {6, 16, 8},
-                       {7, 17, 33},     {12, 32, 64},   {13, 33, 385}, {25, 48, 768},
-                       {203, 131, 777}, {400, 40, 3072}};
+// Sizes around the edges of tiles, panels, groups and blocks of every instruction set, and all
+// heights of a tile.
+const Case kCases[] = {
+    {1, 1, 1},    {2, 3, 2},     {3, 8, 7},    {4, 9, 8},     {5, 16, 9},      {6, 17, 15},
+    {7, 31, 16},  {8, 32, 17},   {9, 33, 24},  {10, 64, 385}, {11, 65, 384},   {12, 48, 400},
+    {13, 40, 31}, {25, 70, 770}, {97, 37, 33}, {110, 96, 41}, {200, 66, 1537},
+};
 
-std::vector<float> Multiply(const std::vector<float>& a, const PackedMatrix& b, const Size& size,
-                            const MatMulOptions& options, ThreadPool& pool) {
+struct Operands {
+  explicit Operands(const Case& c)
+      : a_values(RandomValues(c.rows * c.depth, 1)),
+        b_values(RandomValues(c.columns * c.depth, 2)) {
+    a = RowMajor(a_values.data(), c.rows, c.depth);
+    b = RowMajor(b_values.data(), c.columns, c.depth).Transposed();
+  }
+  std::vector<float> a_values, b_values;
+  MatrixView a, b;
+};
+
+// a b by MatMul, in rows of columns + 1, of which the last must stay as it is.
+std::vector<float> Multiply(const MatrixView& a, const PackedMatrix& b, int threads,
+                            MatMulOptions options = {}) {
+  ThreadPool pool(threads);
   MatMulScratch scratch;
-  std::vector<float> out(static_cast<size_t>(size.rows * size.columns));
-  MatMul(RowMajor(a.data(), size.rows, size.depth), b, out.data(), size.columns, options, scratch,
-         pool);
-  return out;
-}
-
-// a [rows, depth], b [columns, depth].
-double Reference(const std::vector<float>& a, const std::vector<float>& b, const Size& size,
-                 int64_t row, int64_t column) {
-  double sum = 0;
-  for (int64_t k = 0; k < size.depth; ++k) {
-    sum += static_cast<double>(a[static_cast<size_t>(row * size.depth + k)]) *
-           static_cast<double>(b[static_cast<size_t>(column * size.depth + k)]);
+  const int64_t stride = b.columns() + 1;
+  std::vector<float> out(static_cast<size_t>(a.rows * stride), 7.0f);
+  MatMul(a, b, out.data(), stride, options, scratch, pool);
+  std::vector<float> inner;
+  for (int64_t i = 0; i < a.rows; ++i) {
+    const auto row = out.begin() + i * stride;
+    inner.insert(inner.end(), row, row + b.columns());
+    EXPECT_EQ(row[b.columns()], 7.0f) << "beside row " << i;
   }
-  return sum;
+  return inner;
 }
 
-PackedMatrix Pack(const std::vector<float>& b, const Size& size, WeightType type,
-                  ThreadPool& pool) {
-  return PackedMatrix::Pack(RowMajor(b.data(), size.columns, size.depth).Transposed(), type, pool);
-}
-
-float RoundToBF16(float value) {
-  const float scale = std::ldexp(1.0f, std::ilogb(value) - 7);
-  return std::nearbyint(value / scale) * scale;
-}
-
-TEST(PackedMatrix, BF16ProductsAreThoseOfTheRoundedWeights) {
-  ThreadPool pool(3);
-  for (const Size& size : kSizes) {
-    const auto a = RandomValues(size.rows * size.depth, 1);
-    auto b = RandomValues(size.columns * size.depth, 2);
-    const auto out = Multiply(a, Pack(b, size, WeightType::kBF16, pool), size, {}, pool);
-    for (float& value : b) value = RoundToBF16(value);
-    const double tolerance = 4e-6 * std::sqrt(static_cast<double>(size.depth));
-    for (int64_t i = 0; i < size.rows; ++i) {
-      for (int64_t j = 0; j < size.columns; ++j) {
-        ASSERT_NEAR(out[static_cast<size_t>(i * size.columns + j)], Reference(a, b, size, i, j),
-                    tolerance)
-            << size.rows << 'x' << size.columns << 'x' << size.depth;
+// An int8 matrix's numbers read back from its bytes, wherever this processor keeps them.
+struct Unpacked {
+  explicit Unpacked(const PackedMatrix& b) : depth(b.depth()) {
+    const PanelLayout layout = NativeLayout(WeightType::kI8);
+    const int64_t panel_bytes = PanelBytes(WeightType::kI8, depth, layout);
+    for (int64_t j = 0; j < b.columns(); ++j) {
+      const std::byte* panel = b.bytes().data() + j / layout.width * panel_bytes;
+      const int64_t within = j % layout.width;
+      for (int64_t k = 0; k < depth; ++k) {
+        const int64_t at = (k / layout.group * layout.width + within) * layout.group;
+        q.push_back(std::to_integer<int8_t>(panel[at + k % layout.group]));
       }
+      const std::byte* tables = panel + panel_bytes - 8 * layout.width;
+      std::memcpy(&scales.emplace_back(), tables + 4 * within, 4);
+      std::memcpy(&sums.emplace_back(), tables + 4 * (layout.width + within), 4);
     }
   }
+  int64_t depth;
+  std::vector<int8_t> q;  // [columns][depth]
+  std::vector<float> scales;
+  std::vector<int32_t> sums;
+};
+
+// The header's formula in whole numbers, from the q of both factors.
+double Int8Reference(const QuantizedRows& a, const Unpacked& b, int64_t i, int64_t j) {
+  int64_t sum = 0;
+  for (int64_t k = 0; k < b.depth; ++k) {
+    const int64_t x = std::to_integer<uint8_t>(a.data[i * a.stride + k]);
+    sum += (x - a.zeros[i]) * b.q[static_cast<size_t>(j * b.depth + k)];
+  }
+  return static_cast<double>(sum) * static_cast<double>(a.scales[i]) *
+         static_cast<double>(b.scales[static_cast<size_t>(j)]);
 }
 
-TEST(PackedMatrix, BF16KeepsInfinitiesAndNaN) {
+void ExpectExactInt8Sums(const MatrixView& a, const PackedMatrix& packed) {
   ThreadPool pool(1);
-  const float infinity = std::numeric_limits<float>::infinity();
-  const std::vector<float> b = {infinity, std::numeric_limits<float>::quiet_NaN()};
-  const auto out =
-      Multiply({1.0f}, Pack(b, {1, 2, 1}, WeightType::kBF16, pool), {1, 2, 1}, {}, pool);
-  EXPECT_EQ(out[0], infinity);
-  EXPECT_TRUE(std::isnan(out[1]));
-}
-
-// Whole numbers, so laid out that both factors are quantised without error: then the product must
-// be exact. Fours of 32 times 255 are the largest 16-bit sums that can come up.
-TEST(PackedMatrix, Int8ProductsOfWholeNumbersAreExact) {
-  ThreadPool pool(3);
-  for (const Size& size : kSizes) {
-    if (size.depth < 8) continue;
-    auto a = RandomValues(size.rows * size.depth, 1);
-    auto b = RandomValues(size.columns * size.depth, 2);
-    for (float& value : a)
-      value =
-          std::floor(std::abs(value) * 1e4f - 256.0f * std::floor(std::abs(value) * 1e4f / 256.0f));
-    for (float& value : b) value = std::floor(32.99f * std::sin(1e3f * value));
-    for (float& value : b) value = std::clamp(value, -32.0f, 32.0f);
-    for (int64_t i = 0; i < size.rows; ++i) {
-      float* row = a.data() + i * size.depth;
-      for (int64_t k = 0; k < 8; ++k) row[k] = 255;  // beside 0, this fixes the scale at 1
-    }
-    for (int64_t j = 0; j < size.columns; ++j) {
-      float* column = b.data() + j * size.depth;
-      for (int64_t k = 0; k < 8; ++k) column[k] = j % 2 == 0 ? 32.0f : -32.0f;
-    }
-    const auto out = Multiply(a, Pack(b, size, WeightType::kI8, pool), size, {}, pool);
-    for (int64_t i = 0; i < size.rows; ++i) {
-      for (int64_t j = 0; j < size.columns; ++j) {
-        const double expected = Reference(a, b, size, i, j);
-        // The sum is exact; its conversion to float rounds once.
-        ASSERT_NEAR(out[static_cast<size_t>(i * size.columns + j)], expected,
-                    std::abs(expected) * 1e-7 + 1e-9)
-            << size.rows << 'x' << size.columns << 'x' << size.depth << " at " << i << ',' << j;
-      }
+  Buffer memory;
+  const QuantizedRows rows = QuantizeRows(a, memory, pool);
+  const Unpacked b(packed);
+  const auto out = Multiply(a, packed, 2);
+  for (int64_t i = 0; i < a.rows; ++i) {
+    for (int64_t j = 0; j < packed.columns(); ++j) {
+      const double expected = Int8Reference(rows, b, i, j);
+      ASSERT_NEAR(out[static_cast<size_t>(i * packed.columns() + j)], expected,
+                  3e-7 * std::abs(expected))
+          << a.rows << 'x' << packed.columns() << 'x' << a.columns << " at " << i << ", " << j;
     }
   }
 }
 
-TEST(PackedMatrix, Int8ProductsAreWithinTheQuantisationError) {
+// tests/long/emulated/run reads what this prints, and says what to expect.
+TEST(Int8MatMul, NamesItsInstructions) {
+  const std::string instructions = Int8Instructions();
+  const int64_t width = NativeLayout(WeightType::kI8).width;
+  std::printf("instructions: int8 %s, %d columns a panel, oneDNN %s\n", instructions.c_str(),
+              static_cast<int>(width), UseOneDnn() ? "yes" : "no");
+  EXPECT_EQ(width, instructions == "scalar" ? 2
+                   : instructions == "sse4" ? 8
+                   : instructions == "avx2" ? 16
+                                            : 32);
+  const char* expected = std::getenv("BERTIE_EXPECT_INT8");
+  if (expected != nullptr) {
+    EXPECT_EQ(instructions, expected);
+  }
+}
+
+TEST(Int8MatMul, RowsAreQuantizedToTheNearestOf256Steps) {
   ThreadPool pool(2);
-  for (const Size& size : kSizes) {
-    const auto a = RandomValues(size.rows * size.depth, 1);
-    const auto b = RandomValues(size.columns * size.depth, 2);
-    const auto bias = RandomValues(size.columns, 3);
-    const auto residual = RandomValues(size.rows * size.columns, 4);
-    const auto packed = Pack(b, size, WeightType::kI8, pool);
-    const auto out = Multiply(
-        a, packed, size,
-        {Epilogue::kBiasResidual, bias.data(), residual.data(), size.columns, false}, pool);
-    // Half a step of each factor, a step being a 255th of a's and at most a 32nd of b's largest.
-    const double worst = 6.0 * std::sqrt(static_cast<double>(size.depth)) * (1.0 / 255 + 1.0 / 64);
-    for (int64_t i = 0; i < size.rows; ++i) {
-      for (int64_t j = 0; j < size.columns; ++j) {
-        const auto at = static_cast<size_t>(i * size.columns + j);
-        const double expected = Reference(a, b, size, i, j) +
-                                static_cast<double>(bias[static_cast<size_t>(j)]) +
-                                static_cast<double>(residual[at]);
-        ASSERT_NEAR(out[at], expected, worst) << size.rows << 'x' << size.columns;
+  for (const Case& c : kCases) {
+    const Operands x(c);
+    Buffer memory;
+    const QuantizedRows q = QuantizeRows(x.a, memory, pool);
+    for (int64_t i = 0; i < c.rows; ++i) {
+      for (int64_t k = 0; k < c.depth; ++k) {
+        const auto step = std::to_integer<int32_t>(q.data[i * q.stride + k]) - q.zeros[i];
+        ASSERT_NEAR(static_cast<float>(step) * q.scales[i],
+                    x.a_values[static_cast<size_t>(i * c.depth + k)], 0.5001f * q.scales[i] + 1e-7f)
+            << c.depth << " at " << i << ", " << k;
+      }
+      for (int64_t k = c.depth; k < (c.depth + 7) / 8 * 8; ++k) {
+        ASSERT_EQ(q.data[i * q.stride + k], std::byte{0}) << c.depth;
       }
     }
   }
 }
 
-TEST(PackedMatrix, ARowHasTheSameBitsAmongAnyOthersInEveryPrecision) {
-  ThreadPool one(1), four(4);
-  const Size size{150, 100, 800};
-  const auto a = RandomValues(size.rows * size.depth, 1);
-  const auto b = RandomValues(size.columns * size.depth, 2);
-  for (WeightType type : {WeightType::kF32, WeightType::kBF16, WeightType::kI8}) {
-    const auto packed = Pack(b, size, type, one);
-    const auto all = Multiply(a, packed, size, {}, four);
+TEST(Int8MatMul, EqualsTheFormulaInWholeNumbers) {
+  ThreadPool pool(2);
+  for (const Case& c : kCases) {
+    const Operands x(c);
+    const auto packed = PackedMatrix::Pack(x.b, WeightType::kI8, pool);
+    const Unpacked b(packed);
+    for (int64_t j = 0; j < c.columns; ++j) {
+      int32_t sum = 0;
+      for (int64_t k = 0; k < c.depth; ++k) {
+        const auto at = static_cast<size_t>(j * c.depth + k);
+        sum += b.q[at];
+        ASSERT_NEAR(static_cast<float>(b.q[at]) * b.scales[static_cast<size_t>(j)], x.b_values[at],
+                    0.5001f * b.scales[static_cast<size_t>(j)]);
+      }
+      ASSERT_EQ(sum, b.sums[static_cast<size_t>(j)]);
+    }
+    ExpectExactInt8Sums(x.a, packed);
+  }
+}
+
+// 16-bit sums of byte products would saturate here, were it not for the packing.
+TEST(Int8MatMul, LargestProductsDoNotSaturate) {
+  ThreadPool pool(1);
+  for (const float sign : {1.0f, -1.0f}) {
+    for (const Case& c : kCases) {
+      std::vector<float> a(static_cast<size_t>(c.rows * c.depth), 1.0f);
+      std::vector<float> b(static_cast<size_t>(c.columns * c.depth), sign);
+      // Every other column has single weights alone in their groups, which may be as large as 127.
+      for (int64_t j = 1; j < c.columns; j += 2) {
+        for (int64_t k = 0; k < c.depth; ++k) {
+          if (k % 8 != j % 8) b[static_cast<size_t>(j * c.depth + k)] = 0;
+        }
+      }
+      const MatrixView columns = RowMajor(b.data(), c.columns, c.depth).Transposed();
+      ExpectExactInt8Sums(RowMajor(a.data(), c.rows, c.depth),
+                          PackedMatrix::Pack(columns, WeightType::kI8, pool));
+    }
+  }
+}
+
+float Rounded(float value) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  return std::bit_cast<float>((bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u);
+}
+
+TEST(BF16MatMul, EqualsTheProductWithTheRoundedWeightsBitForBit) {
+  ThreadPool pool(2);
+  for (const Case& c : kCases) {
+    Operands x(c);
+    const auto packed = PackedMatrix::Pack(x.b, WeightType::kBF16, pool);
+    for (float& value : x.b_values) value = Rounded(value);
+    EXPECT_EQ(Multiply(x.a, packed, 2),
+              Multiply(x.a, PackedMatrix::Pack(x.b, WeightType::kF32, pool), 1))
+        << c.rows << 'x' << c.columns << 'x' << c.depth;
+  }
+}
+
+TEST(PackedMatrix, ARowHasTheSameBitsAmongAnyOthersInEveryType) {
+  ThreadPool pool(2);
+  const Case c{150, 100, 800};
+  const Operands x(c);
+  const auto bias = RandomValues(c.columns, 3);
+  const MatMulOptions options{Epilogue::kBiasGelu, bias.data(), nullptr, 0, false};
+  for (const WeightType type : {WeightType::kF32, WeightType::kBF16, WeightType::kI8}) {
+    const auto packed = PackedMatrix::Pack(x.b, type, pool);
+    const auto all = Multiply(x.a, packed, 4, options);
     for (int64_t rows : {1, 2, 5, 6, 7, 12, 13, 40, 149}) {
-      const std::vector<float> last(a.end() - rows * size.depth, a.end());
-      const auto out = Multiply(last, packed, {rows, size.columns, size.depth}, {}, one);
-      EXPECT_TRUE(std::equal(out.begin(), out.end(), all.end() - rows * size.columns))
-          << rows << " rows";
+      MatrixView some = x.a;
+      some.rows = rows;
+      some.data += (c.rows - rows) * some.row_stride;
+      const auto out = Multiply(some, packed, 1, options);
+      EXPECT_TRUE(
+          std::equal(out.begin(), out.end(), all.end() - static_cast<ptrdiff_t>(out.size())))
+          << rows << " rows, type " << static_cast<int>(type);
     }
   }
 }
 
-TEST(PackedMatrix, ColumnsOfZerosAndRowsOfZerosGiveZero) {
-  ThreadPool pool(1);
-  const Size size{3, 20, 30};
-  std::vector<float> a(90, 0.0f), b(600, 0.0f);
-  for (size_t k = 0; k < 30; ++k) a[30 + k] = -1.5f;  // a row of equal numbers below 0
-  const auto out = Multiply(a, Pack(b, size, WeightType::kI8, pool), size, {}, pool);
-  for (float value : out) EXPECT_EQ(value, 0.0f);
-}
-
-// The bytes of the same matrix in a layout that is not this processor's.
-std::vector<std::byte> InLayout(const PackedMatrix& native, const PanelLayout& layout) {
-  const WeightType type = native.type();
-  const PanelLayout own = NativeLayout(type);
-  const size_t size = type == WeightType::kF32 ? 4 : type == WeightType::kBF16 ? 2 : 1;
-  const int64_t own_panel = PanelBytes(type, native.depth(), own);
-  const int64_t panel = PanelBytes(type, native.depth(), layout);
-  const int64_t tables = type == WeightType::kI8 ? 8 : 0;
-  std::vector<std::byte> bytes(
-      static_cast<size_t>(PackedBytes(type, native.depth(), native.columns(), layout)));
-  const auto copy = [&](int64_t to, int64_t from, size_t count) {
-    std::memcpy(bytes.data() + to, native.bytes().data() + from, count);
-  };
-  for (int64_t j = 0; j < native.columns(); ++j) {
-    const int64_t from = j / own.width * own_panel, to = j / layout.width * panel;
-    const int64_t at = j % own.width, into = j % layout.width;
-    for (int64_t k = 0; k < native.depth(); ++k) {
-      const int64_t source = (k / own.group * own.width + at) * own.group + k % own.group;
-      const int64_t target =
-          (k / layout.group * layout.width + into) * layout.group + k % layout.group;
-      copy(to + target * static_cast<int64_t>(size), from + source * static_cast<int64_t>(size),
-           size);
-    }
-    for (int64_t table = 0; table < tables / 4; ++table) {
-      copy(to + panel - tables * layout.width + (table * layout.width + into) * 4,
-           from + own_panel - tables * own.width + (table * own.width + at) * 4, 4);
-    }
-  }
-  return bytes;
-}
-
-TEST(PackedMatrix, BytesFromAnotherProcessorAreLaidOutAnew) {
+// What one processor packed, another reads: bytes go through the layouts of all of them and back.
+TEST(PackedMatrix, BytesOfEveryProcessorsLayoutGiveTheSameProduct) {
   ThreadPool pool(2);
-  const Size size{9, 75, 100};
-  const auto a = RandomValues(size.rows * size.depth, 1);
-  const auto b = RandomValues(size.columns * size.depth, 2);
-  for (WeightType type : {WeightType::kF32, WeightType::kBF16, WeightType::kI8}) {
-    const auto native = Pack(b, size, type, pool);
-    const auto expected = Multiply(a, native, size, {}, pool);
-    for (int64_t width : {2, 8, 16, 32}) {
-      const PanelLayout layout{width, NativeLayout(type).group};
-      const auto bytes = std::make_shared<std::vector<std::byte>>(InLayout(native, layout));
-      const auto again = PackedMatrix::FromBytes(type, size.depth, size.columns, layout,
-                                                 bytes->data(), bytes, pool);
-      EXPECT_EQ(Multiply(a, again, size, {}, pool), expected) << width;
+  for (const WeightType type : {WeightType::kF32, WeightType::kBF16, WeightType::kI8}) {
+    for (const Case& c : kCases) {
+      const Operands x(c);
+      const auto packed = PackedMatrix::Pack(x.b, type, pool);
+      const PanelLayout native = NativeLayout(type);
+      const int64_t group = native.group;
+      const int64_t size = type == WeightType::kF32 ? 4 : type == WeightType::kBF16 ? 2 : 1;
+      const int64_t padded =
+          type == WeightType::kI8 ? (c.depth + 7) / 8 * 8 : (c.depth + group - 1) / group * group;
+      for (const int64_t width : {2, 8, 16, 32}) {
+        const PanelLayout other{width, group};
+        auto bytes = std::make_shared<Buffer>(PackedBytes(type, c.depth, c.columns, other) / 4 + 1);
+        auto* to = reinterpret_cast<std::byte*>(bytes->data());
+        std::memset(to, 0, static_cast<size_t>(PackedBytes(type, c.depth, c.columns, other)));
+        const std::byte* from = packed.bytes().data();
+        auto place = [&](const PanelLayout& layout, int64_t j) {
+          return j / layout.width * PanelBytes(type, c.depth, layout);
+        };
+        for (int64_t j = 0; j < c.columns; ++j) {
+          for (int64_t k = 0; k < padded; ++k) {
+            auto element = [&](const PanelLayout& layout) {
+              return place(layout, j) +
+                     ((k / group * layout.width + j % layout.width) * group + k % group) * size;
+            };
+            std::memcpy(to + element(other), from + element(native), static_cast<size_t>(size));
+          }
+          if (type != WeightType::kI8) continue;
+          for (int64_t table : {0, 1}) {
+            auto entry = [&](const PanelLayout& layout) {
+              return place(layout, j) + padded * layout.width +
+                     4 * (table * layout.width + j % layout.width);
+            };
+            std::memcpy(to + entry(other), from + entry(native), 4);
+          }
+        }
+        const auto read = PackedMatrix::FromBytes(type, c.depth, c.columns, other, to, bytes, pool);
+        ASSERT_TRUE(std::ranges::equal(read.bytes(), packed.bytes()))
+            << "type " << static_cast<int>(type) << ", width " << width << ", " << c.columns
+            << " columns of " << c.depth;
+      }
     }
   }
 }
