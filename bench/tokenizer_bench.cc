@@ -3,86 +3,22 @@
 //   cmake --preset bench && cmake --build --preset bench --target tokenizer_bench
 //   BERTIE_MINILM=.cache/minilm-l6 BERTIE_COLA=.cache/cola build/bench/bench/tokenizer_bench
 //
-// BERTIE_MINILM: a model folder, for its tokenizer; without it a small vocabulary of the tests.
-// BERTIE_COLA: the folder of CoLA's raw tsv files, for English sentences; without it sentences are
-// made of the vocabulary's words. The ids differ with both, and so do the figures.
+// english.h says what the variables do.
 
 #include <benchmark/benchmark.h>
 
+#include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <random>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "english.h"
 #include "text/tokenizer.h"
 
-namespace bertie::text {
+namespace bertie::bench {
 namespace {
 
 constexpr size_t kMegabyte = size_t{1} << 20;
-
-const Tokenizer& BenchTokenizer() {
-  static const Tokenizer tokenizer = [] {
-    const char* folder = std::getenv("BERTIE_MINILM");
-    auto loaded = Tokenizer::Load(folder != nullptr ? folder : BERTIE_TESTS_DIR "/text/references");
-    if (!loaded.ok()) {
-      std::fprintf(stderr, "%s\n", loaded.error().message.c_str());
-      std::exit(1);
-    }
-    return *std::move(loaded);
-  }();
-  return tokenizer;
-}
-
-// The last field of each line, which is the sentence.
-std::vector<std::string> ColaSentences(const std::filesystem::path& file) {
-  std::vector<std::string> sentences;
-  std::ifstream in(file);
-  for (std::string line; std::getline(in, line);) {
-    sentences.push_back(line.substr(line.rfind('\t') + 1));
-  }
-  if (sentences.empty()) {
-    std::fprintf(stderr, "%s: no sentence in it\n", file.c_str());
-    std::exit(1);
-  }
-  return sentences;
-}
-
-std::vector<std::string> MadeSentences() {
-  std::vector<std::string_view> words;
-  for (size_t id = 0; id < BenchTokenizer().vocab_size(); ++id) {
-    const std::string_view token = BenchTokenizer().token(static_cast<int32_t>(id));
-    if (token.size() > 1 && token[0] >= 'a' && token[0] <= 'z') {
-      words.push_back(token);
-    }
-  }
-  std::mt19937 random(1);
-  std::vector<std::string> sentences;
-  for (int i = 0; i < 8000; ++i) {
-    std::string sentence;
-    for (size_t count = 4 + random() % 9; count > 0; --count) {
-      sentence += words[random() % words.size()];
-      sentence += count > 1 ? " " : ".";
-    }
-    sentence[0] = static_cast<char>(sentence[0] - 'a' + 'A');
-    sentences.push_back(std::move(sentence));
-  }
-  return sentences;
-}
-
-const std::vector<std::string>& EnglishSentences() {
-  static const std::vector<std::string> sentences = [] {
-    const char* folder = std::getenv("BERTIE_COLA");
-    return folder == nullptr ? MadeSentences()
-                             : ColaSentences(std::filesystem::path(folder) / "in_domain_train.tsv");
-  }();
-  return sentences;
-}
 
 void CountBytes(benchmark::State& state, size_t bytes) {
   state.SetBytesProcessed(static_cast<int64_t>(bytes));
@@ -157,4 +93,4 @@ BENCHMARK_CAPTURE(Hostile, cyrillic, "Все счастливые семьи п�
 BENCHMARK_CAPTURE(Hostile, invalid_utf8, "a\xE4\xBD ")->Unit(benchmark::kMillisecond);
 
 }  // namespace
-}  // namespace bertie::text
+}  // namespace bertie::bench

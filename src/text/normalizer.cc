@@ -106,7 +106,29 @@ class Normalizer::Output {
     if (std::is_sorted(marks_.begin(), marks_.end(), by_class)) {
       return;
     }
-    // By counting, since a hostile text is one long run.
+    // Real text has two or three marks on a letter; a hostile one is one long run.
+    constexpr size_t kFewMarks = 16;
+    if (marks_.size() <= kFewMarks) {
+      SortFewMarks();
+    } else {
+      SortManyMarks();
+    }
+  }
+
+  // By insertion, which keeps the order of equal ones.
+  void SortFewMarks() {
+    for (size_t i = 1; i < marks_.size(); ++i) {
+      const Mark mark = marks_[i];
+      size_t place = i;
+      for (; place > 0 && marks_[place - 1].combining_class > mark.combining_class; --place) {
+        marks_[place] = marks_[place - 1];
+      }
+      marks_[place] = mark;
+    }
+  }
+
+  // By counting.
+  void SortManyMarks() {
     std::array<size_t, 257> begin{};
     for (const Mark& mark : marks_) {
       ++begin[mark.combining_class + 1];
