@@ -24,6 +24,8 @@ from test_tokenizer_parity import (  # noqa: E402,F401
 COUNT = int(os.environ.get("BERTIE_STRINGS", 1_000_000))
 SEED = int(os.environ.get("BERTIE_SEED", 1))
 CHUNK = 20_000
+# Mostly whole, which shows most, and because `tokenizers` takes long to make parts of what is cut.
+LENGTHS = [None, None, None, 64]
 
 
 @functools.cache
@@ -81,7 +83,7 @@ def make_cases(seed):
 def check(run, folder, reference):
     for start in range(0, COUNT, CHUNK):
         cases = make_cases(SEED + start)[:COUNT - start]
-        assert_same(run, folder, reference, cases)
+        assert_same(run, folder, reference, cases, LENGTHS)
 
 
 def test_bert_base_uncased(run, minilm, minilm_reference):  # noqa: F811
