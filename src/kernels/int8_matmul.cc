@@ -24,7 +24,7 @@ namespace HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR
 
-// As below, for processors without vectors that Highway knows (before SSE4), a column at a time.
+// As below, for processors without vectors that Highway knows (before SSE4 with AES), a column at a time.
 template <int kRows>
 void QuadTile(int64_t octets, const std::byte* a, int64_t a_stride, const std::byte* b,
               int32_t* sums, const std::byte*, int64_t) {

@@ -77,6 +77,9 @@ Result<AddedTokens::Pattern> AddedTokens::MakePattern(
     pattern.begins[static_cast<uint8_t>(content[0])] = true;
     pattern.trie_is_empty = false;
   }
+  if (std::count(pattern.begins.begin(), pattern.begins.end(), true) == 1) {
+    pattern.only_begin = views.front().first[0];
+  }
   BERTIE_ASSIGN_OR_RETURN(pattern.trie, Trie::Build(std::move(views)));
   return pattern;
 }
@@ -91,15 +94,22 @@ int32_t AddedTokens::Find(std::string_view content) const {
   return found == ids_.end() ? Vocabulary::kNoId : found->second;
 }
 
+size_t AddedTokens::NextBegin(const Pattern& pattern, std::string_view text, size_t from) {
+  if (pattern.only_begin) {
+    return std::min(text.find(*pattern.only_begin, from), text.size());
+  }
+  while (from < text.size() && !pattern.begins[static_cast<uint8_t>(text[from])]) {
+    ++from;
+  }
+  return from;
+}
+
 bool AddedTokens::Search(const Pattern& pattern, std::string_view text, size_t begin,
                          Found& found) {
   if (pattern.trie_is_empty) {
     return false;
   }
-  for (; begin < text.size(); ++begin) {
-    if (!pattern.begins[static_cast<uint8_t>(text[begin])]) {
-      continue;
-    }
+  for (; (begin = NextBegin(pattern, text, begin)) < text.size(); ++begin) {
     const size_t length = pattern.trie.LongestMatch(text.substr(begin), Trie::kRoot, found.id);
     if (length > 0) {
       found.begin = begin;

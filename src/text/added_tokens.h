@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -65,6 +66,7 @@ class AddedTokens {
     Trie trie;
     bool trie_is_empty = true;
     std::array<bool, 256> begins{};  // the first bytes of the keys
+    std::optional<char> only_begin;  // where all keys have the same one, as BERT's have '['
   };
   struct Found {
     size_t begin = 0;
@@ -73,6 +75,8 @@ class AddedTokens {
   };
 
   static Result<Pattern> MakePattern(const std::vector<std::pair<std::string, int32_t>>& keys);
+  // The first place at or after from whose byte begins a key; text.size() when there is none.
+  static size_t NextBegin(const Pattern& pattern, std::string_view text, size_t from);
   // The leftmost longest token at or after begin; false when there is none.
   static bool Search(const Pattern& pattern, std::string_view text, size_t begin, Found& found);
   static bool StandsAlone(std::string_view text, const Found& found);

@@ -27,6 +27,24 @@ size_t AsciiPrefix(const char* p, const char* end) {
   return p - start;
 }
 
+constexpr uint64_t Bytes(uint8_t byte) { return byte * uint64_t{0x0101010101010101}; }
+
+// Maps eight ASCII characters at once, whose top bits are free to take the carry of comparisons;
+// false, with anything written, where one is a control character, which may have to go.
+// upper_case_bits: those of Bytes(0x80) to lower A to Z, 0 to keep them.
+bool MapPlainBlock(const char* in, uint64_t upper_case_bits, char* out) {
+  uint64_t block = 0;
+  std::memcpy(&block, in, sizeof(block));
+  const uint64_t from_blank = block + Bytes(0x80 - ' ');
+  const uint64_t from_delete = block + Bytes(0x80 - 0x7F);
+  const uint64_t from_a = block + Bytes(0x80 - 'A');
+  const uint64_t past_z = block + Bytes(0x80 - 'Z' - 1);
+  const uint64_t upper_case = from_a & ~past_z & upper_case_bits;
+  block |= upper_case >> 2;  // 0x20, by which the cases differ
+  std::memcpy(out, &block, sizeof(block));
+  return (from_blank & ~from_delete & Bytes(0x80)) == Bytes(0x80);
+}
+
 }  // namespace
 
 // Text on its way out, and the marks that are held back until the next starter shows that their run
@@ -106,7 +124,29 @@ class Normalizer::Output {
     if (std::is_sorted(marks_.begin(), marks_.end(), by_class)) {
       return;
     }
-    // By counting, since a hostile text is one long run.
+    // Real text has two or three marks on a letter; a hostile one is one long run.
+    constexpr size_t kFewMarks = 16;
+    if (marks_.size() <= kFewMarks) {
+      SortFewMarks();
+    } else {
+      SortManyMarks();
+    }
+  }
+
+  // By insertion, which keeps the order of equal ones.
+  void SortFewMarks() {
+    for (size_t i = 1; i < marks_.size(); ++i) {
+      const Mark mark = marks_[i];
+      size_t place = i;
+      for (; place > 0 && marks_[place - 1].combining_class > mark.combining_class; --place) {
+        marks_[place] = marks_[place - 1];
+      }
+      marks_[place] = mark;
+    }
+  }
+
+  // By counting.
+  void SortManyMarks() {
     std::array<size_t, 257> begin{};
     for (const Mark& mark : marks_) {
       ++begin[mark.combining_class + 1];
@@ -129,7 +169,9 @@ class Normalizer::Output {
 };
 
 Normalizer::Normalizer(const NormalizerOptions& options)
-    : options_(options), strip_accents_(options.strips_accents()) {
+    : options_(options),
+      strip_accents_(options.strips_accents()),
+      upper_case_bits_(options.lower_case ? Bytes(0x80) : 0) {
   for (size_t i = 0; i < ascii_.size(); ++i) {
     const auto c = static_cast<char32_t>(i);
     ascii_[i] = static_cast<uint8_t>(i);
@@ -222,10 +264,21 @@ void Normalizer::AppendAscii(std::string_view text, Output& out) const {
   }
   char* const begin = out.Reserve(text.size());
   char* write = begin;
-  for (const char c : text) {
-    const uint8_t mapped = ascii_[static_cast<uint8_t>(c)];
-    *write = static_cast<char>(mapped);
-    write += mapped != kDropped;
+  const char* p = text.data();
+  const char* const end = p + text.size();
+  constexpr ptrdiff_t kBlock = sizeof(uint64_t);
+  while (p < end) {
+    if (end - p >= kBlock && MapPlainBlock(p, upper_case_bits_, write)) {
+      p += kBlock;
+      write += kBlock;
+      continue;
+    }
+    const char* const block_end = p + std::min(kBlock, end - p);
+    for (; p < block_end; ++p) {
+      const uint8_t mapped = ascii_[static_cast<uint8_t>(*p)];
+      *write = static_cast<char>(mapped);
+      write += mapped != kDropped;
+    }
   }
   out.Advance(write - begin);
 }

@@ -58,6 +58,7 @@ class Normalizer {
 
   NormalizerOptions options_;
   bool strip_accents_;
+  uint64_t upper_case_bits_;          // one for each byte of a block that is lowered
   std::array<uint8_t, 128> ascii_;    // what each becomes; kDropped for nothing
   std::vector<Mapping> first_plane_;  // by character, up to U+FFFF
   std::string mapped_;

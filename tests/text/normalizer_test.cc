@@ -68,14 +68,37 @@ TEST(Normalizer, MarksThatStayAreOrdered) {
 }
 
 TEST(Normalizer, LongRunsOfMarksAreOrderedToo) {
-  std::string text;
-  std::string low;
-  std::string high;
-  for (int i = 0; i < 1000; ++i) {
-    text += i % 3 == 0 ? "\uA953" : "\u302E";
-    (i % 3 == 0 ? low : high) += i % 3 == 0 ? "\uA953" : "\u302E";
+  for (const int marks : {15, 16, 17, 1000}) {
+    std::string text;
+    std::string low;
+    std::string high;
+    for (int i = 0; i < marks; ++i) {
+      text += i % 3 == 0 ? "\uA953" : "\u302E";
+      (i % 3 == 0 ? low : high) += i % 3 == 0 ? "\uA953" : "\u302E";
+    }
+    EXPECT_EQ(Normalized("a" + text + "b"), "a" + low + high + "b") << marks;
   }
-  EXPECT_EQ(Normalized("a" + text + "b"), "a" + low + high + "b");
+}
+
+// ASCII is mapped in blocks; each character at each place of one, plain ones around it.
+TEST(Normalizer, AsciiIsTheSameAnywhere) {
+  for (const bool lower_case : {true, false}) {
+    for (const bool clean_text : {true, false}) {
+      const Normalizer normalizer({.clean_text = clean_text, .lower_case = lower_case});
+      const std::string filler = lower_case ? "xyz" : "XYZ";
+      for (int c = 0; c < 0x80; ++c) {
+        std::string alone;
+        normalizer.Normalize(std::string(1, static_cast<char>(c)), alone);
+        for (size_t before = 0; before < 40; ++before) {
+          const std::string left(before, 'X');
+          std::string out;
+          normalizer.Normalize(left + static_cast<char>(c) + "XYZ", out);
+          const std::string expected = std::string(before, lower_case ? 'x' : 'X');
+          ASSERT_EQ(out, expected + alone + filler) << c << " behind " << before;
+        }
+      }
+    }
+  }
 }
 
 TEST(Normalizer, GrowthIsHeld) {
