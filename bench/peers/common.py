@@ -137,7 +137,14 @@ class Limits:
     RATES = {"fp32": "gflops", "bf16": "bf16_gflops", "int8": "int8_gops"}
 
     def __init__(self, peak, threads):
+        self.peak = peak
         self.measured = {n: run_lines([peak, n])[0] for n in threads}
+
+    def measure_again(self, threads):
+        """The best that was seen counts: a busy moment must not make the machine look small."""
+        for key, value in run_lines([self.peak, threads])[0].items():
+            if key in ("read_gb_s", *self.RATES.values()):
+                self.measured[threads][key] = max(value, self.measured[threads][key])
 
     def describe(self):
         for n, limit in self.measured.items():

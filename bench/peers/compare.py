@@ -25,11 +25,12 @@ LENGTHS = [8, 16, 32, 64, 128]
 PARTS = ["agreement", "latency", "throughput", "http", "training"]
 
 
-def take_turns(options, title, engines):
+def take_turns(options, title, threads, engines):
     """({engine: {key: [value of each turn]}}, notes): engines maps names to functions that measure
     once and return {key: value}."""
     turns, notes = {name: {} for name in engines}, []
     for turn in range(options.turns):
+        options.limits.measure_again(threads)
         for name, measure in list(engines.items()):
             try:
                 for key, value in measure().items():
@@ -67,7 +68,7 @@ def latency_engines(options, model, precision, threads):
 
 def compare_latency(options, report, model, precision, threads):
     title = f"{model}, {precision}, {threads} thread(s), one sentence, p50 in ms"
-    turns, notes = take_turns(options, title,
+    turns, notes = take_turns(options, title, threads,
                               latency_engines(options, model, precision, threads))
     best = {name: [min(keys[n]) for n in LENGTHS] for name, keys in turns.items()}
     rows = [(name, [f"{value:.2f}" for value in values]) for name, values in best.items()]
@@ -108,7 +109,7 @@ def compare_throughput(options, report, model, precision, threads=2):
         file.flush()
         peers = {engine_name(engine, kind): peer(engine, kind)
                  for engine, kind in PEERS[precision]}
-        turns, notes = take_turns(options, title, {"bertie": ours, **peers})
+        turns, notes = take_turns(options, title, threads, {"bertie": ours, **peers})
     best = {name: {key: max(values) for key, values in keys.items()}
             for name, keys in turns.items()}
     rows = [(name, [f"{keys[order]:.1f}" if order in keys else "-"
@@ -205,8 +206,7 @@ def main():
     options = parse_arguments()
     options.limits = Limits(options.peak, sorted({*options.threads, 2}))
     report = Report()
-    for line in [machine_line(), *options.limits.describe()]:
-        report.text(line)
+    report.text(machine_line())
     wanted = set(options.only)
     if not options.cola:
         report.text("no --cola: neither throughput, http nor training measured")
@@ -224,6 +224,8 @@ def main():
             http_load.compare_http(options, report, model)
     if "training" in wanted:
         compare_training(options, report)
+    for line in options.limits.describe():
+        report.text(line)
     if options.markdown:
         report.save(options.markdown)
 

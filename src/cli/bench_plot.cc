@@ -10,7 +10,7 @@ namespace bertie::cli {
 namespace {
 
 constexpr double kWidth = 640, kHeight = 360;
-constexpr double kLeft = 64, kRight = 72, kTop = 16, kBottom = 48;
+constexpr double kLeft = 64, kRight = 72, kTop = 28, kBottom = 48;
 
 std::string Escape(const std::string& text) {
   std::string out;
@@ -181,7 +181,7 @@ std::string ToSvg(const Plot& plot) {
            Text(x.At(tick), kHeight - kBottom + 18, "middle", TickText(tick));
   }
   svg += Text((kLeft + kWidth - kRight) / 2, kHeight - 10, "middle", plot.x_label) +
-         Text(kLeft - 8, kTop - 4, "end", plot.y_label);
+         Text(kLeft - 8, kTop - 14, "end", plot.y_label);
   for (size_t i = 0; i < plot.curves.size(); ++i) {
     svg += CurveSvg(plot.curves[i], i, plot, x, y);
   }
