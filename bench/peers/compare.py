@@ -1,146 +1,131 @@
 #!/usr/bin/env python3
-"""Runs bertie and its peers in turn and prints tables: latency, training speed, the machine's limit.
+"""Runs bertie and its peers in turn and prints tables: agreement, latency, throughput, training.
 
-usage: compare.py --bertie BINARY --models FOLDER --peak BINARY [--cola FOLDER] [options]
-bench/peers/run prepares all of that and calls this. Every engine gets fresh processes, and the
+bench/peers/run prepares what it needs and calls it. Every engine gets fresh processes, and the
 engines take turns several times over, so that a busy moment of the machine hits none of them alone;
-a figure is the best turn's median, and "worst/best" says how far the turns were apart.
+a figure is the best turn's, and "worst/best" says how far the turns were apart. "times the best
+peer" above 1: bertie is ahead of the fastest engine of that column. "of the limit": the share of
+what the machine's arithmetic, or its memory where that is slower, allows without attention.
 """
 
 import argparse
 import csv
 import json
-import os
 import pathlib
-import platform
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 
-HERE = pathlib.Path(__file__).resolve().parent
-PEERS = ["openvino", "onnxruntime", "pytorch"]
-MODELS = ["bert-base-random", "minilm-l6"]
+import http_load
+from agreement import check_agreement, engine_name
+from common import (HERE, MODELS, PEERS, PRECISIONS, Bertie, CannotRun, Limits, Report,
+                    cola_sentences, machine_line, peer_command, run_lines)
+
 LENGTHS = [8, 16, 32, 64, 128]
-# Multiply-adds a token outside attention's score products, for the arithmetic limit below.
-ENCODER_WEIGHTS = {"bert-base-random": 85.0e6, "minilm-l6": 10.6e6}
-LOGIT_TOLERANCE = 1e-4
-CHECK_SENTENCES = [
-    "It rained.",
-    "Who does John visit Sally because he likes?",
-    "The more you would want, the less you would eat.",
-    "A café in Zürich charged $4.50 for naïve coffee in 2019!",
-    "I don't think that anybody who hasn't read the book's first chapter could answer it.",
-    "If the weather holds until Friday, the whole of the wheat in the lower field will be brought "
-    "in, threshed, and stored before the feast, which is what the old man had always wanted.",
-]
+PARTS = ["agreement", "latency", "throughput", "http", "training"]
 
 
-def run_lines(command):
-    """The JSON objects that a command prints, one a line."""
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(map(str, command))}: exit code {done.returncode}\n"
-                         f"{done.stderr[-2000:]}")
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith(("{", "["))]
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def bertie_logits(bertie, model):
-    port = free_port()
-    server = subprocess.Popen([bertie, "serve", model, "--port", str(port)],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        for _ in range(100):
+def take_turns(options, title, threads, engines):
+    """({engine: {key: [value of each turn]}}, notes): engines maps names to functions that measure
+    once and return {key: value}."""
+    turns, notes = {name: {} for name in engines}, []
+    for turn in range(options.turns):
+        options.limits.measure_again(threads)
+        for name, measure in list(engines.items()):
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2).close()
-                break
-            except OSError:
-                if server.poll() is not None:
-                    raise SystemExit(f"bertie serve ended: {server.stderr.read()}")
-                time.sleep(0.1)
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/invocations", json.dumps(CHECK_SENTENCES).encode(),
-            {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
-    finally:
-        server.terminate()
-        server.wait()
+                for key, value in measure().items():
+                    turns[name].setdefault(key, []).append(value)
+            except CannotRun as reason:
+                notes.append(f"{name}: {reason}")
+                del engines[name], turns[name]
+        print(f"  {title}: turn {turn + 1} of {options.turns}", file=sys.stderr)
+    return turns, notes
 
 
-def check_agreement(arguments, models):
-    print("\nlargest difference of any logit from PyTorch's, "
-          f"{len(CHECK_SENTENCES)} sentences (allowed: {LOGIT_TOLERANCE}):")
+def spread(turns):
+    ratios = [max(values) / min(values) for keys in turns.values() for values in keys.values()]
+    return max(ratios, default=1.0)
+
+
+def latency_engines(options, model, precision, threads):
+    path, lengths = options.model_folder / model, ",".join(map(str, LENGTHS))
+
+    def by_tokens(rows):
+        return {row["tokens"]: row["p50_ms"] for row in rows}
+
+    def peer(engine, kind):
+        command = peer_command(engine, kind, path, threads, "latency", lengths, options.seconds)
+        return lambda: by_tokens(run_lines(command))
+
+    def ours():
+        return by_tokens(options.bertie.bench(precision, path, "--what", "latency", "--threads",
+                                              threads, "--lengths", lengths, "--seconds",
+                                              options.seconds))
+
+    peers = {engine_name(engine, kind): peer(engine, kind) for engine, kind in PEERS[precision]}
+    return {"bertie": ours, **peers}
+
+
+def compare_latency(options, report, model, precision, threads):
+    title = f"{model}, {precision}, {threads} thread(s), one sentence, p50 in ms"
+    turns, notes = take_turns(options, title, threads,
+                              latency_engines(options, model, precision, threads))
+    best = {name: [min(keys[n]) for n in LENGTHS] for name, keys in turns.items()}
+    rows = [(name, [f"{value:.2f}" for value in values]) for name, values in best.items()]
+    ours = best.pop("bertie", None)
+    if ours and best:
+        peers = [min(values) for values in zip(*best.values(), strict=True)]
+        rows.append(("times the best peer",
+                     [f"{peer / our:.2f}" for peer, our in zip(peers, ours, strict=True)]))
+    limits = [options.limits.sentence_s(model, precision, threads, n) * 1e3 for n in LENGTHS]
+    rows.append(("limit", [f"{limit:.2f}" for limit in limits]))
+    if ours:
+        rows.append(("bertie, of the limit",
+                     [f"{limit / our:.0%}" for limit, our in zip(limits, ours, strict=True)]))
+    report.table(f"{title} (worst/best turn up to {spread(turns):.2f})",
+                 [str(n) for n in LENGTHS], rows, notes)
+
+
+def compare_throughput(options, report, model, precision, threads=2):
+    sentences = cola_sentences(options.cola)
+    path = options.model_folder / model
+    tokens = 0
+
+    def ours():
+        nonlocal tokens
+        rows = options.bertie.bench(precision, path, "--what", "throughput", "--data", file.name,
+                                    "--threads", threads, "--seconds", options.seconds)
+        tokens = rows[0]["tokens"]
+        return {row["order"]: row["best_sentences_per_s"] for row in rows}
+
+    def peer(engine, kind):
+        command = peer_command(engine, kind, path, threads, "throughput", file.name,
+                               2 * options.seconds)
+        return lambda: {row["order"]: row["best_sentences_per_s"] for row in run_lines(command)}
+
+    title = f"{model}, {precision}, {threads} threads, {len(sentences)} sentences of CoLA"
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
-        file.write("\n".join(CHECK_SENTENCES) + "\n")
+        file.write("\n".join(sentences) + "\n")
         file.flush()
-        for model in models:
-            path = arguments.models / model
-            answers = {engine: run_lines([sys.executable, HERE / "engines.py", engine, path, 2,
-                                          "logits", file.name])[0] for engine in PEERS}
-            answers["bertie"] = bertie_logits(arguments.bertie, path)
-            truth = answers.pop("pytorch")
-            for engine, rows in answers.items():
-                difference = max(abs(a - b) for row, expected in zip(rows, truth, strict=True)
-                                 for a, b in zip(row, expected, strict=True))
-                print(f"  {model:17} {engine:12} {difference:.2e}")
-                if difference > LOGIT_TOLERANCE:
-                    raise SystemExit(f"{engine} does not compute what PyTorch does; not comparing")
-
-
-def latency_command(arguments, engine, model, threads):
-    path = arguments.models / model
-    lengths = ",".join(map(str, LENGTHS))
-    if engine == "bertie":
-        return [arguments.bertie, "bench", path, "--threads", threads, "--lengths", lengths,
-                "--seconds", arguments.seconds, "--json"]
-    return [sys.executable, HERE / "engines.py", engine, path, threads, "latency", lengths,
-            arguments.seconds]
-
-
-def measure_latency(arguments, model, threads):
-    """{engine: {tokens: [p50 of each turn]}}"""
-    engines = ["bertie"] + PEERS
-    turns = {engine: {tokens: [] for tokens in LENGTHS} for engine in engines}
-    for turn in range(arguments.turns):
-        for engine in engines:
-            for row in run_lines(latency_command(arguments, engine, model, threads)):
-                turns[engine][row["tokens"]].append(row["p50_ms"])
-        print(f"  {model}, {threads} thread(s): turn {turn + 1} of {arguments.turns}",
-              file=sys.stderr)
-    return turns
-
-
-def print_row(name, values, form=".2f"):
-    print(f"  {name:22}" + "".join(f"{value:9{form}}" for value in values))
-
-
-def print_latency(arguments, model, threads, limit):
-    turns = measure_latency(arguments, model, threads)
-    best = {engine: {n: min(times) for n, times in lengths.items()}
-            for engine, lengths in turns.items()}
-    spread = max(max(times) / min(times) for lengths in turns.values()
-                 for times in lengths.values())
-    print(f"\n{model}, {threads} thread(s), one sentence, p50 in ms "
-          f"(worst/best turn up to {spread:.2f})")
-    print_row("tokens", LENGTHS, "d")
-    for engine, lengths in best.items():
-        print_row(engine, lengths.values())
-    for peer in PEERS:
-        print_row(f"bertie / {peer}", [best["bertie"][n] / best[peer][n] for n in LENGTHS])
-    weights = ENCODER_WEIGHTS[model]
-    # bert-base's weights do not fit a cache, so each sentence has to read them from memory.
-    reading = 4 * weights / (limit["read_gb_s"] * 1e9) if model == "bert-base-random" else 0.0
-    bounds = [max(2 * weights * n / (limit["gflops"] * 1e9), reading) * 1e3 for n in LENGTHS]
-    print_row("limit", bounds)
+        peers = {engine_name(engine, kind): peer(engine, kind)
+                 for engine, kind in PEERS[precision]}
+        turns, notes = take_turns(options, title, threads, {"bertie": ours, **peers})
+    best = {name: {key: max(values) for key, values in keys.items()}
+            for name, keys in turns.items()}
+    rows = [(name, [f"{keys[order]:.1f}" if order in keys else "-"
+                    for order in ("sorted", "random")]) for name, keys in best.items()]
+    our = best.pop("bertie", None)
+    if our and best:
+        fastest = max(keys["sorted"] for keys in best.values())
+        rows.append(("times the best peer", [f"{our[order] / fastest:.2f}"
+                                             for order in ("sorted", "random")]))
+    if our:
+        limit = len(sentences) / options.limits.arithmetic_s(model, precision, threads, tokens)
+        rows.append(("limit", [f"{limit:.1f}"] * 2))
+        rows.append(("bertie, of the limit", [f"{our[order] / limit:.0%}"
+                                              for order in ("sorted", "random")]))
+    report.table(f"{title}, sentences/s (worst/best turn up to {spread(turns):.2f})",
+                 ["sorted", "random"], rows, notes)
 
 
 def training_sample(cola, sentences, folder):
@@ -156,19 +141,18 @@ def training_sample(cola, sentences, folder):
     return file
 
 
-def print_training(arguments, steps=8, batch=64):
-    model = arguments.models / "bert-base-random"
-    print(f"\nbert-base, fine-tuning on CoLA, batches of {batch}, 2 threads, sentences/s")
+def compare_training(options, report, steps=8, batch=64):
+    model = options.model_folder / "bert-base-random"
     rates = {}
     for mode in ("notebook", "best"):
         few = 2 if mode == "notebook" else steps
-        row = run_lines([sys.executable, HERE / "finetune.py", "--cola", arguments.cola, "--model",
+        row = run_lines([sys.executable, HERE / "finetune.py", "--cola", options.cola, "--model",
                          model, "--mode", mode, "--steps", few, "--batch", batch, "--lr", "2e-5"])[0]
         rates[f"pytorch, {mode} ({row['dtype']})"] = row["sentences_per_s"]
     with tempfile.TemporaryDirectory() as folder:
-        train = training_sample(arguments.cola, batch * steps, folder)
+        train = training_sample(options.cola, batch * steps, folder)
         out = pathlib.Path(folder) / "out"
-        command = [arguments.bertie, "train", "--model", model, "--train", train, "--out", out,
+        command = [options.bertie.binary, "train", "--model", model, "--train", train, "--out", out,
                    "--epochs", 1, "--batch-size", batch, "--lr", "2e-5", "--max-length", 64,
                    "--threads", 2, "--holdout", 0, "--no-archive"]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
@@ -177,42 +161,73 @@ def print_training(arguments, steps=8, batch=64):
         history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
         rates["bertie (fp32)"] = next(
             e["sentences_per_s"] for e in history if e["event"] == "epoch")
-    for name, rate in rates.items():
-        print(f"  {name:26} {rate:8.1f}")
+    report.table(f"bert-base, fine-tuning on CoLA, batches of {batch}, 2 threads", ["sentences/s"],
+                 [(name, [f"{rate:.1f}"]) for name, rate in rates.items()])
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+
+    def choices(allowed):
+        def parse(text):
+            chosen = text.split(",")
+            for one in chosen:
+                if one not in allowed:
+                    raise argparse.ArgumentTypeError(
+                        f"found {one!r}; expected some of {', '.join(allowed)}")
+            return chosen
+        return parse
+
+    parser.add_argument("--bertie", type=Bertie, required=True, help="the program")
+    parser.add_argument("--models", dest="model_folder", type=pathlib.Path, required=True,
+                        help="the folder that models.py made")
+    parser.add_argument("--peak", required=True, help="the program that measures the limits")
+    parser.add_argument("--cola", type=pathlib.Path,
+                        help="CoLA's raw tsv; without it neither throughput, http nor training")
+    parser.add_argument("--only", type=choices(PARTS), default=PARTS,
+                        help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--model", dest="models", type=choices(MODELS), default=MODELS)
+    parser.add_argument("--precision", dest="precisions", type=choices(PRECISIONS),
+                        default=PRECISIONS)
+    parser.add_argument("--threads", type=lambda text: [int(n) for n in text.split(",")],
+                        default=[1, 2])
+    parser.add_argument("--turns", type=int, help="default: 3")
+    parser.add_argument("--seconds", type=float, help="of each figure and turn; default: 1.5")
+    parser.add_argument("--quick", action="store_true",
+                        help="one turn of 0.3 s: whether everything runs, no figures to keep")
+    parser.add_argument("--markdown", help="write the tables into this file too")
+    options = parser.parse_args()
+    options.turns = options.turns or (1 if options.quick else 3)
+    options.seconds = options.seconds or (0.3 if options.quick else 1.5)
+    return options
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bertie", required=True)
-    parser.add_argument("--models", type=pathlib.Path, required=True)
-    parser.add_argument("--peak", required=True)
-    parser.add_argument("--cola", type=pathlib.Path, help="CoLA's raw tsv; without it no training")
-    parser.add_argument("--only", choices=["latency", "training"])
-    parser.add_argument("--model", choices=MODELS, help="latency of this one alone")
-    parser.add_argument("--threads", default="1,2")
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1.5, help="a length and turn, for peers")
-    arguments = parser.parse_args()
-    threads = [int(n) for n in arguments.threads.split(",")]
-    models = [arguments.model] if arguments.model else MODELS
-
-    limits = {n: run_lines([arguments.peak, n])[0] for n in sorted({*threads, 2})}
-    processor = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo")
-                      if line.startswith("model name")), platform.machine())
-    print(f"{processor}, {os.cpu_count()} cores, load before: {os.getloadavg()[0]:.2f}")
-    for n, limit in limits.items():
-        print(f"limit with {n} thread(s): {limit['gflops']} GFLOP/s in fp32, "
-              f"{limit['read_gb_s']} GB/s read from memory")
-    if arguments.only != "training":
-        check_agreement(arguments, models)
-        for model in models:
-            for n in threads:
-                print_latency(arguments, model, n, limits[n])
-    if arguments.only != "latency":
-        if arguments.cola:
-            print_training(arguments)
-        else:
-            print("\nno --cola: training not measured")
+    options = parse_arguments()
+    options.limits = Limits(options.peak, sorted({*options.threads, 2}))
+    report = Report()
+    report.text(machine_line())
+    wanted = set(options.only)
+    if not options.cola:
+        report.text("no --cola: neither throughput, http nor training measured")
+        wanted -= {"throughput", "http", "training"}
+    if "agreement" in wanted:
+        check_agreement(options, report)
+    for model in options.models:
+        for precision in options.precisions:
+            if "latency" in wanted:
+                for threads in options.threads:
+                    compare_latency(options, report, model, precision, threads)
+            if "throughput" in wanted:
+                compare_throughput(options, report, model, precision)
+        if "http" in wanted:
+            http_load.compare_http(options, report, model)
+    if "training" in wanted:
+        compare_training(options, report)
+    for line in options.limits.describe():
+        report.text(line)
+    if options.markdown:
+        report.save(options.markdown)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
-// The machine's limits: multiply-adds a second in registers, and bytes a second read from memory.
+// The machine's limits: multiply-adds a second in registers, in fp32, bf16 and int8, and bytes a
+// second read from memory. AMX is not counted: a processor with it can do more in bf16 and int8.
 // usage: peak THREADS -> one JSON line. Built by bench/peers/run for the machine it runs on.
+#include <immintrin.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -37,6 +40,74 @@ float MultiplyAdd(long rounds) {
   return total[0];
 }
 
+// Products of bytes, summed up to 32 bits: by one instruction where the processor has VNNI, else by
+// the three that AVX2 has for it.
+constexpr int kByteProducts = kLanes * 4;
+float MultiplyAddBytes(long rounds) {
+#if defined(__AVX512F__) && defined(__AVX512VNNI__)
+  __m512i sums[10], x = _mm512_set1_epi8(3), y = _mm512_set1_epi8(1);
+  for (__m512i& sum : sums) sum = _mm512_setzero_si512();
+  for (long r = 0; r < rounds; ++r) {
+    asm volatile("" : "+v"(x), "+v"(y));
+    for (__m512i& sum : sums) sum = _mm512_dpbusd_epi32(sum, x, y);
+  }
+  for (int i = 1; i < 10; ++i) sums[0] = _mm512_add_epi32(sums[0], sums[i]);
+  return static_cast<float>(_mm512_reduce_add_epi32(sums[0]));
+#elif defined(__AVX512BW__)
+  __m512i sums[10], x = _mm512_set1_epi8(3), y = _mm512_set1_epi8(1);
+  const __m512i ones = _mm512_set1_epi16(1);
+  for (__m512i& sum : sums) sum = _mm512_setzero_si512();
+  for (long r = 0; r < rounds; ++r) {
+    for (__m512i& sum : sums) {
+      asm volatile("" : "+v"(x), "+v"(y));
+      const __m512i pairs = _mm512_maddubs_epi16(x, y);
+      sum = _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, ones));
+    }
+  }
+  for (int i = 1; i < 10; ++i) sums[0] = _mm512_add_epi32(sums[0], sums[i]);
+  return static_cast<float>(_mm512_reduce_add_epi32(sums[0]));
+#elif defined(__AVX2__)
+  __m256i sums[10], x = _mm256_set1_epi8(3), y = _mm256_set1_epi8(1);
+#if !defined(__AVXVNNI__)
+  const __m256i ones = _mm256_set1_epi16(1);
+#endif
+  for (__m256i& sum : sums) sum = _mm256_setzero_si256();
+  for (long r = 0; r < rounds; ++r) {
+    for (__m256i& sum : sums) {
+      asm volatile("" : "+x"(x), "+x"(y));
+#if defined(__AVXVNNI__)
+      sum = _mm256_dpbusd_avx_epi32(sum, x, y);
+#else
+      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(x, y), ones));
+#endif
+    }
+  }
+  for (int i = 1; i < 10; ++i) sums[0] = _mm256_add_epi32(sums[0], sums[i]);
+  return static_cast<float>(_mm256_extract_epi32(sums[0], 0));
+#else
+  return MultiplyAdd(rounds * 4);
+#endif
+}
+
+#if defined(__AVX512BF16__)
+constexpr int kHalfProducts = kLanes * 2;
+float MultiplyAddHalves(long rounds) {
+  __m512 sums[10];
+  __m512bh x = (__m512bh)_mm512_set1_epi16(0x3f80), y = (__m512bh)_mm512_set1_epi16(0x3c00);
+  for (__m512& sum : sums) sum = _mm512_setzero_ps();
+  for (long r = 0; r < rounds; ++r) {
+    asm volatile("" : "+v"(x), "+v"(y));
+    for (__m512& sum : sums) sum = _mm512_dpbf16_ps(sum, x, y);
+  }
+  for (int i = 1; i < 10; ++i) sums[0] = _mm512_add_ps(sums[0], sums[i]);
+  return _mm512_reduce_add_ps(sums[0]);
+}
+#else
+// Without instructions for it bf16 is computed in fp32.
+constexpr int kHalfProducts = kLanes;
+float MultiplyAddHalves(long rounds) { return MultiplyAdd(rounds); }
+#endif
+
 // Best rate of `tries`, with work(thread) run on every thread at once.
 template <class Work>
 double BestRate(int threads, int tries, double amount, const Work& work) {
@@ -60,6 +131,12 @@ int main(int argc, char** argv) {
   const double flops = BestRate(threads, 5, 2.0 * kLanes * 10 * kRounds, [&](int i) {
     results[static_cast<size_t>(i) * 64] = MultiplyAdd(kRounds);
   });
+  const double halves = BestRate(threads, 3, 2.0 * kHalfProducts * 10 * kRounds, [&](int i) {
+    results[static_cast<size_t>(i) * 64] = MultiplyAddHalves(kRounds);
+  });
+  const double bytes_rate = BestRate(threads, 3, 2.0 * kByteProducts * 10 * kRounds, [&](int i) {
+    results[static_cast<size_t>(i) * 64] = MultiplyAddBytes(kRounds);
+  });
   constexpr size_t kBytes = size_t{256} << 20;
   std::vector<std::vector<float>> data(static_cast<size_t>(threads),
                                        std::vector<float>(kBytes / sizeof(float), 1.0f));
@@ -74,7 +151,8 @@ int main(int argc, char** argv) {
     }
     results[static_cast<size_t>(i) * 64] += sums[0][0] + sums[1][0] + sums[2][0] + sums[3][0];
   });
-  std::printf("{\"threads\": %d, \"gflops\": %.1f, \"read_gb_s\": %.1f, \"checksum\": %g}\n",
-              threads, flops / 1e9, bytes / 1e9,
+  std::printf("{\"threads\": %d, \"gflops\": %.1f, \"bf16_gflops\": %.1f, \"int8_gops\": %.1f, "
+              "\"read_gb_s\": %.1f, \"checksum\": %g}\n",
+              threads, flops / 1e9, halves / 1e9, bytes_rate / 1e9, bytes / 1e9,
               std::accumulate(results.begin(), results.end(), 0.0));
 }

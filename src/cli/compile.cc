@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/sha256.h"
+#include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/data_flags.h"
 #include "cli/output.h"
@@ -174,18 +175,6 @@ Result<int> RunCompile(const CompileFlags& flags) {
   return kExitOk;
 }
 
-// CLI11's ranges let nan through.
-CLI::Validator Between(double least, double most, const std::string& expected) {
-  return CLI::Validator(
-      [=](const std::string& text) -> std::string {
-        double value = 0;
-        const bool number = CLI::detail::lexical_cast(text, value);
-        if (number && value >= least && value <= most) return "";
-        return "found " + text + "; expected " + expected;
-      },
-      "");
-}
-
 }  // namespace
 
 void AddCompile(CLI::App& app, int& exit_code) {
@@ -213,13 +202,13 @@ void AddCompile(CLI::App& app, int& exit_code) {
       ->add_option("--min-agreement", flags->min_agreement,
                    "Least share of sentences with the same answer, in per cent")
       ->group(kGroup)
-      ->check(Between(0, 100, "0 to 100"))
+      ->check(Between(0, 100))
       ->type_name("%")
       ->capture_default_str();
   command
       ->add_option("--max-drop", flags->max_drop, "Most that accuracy and MCC may fall, in points")
       ->group(kGroup)
-      ->check(Between(0, 100, "0 to 100"))
+      ->check(Between(0, 100))
       ->type_name("POINTS")
       ->capture_default_str();
   command->add_option("-t,--threads", flags->threads, "Threads; 0: one for each processor")

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/checks.h"
 #include "cli/classify.h"
 #include "cli/commands.h"
 #include "cli/data_flags.h"
@@ -195,17 +196,17 @@ void AddBounds(CLI::App& command, EvalFlags& flags) {
   constexpr const char* kGroup = "Bounds: the exit code is 1 where one is not reached";
   command.add_option("--min-accuracy", flags.min_accuracy, "Least accuracy")
       ->group(kGroup)
-      ->check(CLI::Range(0.0, 1.0).description(""))
+      ->check(Between(0.0, 1.0).description(""))
       ->type_name("0..1");
   command
       .add_option("--min-f1", flags.min_f1,
                   "Least F1: of the second label where there are two, else macro F1")
       ->group(kGroup)
-      ->check(CLI::Range(0.0, 1.0).description(""))
+      ->check(Between(0.0, 1.0).description(""))
       ->type_name("0..1");
   command.add_option("--min-mcc", flags.min_mcc, "Least Matthews correlation coefficient")
       ->group(kGroup)
-      ->check(CLI::Range(-1.0, 1.0).description(""))
+      ->check(Between(-1.0, 1.0).description(""))
       ->type_name("-1..1");
 }
 

@@ -19,6 +19,7 @@
 
 #include "base/quote.h"
 #include "base/thread_pool.h"
+#include "cli/checks.h"
 #include "cli/classify.h"
 #include "cli/commands.h"
 #include "serve/model_server.h"
@@ -239,7 +240,7 @@ void AddLimits(CLI::App& command, ServeFlags& flags) {
   add("--max-texts", flags.max_texts, "Texts of one request; more get 413")
       ->check(CLI::Range(1, 1'000'000));
   add("--max-body-mb", flags.max_body_mb, "Size of one request in MB (2^20); more get 413")
-      ->check(CLI::Range(0.001, 1024.0))
+      ->check(Between(0.001, 1024.0))
       ->envname("SAGEMAKER_MAX_PAYLOAD_IN_MB");
   add("--max-queue", flags.max_queue, "Requests that may wait; more get 503")
       ->check(CLI::Range(1, 1'000'000));
@@ -254,12 +255,12 @@ void AddLimits(CLI::App& command, ServeFlags& flags) {
   add("--max-connections", flags.max_connections, "Open connections; further ones wait")
       ->check(CLI::Range(1, 1'000'000));
   add("--request-timeout", flags.request_timeout, "Seconds a request may wait; later get 503")
-      ->check(CLI::Range(0.001, 86'400.0))
+      ->check(Between(0.001, 86'400.0))
       ->envname("SAGEMAKER_MODEL_SERVER_TIMEOUT");
   add("--header-timeout", flags.header_timeout, "Seconds for a request's head to come; later 408")
-      ->check(CLI::Range(0.001, 86'400.0));
+      ->check(Between(0.001, 86'400.0));
   add("--idle-timeout", flags.idle_timeout, "Seconds a connection may be idle")
-      ->check(CLI::Range(0.001, 86'400.0));
+      ->check(Between(0.001, 86'400.0));
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 #include <memory>
-#include <sstream>
 #include <string>
 
+#include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/data_flags.h"
 #include "cli/train_job.h"
@@ -18,20 +18,6 @@ struct Flags {
 };
 
 constexpr const char* kRecipe = "cola-notebook";
-
-// CLI::Range takes "nan" too, which is neither below nor above anything.
-CLI::Validator Between(double least, double most) {
-  std::ostringstream range;
-  range << "FLOAT in [" << least << " - " << most << ']';
-  const std::string name = range.str();
-  return {[least, most, name](std::string& text) {
-            double value = 0;
-            const bool inside =
-                CLI::detail::lexical_cast(text, value) && value >= least && value <= most;
-            return inside ? std::string() : "Value " + text + " not in " + name;
-          },
-          name};
-}
 
 void AddTrainDataFlags(CLI::App& command, Flags& flags) {
   TrainJob& job = flags.job;
