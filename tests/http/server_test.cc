@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "client.h"
+#include "http/test_client.h"
 
 namespace bertie::http {
 namespace {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/directory.h"
-#include "http/client.h"
+#include "http/test_client.h"
 #include "http/server.h"
 #include "infer/sum_executor.h"
 
