@@ -54,7 +54,10 @@ struct FourSums {
   int32_t positive[2] = {0, 0};
   int32_t negative[2] = {0, 0};
 
-  void Add(int64_t k, int32_t q) { (q > 0 ? positive : negative)[k / 2 % 2] += std::abs(q); }
+  void Add(int64_t k, int32_t q) {
+    positive[k / 2 % 2] += std::max(q, 0);
+    negative[k / 2 % 2] += std::max(-q, 0);
+  }
   int32_t largest() const { return std::max({positive[0], positive[1], negative[0], negative[1]}); }
 };
 
@@ -79,7 +82,8 @@ float InverseScale(int64_t depth, const float* from, int64_t stride) {
     for (int64_t k = k0; k < std::min(depth, k0 + 8); ++k) {
       const float value = from[k * stride];
       largest = std::max(largest, std::abs(value));
-      (value > 0 ? positive : negative)[k / 2 % 2] += std::abs(value);
+      positive[k / 2 % 2] += std::max(value, 0.0f);
+      negative[k / 2 % 2] += std::max(-value, 0.0f);
     }
     largest_four = std::max({largest_four, positive[0], positive[1], negative[0], negative[1]});
   }
