@@ -72,7 +72,7 @@ def test_logits_of_the_real_model(serve, classifier):
 def test_a_model_without_a_classifier_is_refused(run, minilm, tmp_path):
     result = run("serve", with_head(minilm, tmp_path / "model", None), "--port", 0)
     assert result.returncode == 1
-    assert "classifier.weight, classifier.bias missing" in result.stderr
+    assert "found no classifier.weight, classifier.bias" in result.stderr
     assert "bertie train" in result.stderr
 
 
