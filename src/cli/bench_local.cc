@@ -133,7 +133,7 @@ Result<BenchModel> LoadBenchModel(const BenchFlags& flags, ThreadPool& pool) {
   BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(flags.model));
   BERTIE_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
   model::OpenOptions options{flags.model, {}};
-  if (!flags.precision.empty()) options.precision = model::ParsePrecision(flags.precision);
+  options.precision = model::ParsePrecision(flags.precision);
   BERTIE_ASSIGN_OR_RETURN(model::OpenedModel opened,
                           model::OpenClassifier(source.dir(), options, pool));
   return BenchModel{std::move(opened.classifier), std::move(tokenizer)};

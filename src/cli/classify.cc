@@ -79,7 +79,7 @@ Result<LocalModel> LocalModel::Load(const ClassifyFlags& given) {
   const int threads = flags.threads > 0 ? flags.threads : ThreadPool::DefaultThreads();
   auto pool = std::make_unique<ThreadPool>(threads);
   model::OpenOptions options{ShellWord(flags.model), {}};
-  if (!flags.precision.empty()) options.precision = model::ParsePrecision(flags.precision);
+  options.precision = model::ParsePrecision(flags.precision);
   BERTIE_ASSIGN_OR_RETURN(model::OpenedModel opened,
                           model::OpenClassifier(source.dir(), options, *pool));
   if (!opened.note.empty()) std::cerr << "bertie: " << flags.model << ": " << opened.note << '\n';

@@ -75,15 +75,8 @@ Result<train::EncodedDataset> LoadSentences(const CompileFlags& flags, const mod
       serve::MakeLabelScheme(config.labels, config.num_labels(), config.problem_type).labels;
   BERTIE_ASSIGN_OR_RETURN(const data::Dataset dataset, data::LoadDataset(flags.data_file, options));
   std::cerr << data::DescribeDataset(dataset);
-  train::EncodedDataset encoded;
-  const auto length = static_cast<size_t>(config.max_position_embeddings);
-  for (const data::Example& example : dataset.examples) {
-    encoded.encodings.push_back(example.pair
-                                    ? tokenizer.EncodePair(example.text, *example.pair, length)
-                                    : tokenizer.Encode(example.text, length));
-    encoded.labels.push_back(example.label);
-  }
-  return encoded;
+  return train::EncodeExamples(tokenizer, dataset.examples,
+                               static_cast<size_t>(config.max_position_embeddings));
 }
 
 std::string Percent(double share) { return FormatFixed(100 * share, 2) + " %"; }

@@ -140,7 +140,7 @@ serve::ModelServerOptions MakeOptions(const ServeFlags& flags) {
   serve::ModelServerOptions options;
   options.threads = flags.threads > 0 ? flags.threads : ThreadPool::DefaultThreads();
   options.max_length = flags.max_length;
-  if (!flags.precision.empty()) options.precision = model::ParsePrecision(flags.precision);
+  options.precision = model::ParsePrecision(flags.precision);
 
   options.http.host = flags.host;
   options.http.port = flags.port;

@@ -79,16 +79,11 @@ std::vector<std::string> LabelNames(std::vector<std::string> labels) {
 train::EncodedDataset Encode(const text::Tokenizer& tokenizer,
                              const std::vector<data::Example>& examples, int64_t max_length,
                              const char* what) {
-  train::EncodedDataset encoded;
-  int64_t truncated = 0;
-  const auto length = static_cast<size_t>(max_length);
-  for (const auto& example : examples) {
-    encoded.encodings.push_back(example.pair
-                                    ? tokenizer.EncodePair(example.text, *example.pair, length)
-                                    : tokenizer.Encode(example.text, length));
-    encoded.labels.push_back(example.label);
-    if (encoded.encodings.back().truncated) ++truncated;
-  }
+  train::EncodedDataset encoded =
+      train::EncodeExamples(tokenizer, examples, static_cast<size_t>(max_length));
+  const int64_t truncated =
+      std::count_if(encoded.encodings.begin(), encoded.encodings.end(),
+                    [](const text::Encoding& encoding) { return encoding.truncated; });
   if (truncated > 0) {
     std::cerr << FormatCount(truncated) << " of "
               << FormatCount(static_cast<int64_t>(examples.size())) << ' ' << what

@@ -24,7 +24,8 @@ namespace HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR
 
-// As below, for processors without vectors that Highway knows (before SSE4 with AES), a column at a time.
+// As below, for processors without vectors that Highway knows (before SSE4 with AES), a column at a
+// time.
 template <int kRows>
 void QuadTile(int64_t octets, const std::byte* a, int64_t a_stride, const std::byte* b,
               int32_t* sums, const std::byte*, int64_t) {
@@ -204,15 +205,12 @@ void MultiplyTile(const Int8Job& job, const Int8Panel& panel, int64_t column, in
   const int64_t width = TileColumns();
   HWY_ALIGN int32_t sums[kTileRows * kMaxTileColumns];
   const std::byte* a = job.a.data + row * job.a.stride;
-#if HWY_TARGET == HWY_AVX3
-  if (UseVnni()) {
+  // VNNI's tiles and panels are as AVX-512's.
+  if (HWY_TARGET == HWY_AVX3 && UseVnni()) {
     VnniTile(rows, 2 * panel.octets, a, job.a.stride, panel.b, sums, next, next_step / 2);
   } else {
     QuadTileRows(rows, panel.octets, a, job.a.stride, panel.b, sums, next, next_step);
   }
-#else
-  QuadTileRows(rows, panel.octets, a, job.a.stride, panel.b, sums, next, next_step);
-#endif
   const auto* scales = reinterpret_cast<const float*>(panel.b + panel.bytes) - 2 * width;
   const auto* column_sums = reinterpret_cast<const int32_t*>(scales + width);
   const int64_t columns = std::min(width, job.columns - column);

@@ -61,7 +61,6 @@ class PackedMatrix {
   int64_t columns() const { return columns_; }
   // In the native layout; begins on a multiple of 64.
   std::span<const std::byte> bytes() const;
-  const float* floats() const { return reinterpret_cast<const float*>(data_); }  // of kF32
 
  private:
   WeightType type_ = WeightType::kF32;

@@ -200,7 +200,7 @@ Result<std::vector<float>> Classifier::Forward(const PackedBatch& batch, ThreadP
   std::vector<float> logits(static_cast<size_t>(batch.size() * labels));
   if (batch.size() == 0) return logits;
   const std::vector<BatchShare> shares = ShareOut(batch, pool.size());
-  if (shares.size() <= 1) {
+  if (shares.empty()) {
     impl_->RunWith(batch, pool, logits.data());
     return logits;
   }

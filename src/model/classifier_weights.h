@@ -22,6 +22,7 @@ using kernels::WeightType;
 
 // "fp32", "bf16", "int8".
 const char* PrecisionName(WeightType type);
+// Absent for every other text, the empty one among them.
 std::optional<WeightType> ParsePrecision(std::string_view name);
 
 // In which precision each matrix is held. The classification head is always fp32, and the pooler

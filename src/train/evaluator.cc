@@ -5,6 +5,18 @@
 
 namespace bertie::train {
 
+EncodedDataset EncodeExamples(const text::Tokenizer& tokenizer,
+                              const std::vector<data::Example>& examples, size_t max_length) {
+  EncodedDataset encoded;
+  for (const data::Example& example : examples) {
+    encoded.encodings.push_back(example.pair
+                                    ? tokenizer.EncodePair(example.text, *example.pair, max_length)
+                                    : tokenizer.Encode(example.text, max_length));
+    encoded.labels.push_back(example.label);
+  }
+  return encoded;
+}
+
 Result<std::vector<float>> ComputeLogits(const model::Classifier& classifier,
                                          const std::vector<text::Encoding>& encodings,
                                          const EvaluatorOptions& options, ThreadPool& pool) {

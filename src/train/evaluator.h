@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "base/thread_pool.h"
+#include "data/dataset.h"
 #include "model/classifier.h"
 #include "text/tokenizer.h"
 #include "train/metrics.h"
@@ -18,6 +19,10 @@ struct EncodedDataset {
   std::vector<text::Encoding> encodings;
   std::vector<int> labels;  // one for each
 };
+
+// Cut to max_length tokens, the special ones included; each encoding says whether it was.
+EncodedDataset EncodeExamples(const text::Tokenizer& tokenizer,
+                              const std::vector<data::Example>& examples, size_t max_length);
 
 struct EvaluatorOptions {
   // Most sentences of a batch. Changes no result, nor does batch_tokens.
