@@ -138,6 +138,7 @@ void LayerNormBackward(int64_t rows, int64_t columns, const LayerNormGradients& 
     (task * kRows, std::min(rows, (task + 1) * kRows), columns, gradients, d_gamma,
      d_gamma + columns);
   });
+  if (gradients.d_gamma == nullptr) return;
   for (int64_t task = 0; task < tasks; ++task) {
     const float* from = partial + task * 2 * columns;
     for (int64_t j = 0; j < columns; ++j) {

@@ -34,7 +34,7 @@ struct LayerNormGradients {
   const float* inverse_deviation = nullptr;
   const float* gamma = nullptr;
   float* d_sum = nullptr;  // [rows, columns]: the gradient by the residual, and by x before dropout
-  float* d_gamma = nullptr;  // [columns], added to
+  float* d_gamma = nullptr;  // [columns], added to; null, as d_beta then is: not wanted
   float* d_beta = nullptr;   // [columns], added to
 };
 

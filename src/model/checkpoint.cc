@@ -1,16 +1,13 @@
 #include "model/checkpoint.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numbers>
-#include <optional>
-#include <random>
 #include <set>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
 #include "base/quote.h"
+#include "model/normal_generator.h"
 #include "model/parameters.h"
 #include "model/weight_files.h"
 
@@ -126,36 +123,6 @@ class Matcher {
   bool misfit_head_ = false;
 };
 
-// FNV-1a: gives each tensor a stream of its own, so that a head does not depend on what else is
-// missing.
-uint64_t HashName(std::string_view name) {
-  uint64_t hash = 14695981039346656037u;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
-  return hash;
-}
-
-// Standard normal numbers by Box and Muller from mt19937_64, whose sequence the standard fixes;
-// std::normal_distribution's is each library's own.
-class NormalGenerator {
- public:
-  explicit NormalGenerator(uint64_t seed) : bits_(seed) {}
-
-  double Next() {
-    if (spare_) return *std::exchange(spare_, std::nullopt);
-    const double radius = std::sqrt(-2 * std::log(Uniform()));
-    const double angle = 2 * std::numbers::pi * Uniform();
-    spare_ = radius * std::sin(angle);
-    return radius * std::cos(angle);
-  }
-
- private:
-  // In (0, 1]: 53 random bits, never 0, whose logarithm is none.
-  double Uniform() { return static_cast<double>((bits_() >> 11) + 1) * 0x1p-53; }
-
-  std::mt19937_64 bits_;
-  std::optional<double> spare_;
-};
-
 // What a checkpoint's tensors point into once some were made here.
 struct ExtendedStorage {
   std::shared_ptr<const void> files;
@@ -193,7 +160,7 @@ void InitializeMissing(Checkpoint& checkpoint, uint64_t seed) {
     if (!missing.contains(spec.name)) continue;
     std::vector<float> values(static_cast<size_t>(NumElements(spec.shape)), 0.0f);
     if (!IsNoDecay(spec.name)) {
-      NormalGenerator normal(seed ^ HashName(spec.name));
+      NormalGenerator normal(seed, spec.name);
       for (float& value : values) {
         value = static_cast<float>(normal.Next() * double{checkpoint.config.initializer_range});
       }

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels/elementwise.h"
+#include "model/normal_generator.h"
 #include "model/parameters.h"
 
 namespace bertie::model {
@@ -39,23 +40,69 @@ bool Joined(const std::string& name) {
   return false;
 }
 
+bool IsAdapter(const std::string& name) { return name.find(".lora_") != std::string::npos; }
+
+std::string LayerName(int64_t layer) { return "bert.encoder.layer." + std::to_string(layer) + "."; }
+
+// Where the first trained parameter is named.
+std::string FirstTrained(const Config& config, const TuningOptions& tuning) {
+  if (tuning.lora.rank > 0 || tuning.freeze_layers.value_or(0) >= config.num_hidden_layers) {
+    return "bert.pooler.dense.weight";
+  }
+  return LayerName(*tuning.freeze_layers) + "attention.self.query.weight";
+}
+
 }  // namespace
 
-Result<ParameterStore> ParameterStore::Create(const Checkpoint& checkpoint) {
-  ParameterStore store;
-  for (auto& spec : StoreOrder(checkpoint.config)) {
+std::string LoraName(const std::string& linear, char which) {
+  return linear + ".lora_" + which + ".weight";
+}
+
+void ParameterStore::AddSlots(const Config& config) {
+  for (auto& spec : StoreOrder(config)) {
     const int64_t count = NumElements(spec.shape);
-    if (!Joined(spec.name)) store.size_ = Align(store.size_);
-    store.slots_.push_back({spec.name, spec.shape, store.size_, count, IsNoDecay(spec.name)});
-    store.size_ += count;
+    if (!Joined(spec.name)) size_ = Align(size_);
+    slots_.push_back({spec.name, spec.shape, size_, count, IsNoDecay(spec.name)});
+    size_ += count;
   }
-  store.size_ = Align(store.size_);
+  if (tuning_.lora.rank > 0) AddAdapterSlots(config);
+  size_ = Align(size_);
+  if (!tuning_.trains_all()) frozen_size_ = offset(FirstTrained(config, tuning_));
+}
+
+void ParameterStore::AddAdapterSlots(const Config& config) {
+  const int64_t rank = tuning_.lora.rank;
+  auto add = [&](const std::string& name, Shape shape) {
+    size_ = Align(size_);
+    const int64_t count = NumElements(shape);
+    slots_.push_back({name, std::move(shape), size_, count, false});
+    size_ += count;
+  };
+  for (int64_t i = tuning_.freeze_layers.value_or(0); i < config.num_hidden_layers; ++i) {
+    for (const char* which : {"query", "value"}) {
+      const std::string linear = LayerName(i) + "attention.self." + which;
+      add(LoraName(linear, 'A'), {rank, config.hidden_size});
+      add(LoraName(linear, 'B'), {config.hidden_size, rank});
+    }
+  }
+}
+
+Result<ParameterStore> ParameterStore::Create(const Checkpoint& checkpoint,
+                                              const TuningOptions& tuning) {
+  ParameterStore store;
+  store.tuning_ = tuning;
+  store.AddSlots(checkpoint.config);
   store.values_.Resize(store.size_);
   store.gradients_.Resize(store.size_);
   // The gaps between parameters are summed and updated with the rest: they must be zero.
-  std::memset(store.values_.data(), 0, static_cast<size_t>(store.size_) * sizeof(float));
-  std::memset(store.gradients_.data(), 0, static_cast<size_t>(store.size_) * sizeof(float));
+  auto zero = [](float* data, int64_t count) {
+    std::memset(data, 0, static_cast<size_t>(count) * sizeof(float));
+  };
+  zero(store.values_.data(), store.size_);
+  zero(store.gradients_.data() + store.frozen_size_, store.size_ - store.frozen_size_);
+  store.InitializeAdapters();
   for (const auto& slot : store.slots_) {
+    if (IsAdapter(slot.name)) continue;
     auto found = checkpoint.tensors.find(slot.name);
     if (found == checkpoint.tensors.end()) {
       return Error{ErrorCode::kNotFound,
@@ -73,6 +120,26 @@ Result<ParameterStore> ParameterStore::Create(const Checkpoint& checkpoint) {
   store.is_touched_.resize(rows);
   store.was_ever_touched_.resize(rows);
   return store;
+}
+
+// A from a normal distribution with the variance of PyTorch's Linear, 1 / (3 in); B is zero, so
+// that the first step starts from the checkpoint's own function.
+void ParameterStore::InitializeAdapters() {
+  for (const auto& slot : slots_) {
+    if (!slot.name.ends_with(".lora_A.weight")) continue;
+    NormalGenerator normal(tuning_.lora.seed, slot.name);
+    const double deviation = 1 / std::sqrt(3 * static_cast<double>(slot.shape[1]));
+    for (int64_t i = 0; i < slot.count; ++i) {
+      values_.data()[slot.offset + i] = static_cast<float>(deviation * normal.Next());
+    }
+  }
+}
+
+std::span<const ParameterSlot> ParameterStore::trained_slots() const {
+  const auto first = std::find_if(slots_.begin(), slots_.end(), [&](const ParameterSlot& slot) {
+    return slot.offset >= frozen_size_;
+  });
+  return std::span(slots_).subspan(static_cast<size_t>(first - slots_.begin()));
 }
 
 int64_t ParameterStore::offset(const std::string& name) const {
@@ -108,7 +175,7 @@ void ParameterStore::ZeroGradients(ThreadPool& pool) {
   }
   touched_.clear();
   constexpr int64_t kChunk = 1 << 18;
-  const int64_t first = word_size();
+  const int64_t first = trains_words() ? word_size() : frozen_size_;
   pool.ParallelFor((size_ - first + kChunk - 1) / kChunk, [&](int64_t task, int) {
     float* from = gradients_.data() + first + task * kChunk;
     std::fill(from, from + std::min(kChunk, size_ - first - task * kChunk), 0.0f);
@@ -116,7 +183,8 @@ void ParameterStore::ZeroGradients(ThreadPool& pool) {
 }
 
 double ParameterStore::GradientNorm(ThreadPool& pool) const {
-  double sum = kernels::SumOfSquares(size_ - word_size(), gradients_.data() + word_size(), pool);
+  const int64_t first = trains_words() ? word_size() : frozen_size_;
+  double sum = kernels::SumOfSquares(size_ - first, gradients_.data() + first, pool);
   for (int32_t row : touched_) {
     const float* gradient = gradients_.data() + row * row_size();
     double row_sum = 0;
@@ -128,17 +196,46 @@ double ParameterStore::GradientNorm(ThreadPool& pool) const {
   return std::sqrt(sum);
 }
 
-Checkpoint ParameterStore::View(const Config& config) const {
+Checkpoint ParameterStore::View(const Config& config) {
   Checkpoint checkpoint;
   checkpoint.config = config;
   for (const auto& slot : slots_) {
+    if (IsAdapter(slot.name)) continue;
     checkpoint.tensors[slot.name] = {
         DType::kF32, slot.shape, reinterpret_cast<const std::byte*>(values_.data() + slot.offset)};
   }
+  if (tuning_.lora.rank > 0) MergeAdapters(checkpoint);
   return checkpoint;
 }
 
-std::vector<NamedTensor> ParameterStore::NamedTensors(const Config& config) const {
+// W + alpha / rank * B A for every W that has adapters.
+void ParameterStore::MergeAdapters(Checkpoint& checkpoint) {
+  const int64_t rank = tuning_.lora.rank;
+  const float scale = static_cast<float>(tuning_.lora.alpha / static_cast<double>(rank));
+  std::vector<const ParameterSlot*> downs;
+  for (const auto& slot : slots_) {
+    if (slot.name.ends_with(".lora_A.weight")) downs.push_back(&slot);
+  }
+  const int64_t width = checkpoint.config.hidden_size;
+  float* out = merged_.Resize(static_cast<int64_t>(downs.size()) * width * width);
+  for (const ParameterSlot* down : downs) {
+    const std::string linear = down->name.substr(0, down->name.size() - 14);
+    const float* a = values_.data() + down->offset;
+    const float* b = values_.data() + offset(LoraName(linear, 'B'));
+    const float* w = values_.data() + offset(linear + ".weight");
+    std::copy(w, w + width * width, out);
+    for (int64_t i = 0; i < width; ++i) {
+      for (int64_t k = 0; k < rank; ++k) {
+        const float factor = scale * b[i * rank + k];
+        for (int64_t j = 0; j < width; ++j) out[i * width + j] += factor * a[k * width + j];
+      }
+    }
+    checkpoint.tensors[linear + ".weight"].data = reinterpret_cast<const std::byte*>(out);
+    out += width * width;
+  }
+}
+
+std::vector<NamedTensor> ParameterStore::NamedTensors(const Config& config) {
   const Checkpoint view = View(config);
   std::vector<NamedTensor> tensors;
   for (const auto& spec : ParameterSpecs(config)) {

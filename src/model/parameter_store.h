@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "base/thread_pool.h"
 #include "model/checkpoint.h"
+#include "model/tuning.h"
 #include "tensor/buffer.h"
 
 namespace bertie::model {
@@ -24,15 +25,24 @@ struct ParameterSlot {
 
 // Values and gradients of every parameter. The query, key and value weights of a layer lie end to
 // end, as do their biases, so that one product computes all three; the word embeddings come first,
-// since of their rows only those that batches name ever have a gradient.
+// since of their rows only those that batches name ever have a gradient. The pooler, the classifier
+// and then the adapters come last. What is not trained is therefore one run at the front: no loop
+// over gradients or moments touches it, so that its gradients cost no memory.
 //
 // Not thread-safe.
 class ParameterStore {
  public:
-  static Result<ParameterStore> Create(const Checkpoint& checkpoint);
+  static Result<ParameterStore> Create(const Checkpoint& checkpoint,
+                                       const TuningOptions& tuning = {});
 
   std::span<const ParameterSlot> slots() const { return slots_; }
   int64_t size() const { return size_; }
+  // The parameters that are trained lie in [frozen_size(), size()) of the flat buffers. Gradients
+  // before that are not even initialised.
+  int64_t frozen_size() const { return frozen_size_; }
+  std::span<const ParameterSlot> trained_slots() const;
+  bool trains_words() const { return frozen_size_ == 0; }
+  const TuningOptions& tuning() const { return tuning_; }
   // The place of a parameter, which must exist.
   int64_t offset(const std::string& name) const;
 
@@ -56,20 +66,33 @@ class ParameterStore {
   // The 2-norm of all gradients.
   double GradientNorm(ThreadPool& pool) const;
 
-  // A view of the current values as a checkpoint (valid while the store lives), in
-  // ParameterSpecs' order where order matters.
-  Checkpoint View(const Config& config) const;
-  std::vector<NamedTensor> NamedTensors(const Config& config) const;
+  // A view of the current values as a checkpoint (valid while the store lives and until the next
+  // view is made), in ParameterSpecs' order where order matters. Adapters are merged into the
+  // weights they stand beside: the checkpoint has no others than a plain model's.
+  Checkpoint View(const Config& config);
+  std::vector<NamedTensor> NamedTensors(const Config& config);
 
  private:
+  void AddSlots(const Config& config);
+  void AddAdapterSlots(const Config& config);
+  void InitializeAdapters();
+  void MergeAdapters(Checkpoint& checkpoint);
+
+  TuningOptions tuning_;
   std::vector<ParameterSlot> slots_;
   int64_t size_ = 0;
+  int64_t frozen_size_ = 0;
   Buffer values_;
   Buffer gradients_;
   std::vector<int32_t> touched_;
   std::vector<int32_t> ever_touched_;
   std::vector<bool> is_touched_;
   std::vector<bool> was_ever_touched_;
+  Buffer merged_;  // the weights that have adapters, with them
 };
+
+// "NAME.lora_A.weight" [rank, in] and "NAME.lora_B.weight" [out, rank], as PEFT calls them, NAME
+// being the Linear's.
+std::string LoraName(const std::string& linear, char which);
 
 }  // namespace bertie::model

@@ -31,6 +31,7 @@ struct TrainableClassifier::Impl {
   // Activations of the current pass.
   Buffer embedding_sum, embedding_mean, embedding_inverse, embedded;
   std::vector<LayerActivations> activations;
+  const float* top = nullptr;  // the last layer's output, [sentences, hidden]
   Buffer pooled, dropped;
   std::vector<int32_t> cls_offsets;
   // Gradients of the current pass.
@@ -43,19 +44,46 @@ struct TrainableClassifier::Impl {
   LinearRef Linear(const std::string& name, int64_t out, int64_t in) {
     const int64_t w = parameters.offset(name + ".weight");
     const int64_t b = parameters.offset(name + ".bias");
-    return {parameters.values() + w,
+    LinearRef linear{parameters.values() + w, parameters.values() + b, nullptr, nullptr, out, in};
+    if (Trains(w)) {
+      linear.d_weight = parameters.gradients() + w;
+      linear.d_bias = parameters.gradients() + b;
+    }
+    return linear;
+  }
+
+  LoraRef Lora(const std::string& linear) {
+    const LoraOptions& options = parameters.tuning().lora;
+    const int64_t a = parameters.offset(LoraName(linear, 'A'));
+    const int64_t b = parameters.offset(LoraName(linear, 'B'));
+    return {parameters.values() + a,
             parameters.values() + b,
-            parameters.gradients() + w,
+            parameters.gradients() + a,
             parameters.gradients() + b,
-            out,
-            in};
+            options.rank,
+            config.hidden_size,
+            config.hidden_size,
+            static_cast<float>(options.alpha / static_cast<double>(options.rank))};
   }
 
   NormRef Norm(const std::string& name) {
     const int64_t g = parameters.offset(name + ".LayerNorm.weight");
     const int64_t b = parameters.offset(name + ".LayerNorm.bias");
-    return {parameters.values() + g, parameters.values() + b, parameters.gradients() + g,
-            parameters.gradients() + b};
+    NormRef norm{parameters.values() + g, parameters.values() + b, nullptr, nullptr};
+    if (Trains(g)) {
+      norm.d_gamma = parameters.gradients() + g;
+      norm.d_beta = parameters.gradients() + b;
+    }
+    return norm;
+  }
+
+  bool Trains(int64_t offset) const { return offset >= parameters.frozen_size(); }
+  size_t frozen_layers() const {
+    return static_cast<size_t>(parameters.tuning().freeze_layers.value_or(0));
+  }
+  LayerPlace PlaceOf(size_t layer) const {
+    return {static_cast<int64_t>(layer), layer + 1 == layers.size(),
+            parameters.trains_words() || layer > frozen_layers()};
   }
 
   void MakeRefs();
@@ -68,7 +96,9 @@ struct TrainableClassifier::Impl {
   }
   void EmbedForward(const PackedBatch& batch, const LayerContext& context);
   void EmbedBackward(const PackedBatch& batch, const LayerContext& context);
-  void Forward(const PackedBatch& batch, float* logits, const LayerContext& context);
+  const float* FrozenForward(const PackedBatch& batch, const LayerContext& context);
+  void Forward(const float* x, float* logits, const LayerContext& context);
+  LayerContext ContextOf(const PackedBatch& batch, ThreadPool& pool);
   void Backward(const PackedBatch& batch, const LayerContext& context);
 };
 
@@ -79,6 +109,10 @@ void TrainableClassifier::Impl::MakeRefs() {
     const std::string name = "bert.encoder.layer." + std::to_string(i);
     LayerRef layer;
     layer.qkv = Linear(name + ".attention.self.query", 3 * h, h);
+    if (parameters.tuning().lora.rank > 0 && static_cast<size_t>(i) >= frozen_layers()) {
+      layer.query_lora = Lora(name + ".attention.self.query");
+      layer.value_lora = Lora(name + ".attention.self.value");
+    }
     layer.attention_output = Linear(name + ".attention.output.dense", h, h);
     layer.attention_norm = Norm(name + ".attention.output");
     layer.intermediate = Linear(name + ".intermediate.dense", config.intermediate_size, h);
@@ -107,8 +141,8 @@ void TrainableClassifier::Impl::EmbedForward(const PackedBatch& batch,
   input.eps = config.layer_norm_eps;
   kernels::LayerNorm(input, embedded.Resize(count), embedding_mean.Resize(context.tokens),
                      embedding_inverse.Resize(context.tokens), *context.pool);
-  kernels::ApplyDropout(context.DropoutAt(config.hidden_dropout_prob, kEmbeddingPlace), count,
-                        embedded.data(), *context.pool);
+  kernels::ApplyDropout(context.DropoutAt(context.config->hidden_dropout_prob, kEmbeddingPlace),
+                        count, embedded.data(), *context.pool);
 }
 
 void TrainableClassifier::Impl::EmbedBackward(const PackedBatch& batch,
@@ -128,15 +162,36 @@ void TrainableClassifier::Impl::EmbedBackward(const PackedBatch& batch,
                          *context.pool);
 }
 
-void TrainableClassifier::Impl::Forward(const PackedBatch& batch, float* logits,
-                                        const LayerContext& context) {
-  EmbedForward(batch, context);
+// The embeddings and the frozen layers; their output is what the rest starts from.
+const float* TrainableClassifier::Impl::FrozenForward(const PackedBatch& batch,
+                                                      const LayerContext& context) {
+  if (frozen_layers() == 0) {
+    EmbedForward(batch, context);
+    return embedded.data();
+  }
+  // No dropout, and no activations kept from one layer to the next but the output, by turns.
+  Config without = config;
+  without.hidden_dropout_prob = without.attention_probs_dropout_prob = 0;
+  LayerContext still = context;
+  still.config = &without;
+  EmbedForward(batch, still);
   const float* x = embedded.data();
-  for (size_t i = 0; i < layers.size(); ++i) {
-    LayerForward(layers[i], static_cast<int64_t>(i), i + 1 == layers.size(), x, activations[i],
-                 context);
+  for (size_t i = 0; i < frozen_layers(); ++i) {
+    LayerActivations& turn = activations[i % 2];
+    LayerForward(layers[i], PlaceOf(i), x, turn, still);
+    x = turn.output.data();
+  }
+  return x;
+}
+
+// From the output of the frozen part to the logits.
+void TrainableClassifier::Impl::Forward(const float* x, float* logits,
+                                        const LayerContext& context) {
+  for (size_t i = frozen_layers(); i < layers.size(); ++i) {
+    LayerForward(layers[i], PlaceOf(i), x, activations[i], context);
     x = activations[i].output.data();
   }
+  top = x;
   const int64_t count = context.sentences * config.hidden_size;
   float* p = pooled.Resize(count);
   LinearForward(pooler, x, context.sentences, p, context);
@@ -158,12 +213,11 @@ void TrainableClassifier::Impl::Backward(const PackedBatch& batch, const LayerCo
   for (int64_t i = 0; i < count; ++i) d[i] *= 1.0f - p[i] * p[i];
   // Wide enough for all tokens' rows, which the layers below the last one need.
   float* g = gradient.Resize(context.tokens * h);
-  LinearBackward(pooler, activations.back().output.data(), d, context.sentences, g, false, context);
-  for (size_t i = layers.size(); i-- > 0;) {
-    LayerBackward(layers[i], static_cast<int64_t>(i), i + 1 == layers.size(), activations[i],
-                  layer_gradients, g, context);
+  LinearBackward(pooler, top, d, context.sentences, g, false, context);
+  for (size_t i = layers.size(); i-- > frozen_layers();) {
+    LayerBackward(layers[i], PlaceOf(i), activations[i], layer_gradients, g, context);
   }
-  EmbedBackward(batch, context);
+  if (parameters.trains_words()) EmbedBackward(batch, context);
 }
 
 TrainableClassifier::TrainableClassifier(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -174,12 +228,45 @@ TrainableClassifier::~TrainableClassifier() = default;
 const Config& TrainableClassifier::config() const { return impl_->config; }
 ParameterStore& TrainableClassifier::parameters() { return impl_->parameters; }
 
-Result<TrainableClassifier> TrainableClassifier::Create(const Checkpoint& checkpoint) {
-  BERTIE_ASSIGN_OR_RETURN(ParameterStore store, ParameterStore::Create(checkpoint));
+bool TrainableClassifier::has_frozen_layers() const { return impl_->frozen_layers() > 0; }
+
+int64_t TrainableClassifier::FrozenRows(int64_t tokens) const {
+  return impl_->frozen_layers() == impl_->layers.size() ? 1 : tokens;
+}
+
+Result<TrainableClassifier> TrainableClassifier::Create(const Checkpoint& checkpoint,
+                                                        const TuningOptions& tuning) {
+  const int64_t layers = checkpoint.config.num_hidden_layers;
+  if (tuning.freeze_layers.value_or(0) > layers) {
+    return Error{ErrorCode::kInvalidArgument, std::to_string(*tuning.freeze_layers) +
+                                                  " layers to freeze, but the model has " +
+                                                  std::to_string(layers)};
+  }
+  BERTIE_ASSIGN_OR_RETURN(ParameterStore store, ParameterStore::Create(checkpoint, tuning));
   auto impl = std::make_unique<Impl>(std::move(store));
   impl->config = checkpoint.config;
   impl->MakeRefs();
   return TrainableClassifier(std::move(impl));
+}
+
+LayerContext TrainableClassifier::Impl::ContextOf(const PackedBatch& batch, ThreadPool& pool) {
+  cls_offsets.resize(static_cast<size_t>(batch.size()) + 1);
+  std::iota(cls_offsets.begin(), cls_offsets.end(), 0);
+  LayerContext context;
+  context.config = &config;
+  context.offsets = batch.cumulative_seq_lengths.data();
+  context.cls_offsets = cls_offsets.data();
+  context.sentences = batch.size();
+  context.tokens = batch.tokens();
+  context.pool = &pool;
+  context.matmul = &matmul;
+  context.scratch = &scratch;
+  return context;
+}
+
+Result<const float*> TrainableClassifier::RunFrozen(const PackedBatch& batch, ThreadPool& pool) {
+  BERTIE_RETURN_IF_ERROR(CheckBatch(batch, impl_->config));
+  return impl_->FrozenForward(batch, impl_->ContextOf(batch, pool));
 }
 
 Result<TrainingResult> TrainableClassifier::Accumulate(const TrainingPass& pass, ThreadPool& pool) {
@@ -195,23 +282,15 @@ Result<TrainingResult> TrainableClassifier::Accumulate(const TrainingPass& pass,
   }
   TrainingResult result;
   if (batch.size() == 0) return result;
-  impl_->cls_offsets.resize(static_cast<size_t>(batch.size()) + 1);
-  std::iota(impl_->cls_offsets.begin(), impl_->cls_offsets.end(), 0);
-  LayerContext context;
-  context.config = &config;
-  context.offsets = batch.cumulative_seq_lengths.data();
-  context.cls_offsets = impl_->cls_offsets.data();
-  context.sentences = batch.size();
-  context.tokens = batch.tokens();
+  LayerContext context = impl_->ContextOf(batch, pool);
   context.dropout_seed = pass.dropout_seed;
   context.step = pass.step;
-  context.pool = &pool;
-  context.matmul = &impl_->matmul;
-  context.scratch = &impl_->scratch;
   const auto logit_count = static_cast<size_t>(batch.size() * config.num_labels());
   result.logits.resize(logit_count);
   impl_->d_logits.resize(logit_count);
-  impl_->Forward(batch, result.logits.data(), context);
+  const float* x =
+      pass.frozen_output != nullptr ? pass.frozen_output : impl_->FrozenForward(batch, context);
+  impl_->Forward(x, result.logits.data(), context);
   result.loss_sum = kernels::CrossEntropy(result.logits.data(), pass.labels, config.num_labels(),
                                           pass.gradient_scale, impl_->d_logits.data());
   impl_->Backward(batch, context);

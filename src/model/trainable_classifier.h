@@ -11,6 +11,7 @@
 #include "model/batch.h"
 #include "model/checkpoint.h"
 #include "model/parameter_store.h"
+#include "model/tuning.h"
 
 namespace bertie::model {
 
@@ -20,6 +21,9 @@ struct TrainingPass {
   float gradient_scale = 1;         // of the sum of losses: 1 / batch size for the mean
   uint64_t dropout_seed = 0;
   uint64_t step = 0;  // with the seed, chooses the dropout masks
+  // What RunFrozen gave for the batch's sentences, in the batch's order: the frozen part is not
+  // run again. Null: it is.
+  const float* frozen_output = nullptr;
 };
 
 struct TrainingResult {
@@ -27,10 +31,14 @@ struct TrainingResult {
   std::vector<float> logits;  // [sentences, labels], with dropout
 };
 
-// Not thread-safe. Dropout probabilities are those of the configuration.
+// Not thread-safe. Dropout probabilities are those of the configuration; layers that keep their
+// values (TuningOptions::freeze_layers) run without dropout, so that a sentence's way through them
+// is always the same and need be gone only once.
 class TrainableClassifier {
  public:
-  static Result<TrainableClassifier> Create(const Checkpoint& checkpoint);
+  // kInvalidArgument for more frozen layers than there are.
+  static Result<TrainableClassifier> Create(const Checkpoint& checkpoint,
+                                            const TuningOptions& tuning = {});
 
   TrainableClassifier(TrainableClassifier&&) noexcept;
   TrainableClassifier& operator=(TrainableClassifier&&) noexcept;
@@ -38,6 +46,14 @@ class TrainableClassifier {
 
   const Config& config() const;
   ParameterStore& parameters();
+
+  // Whether there are frozen layers, whose output can be kept.
+  bool has_frozen_layers() const;
+  // Rows of RunFrozen's output for a sentence of so many tokens.
+  int64_t FrozenRows(int64_t tokens) const;
+  // The output of the highest frozen layer, [rows, hidden]: rows of all tokens, or where every
+  // layer is frozen one a sentence. Valid until the next call.
+  Result<const float*> RunFrozen(const PackedBatch& batch, ThreadPool& pool);
 
   // One forward and backward pass: gradients are added to parameters().gradients(). The same seed,
   // step, batch and number of threads give the same bits (any number of threads does, where

@@ -8,8 +8,6 @@
 namespace bertie::model {
 namespace {
 
-using kernels::RowMajor;
-
 // Dropout places: 0 is the embeddings', then three for each layer.
 enum Place : uint64_t { kProbabilities = 1, kAttentionOutput = 2, kOutput = 3 };
 
@@ -17,8 +15,9 @@ uint64_t PlaceOf(int64_t layer, Place place) { return static_cast<uint64_t>(laye
 
 size_t Bytes(int64_t floats) { return static_cast<size_t>(floats) * sizeof(float); }
 
-kernels::AttentionInput AttentionOf(int64_t index, bool last, const LayerActivations& a,
+kernels::AttentionInput AttentionOf(const LayerPlace& place, const LayerActivations& a,
                                     const LayerContext& context) {
+  const bool last = place.last;
   const Config& config = *context.config;
   const int64_t h = config.hidden_size;
   kernels::AttentionInput input;
@@ -34,7 +33,7 @@ kernels::AttentionInput AttentionOf(int64_t index, bool last, const LayerActivat
   input.heads = config.num_attention_heads;
   input.head_size = config.head_size();
   input.dropout =
-      context.DropoutAt(config.attention_probs_dropout_prob, PlaceOf(index, kProbabilities));
+      context.DropoutAt(config.attention_probs_dropout_prob, PlaceOf(place.index, kProbabilities));
   return input;
 }
 
@@ -67,35 +66,50 @@ void ProjectForward(const LayerRef& layer, bool last, LayerActivations& a,
                     const LayerContext& context) {
   const int64_t h = context.config->hidden_size;
   if (!last) {
-    LinearForward(layer.qkv, a.input, context.tokens, a.qkv.Resize(context.tokens * 3 * h),
-                  context);
+    float* qkv = a.qkv.Resize(context.tokens * 3 * h);
+    LinearForward(layer.qkv, a.input, context.tokens, qkv, context);
+    LoraForward(layer.query_lora, a.input, context.tokens, qkv, 3 * h, a.query_low, context);
+    LoraForward(layer.value_lora, a.input, context.tokens, qkv + 2 * h, 3 * h, a.value_low,
+                context);
     return;
   }
   float* cls = a.cls.Resize(a.rows * h);
   for (int64_t i = 0; i < a.rows; ++i) {
     std::memcpy(cls + i * h, a.input + context.offsets[i] * h, Bytes(h));
   }
-  LinearForward(layer.qkv.Slice(0, h), cls, a.rows, a.query.Resize(a.rows * h), context);
-  LinearForward(layer.qkv.Slice(h, 2 * h), a.input, context.tokens,
-                a.qkv.Resize(context.tokens * 2 * h), context);
+  float* query = a.query.Resize(a.rows * h);
+  LinearForward(layer.qkv.Slice(0, h), cls, a.rows, query, context);
+  LoraForward(layer.query_lora, cls, a.rows, query, h, a.query_low, context);
+  float* kv = a.qkv.Resize(context.tokens * 2 * h);
+  LinearForward(layer.qkv.Slice(h, 2 * h), a.input, context.tokens, kv, context);
+  LoraForward(layer.value_lora, a.input, context.tokens, kv + h, 2 * h, a.value_low, context);
 }
 
 // `gradient` holds the gradient by the residual input, [rows, hidden]; it becomes the whole one by
-// the layer's input.
-void ProjectBackward(const LayerRef& layer, bool last, const LayerActivations& a, LayerGradients& s,
-                     float* gradient, const LayerContext& context) {
+// the layer's input, where that is wanted.
+void ProjectBackward(const LayerRef& layer, const LayerPlace& place, const LayerActivations& a,
+                     LayerGradients& s, float* gradient, const LayerContext& context) {
   const int64_t h = context.config->hidden_size;
-  if (!last) {
-    LinearBackward(layer.qkv, a.input, s.qkv.data(), context.tokens, gradient, true, context);
+  float* dx = place.input_gradient ? gradient : nullptr;
+  const float* d_qkv = s.qkv.data();
+  if (!place.last) {
+    LinearBackward(layer.qkv, a.input, d_qkv, context.tokens, dx, true, context);
+    LoraBackward(layer.query_lora, a.input, {d_qkv, 3 * h, context.tokens, a.query_low.data()}, dx,
+                 s.low, context);
+    LoraBackward(layer.value_lora, a.input,
+                 {d_qkv + 2 * h, 3 * h, context.tokens, a.value_low.data()}, dx, s.low, context);
     return;
   }
-  LinearBackward(layer.qkv.Slice(0, h), a.cls.data(), s.query.data(), a.rows, gradient, true,
-                 context);
+  LinearBackward(layer.qkv.Slice(0, h), a.cls.data(), s.query.data(), a.rows, dx, true, context);
+  LoraBackward(layer.query_lora, a.cls.data(), {s.query.data(), h, a.rows, a.query_low.data()}, dx,
+               s.low, context);
   // The first tokens' gradients wait in `normed` while those of all tokens are written.
   float* cls = s.normed.Resize(a.rows * h);
   std::memcpy(cls, gradient, Bytes(a.rows * h));
-  LinearBackward(layer.qkv.Slice(h, 2 * h), a.input, s.qkv.data(), context.tokens, gradient, false,
-                 context);
+  LinearBackward(layer.qkv.Slice(h, 2 * h), a.input, d_qkv, context.tokens, dx, false, context);
+  LoraBackward(layer.value_lora, a.input, {d_qkv + h, 2 * h, context.tokens, a.value_low.data()},
+               dx, s.low, context);
+  if (dx == nullptr) return;
   for (int64_t i = 0; i < a.rows; ++i) {
     float* row = gradient + context.offsets[i] * h;
     for (int64_t j = 0; j < h; ++j) row[j] += cls[i * h + j];
@@ -104,44 +118,21 @@ void ProjectBackward(const LayerRef& layer, bool last, const LayerActivations& a
 
 }  // namespace
 
-void LinearForward(const LinearRef& linear, const float* x, int64_t rows, float* y,
-                   const LayerContext& context) {
-  kernels::MatMulOptions options;
-  options.epilogue = kernels::Epilogue::kBias;
-  options.bias = linear.bias;
-  kernels::MatMul(RowMajor(x, rows, linear.in),
-                  RowMajor(linear.weight, linear.out, linear.in).Transposed(), y, linear.out,
-                  options, *context.matmul, *context.pool);
-}
-
-void LinearBackward(const LinearRef& linear, const float* x, const float* dy, int64_t rows,
-                    float* dx, bool accumulate, const LayerContext& context) {
-  kernels::AddColumnSums(rows, linear.out, dy, linear.d_bias, *context.pool);
-  kernels::MatMulOptions add;
-  add.accumulate = true;
-  kernels::MatMul(RowMajor(dy, rows, linear.out).Transposed(), RowMajor(x, rows, linear.in),
-                  linear.d_weight, linear.in, add, *context.matmul, *context.pool);
-  if (dx == nullptr) return;
-  kernels::MatMulOptions options;
-  options.accumulate = accumulate;
-  kernels::MatMul(RowMajor(dy, rows, linear.out), RowMajor(linear.weight, linear.out, linear.in),
-                  dx, linear.in, options, *context.matmul, *context.pool);
-}
-
-void LayerForward(const LayerRef& layer, int64_t index, bool last, const float* input,
+void LayerForward(const LayerRef& layer, const LayerPlace& place, const float* input,
                   LayerActivations& a, const LayerContext& context) {
   const Config& config = *context.config;
+  const bool last = place.last;
   const int64_t h = config.hidden_size;
   a.input = input;
   a.rows = last ? context.sentences : context.tokens;
   ProjectForward(layer, last, a, context);
-  kernels::Attention(AttentionOf(index, last, a, context), a.context.Resize(a.rows * h), h,
+  kernels::Attention(AttentionOf(place, a, context), a.context.Resize(a.rows * h), h,
                      *context.scratch, *context.pool);
   float* sum = a.attention_sum.Resize(a.rows * h);
   float* normed = a.attention_normed.Resize(a.rows * h);
   LinearForward(layer.attention_output, a.context.data(), a.rows, sum, context);
   NormForward(layer.attention_norm, a.rows, sum, last ? a.cls.data() : input,
-              context.DropoutAt(config.hidden_dropout_prob, PlaceOf(index, kAttentionOutput)),
+              context.DropoutAt(config.hidden_dropout_prob, PlaceOf(place.index, kAttentionOutput)),
               normed, a.attention_mean, a.attention_inverse, context);
   const int64_t inner_count = a.rows * config.intermediate_size;
   LinearForward(layer.intermediate, normed, a.rows, a.inner.Resize(inner_count), context);
@@ -149,13 +140,14 @@ void LayerForward(const LayerRef& layer, int64_t index, bool last, const float* 
   LinearForward(layer.output, a.inner_gelu.data(), a.rows, a.output_sum.Resize(a.rows * h),
                 context);
   NormForward(layer.output_norm, a.rows, a.output_sum.data(), normed,
-              context.DropoutAt(config.hidden_dropout_prob, PlaceOf(index, kOutput)),
+              context.DropoutAt(config.hidden_dropout_prob, PlaceOf(place.index, kOutput)),
               a.output.Resize(a.rows * h), a.output_mean, a.output_inverse, context);
 }
 
-void LayerBackward(const LayerRef& layer, int64_t index, bool last, const LayerActivations& a,
+void LayerBackward(const LayerRef& layer, const LayerPlace& place, const LayerActivations& a,
                    LayerGradients& s, float* gradient, const LayerContext& context) {
   const Config& config = *context.config;
+  const bool last = place.last;
   const int64_t h = config.hidden_size;
   const int64_t inner_count = a.rows * config.intermediate_size;
   // Feed-forward: gradient -> d output_sum, whose one part goes on as the residual's, in `normed`.
@@ -163,8 +155,9 @@ void LayerBackward(const LayerRef& layer, int64_t index, bool last, const LayerA
                context);
   float* d_normed = s.normed.Resize(a.rows * h);
   std::memcpy(d_normed, gradient, Bytes(a.rows * h));
-  kernels::ApplyDropout(context.DropoutAt(config.hidden_dropout_prob, PlaceOf(index, kOutput)),
-                        a.rows * h, gradient, *context.pool);
+  kernels::ApplyDropout(
+      context.DropoutAt(config.hidden_dropout_prob, PlaceOf(place.index, kOutput)), a.rows * h,
+      gradient, *context.pool);
   float* d_inner = s.inner.Resize(inner_count);
   LinearBackward(layer.output, a.inner_gelu.data(), gradient, a.rows, d_inner, false, context);
   kernels::GeluBackward(inner_count, a.inner.data(), d_inner, d_inner, *context.pool);
@@ -175,19 +168,19 @@ void LayerBackward(const LayerRef& layer, int64_t index, bool last, const LayerA
                d_normed, context);
   std::memcpy(gradient, d_normed, Bytes(a.rows * h));
   kernels::ApplyDropout(
-      context.DropoutAt(config.hidden_dropout_prob, PlaceOf(index, kAttentionOutput)), a.rows * h,
-      d_normed, *context.pool);
+      context.DropoutAt(config.hidden_dropout_prob, PlaceOf(place.index, kAttentionOutput)),
+      a.rows * h, d_normed, *context.pool);
   float* d_context = s.context.Resize(a.rows * h);
   LinearBackward(layer.attention_output, a.context.data(), d_normed, a.rows, d_context, false,
                  context);
-  const kernels::AttentionInput attention = AttentionOf(index, last, a, context);
+  const kernels::AttentionInput attention = AttentionOf(place, a, context);
   float* d_qkv = s.qkv.Resize(context.tokens * (last ? 2 : 3) * h);
   float* d_query = last ? s.query.Resize(a.rows * h) : d_qkv;
   float* d_key = last ? d_qkv : d_qkv + h;
   kernels::AttentionBackward(attention, d_context, h,
                              {d_query, d_key, d_key + h, attention.q_stride, attention.kv_stride},
                              *context.scratch, *context.pool);
-  ProjectBackward(layer, last, a, s, gradient, context);
+  ProjectBackward(layer, place, a, s, gradient, context);
 }
 
 }  // namespace bertie::model

@@ -8,27 +8,13 @@
 #include "base/thread_pool.h"
 #include "kernels/dropout.h"
 #include "kernels/layer_norm.h"
-#include "kernels/matmul.h"
 #include "model/config.h"
+#include "model/training_linear.h"
 #include "tensor/buffer.h"
 
 namespace bertie::model {
 
-// A Linear or LayerNorm inside the flat parameters.
-struct LinearRef {
-  const float* weight = nullptr;  // [out, in]
-  const float* bias = nullptr;    // [out]
-  float* d_weight = nullptr;
-  float* d_bias = nullptr;
-  int64_t out = 0;
-  int64_t in = 0;
-
-  // Rows [first, first + count) of the outputs, as a Linear of its own.
-  LinearRef Slice(int64_t first, int64_t count) const {
-    return {weight + first * in, bias + first, d_weight + first * in, d_bias + first, count, in};
-  }
-};
-
+// A LayerNorm inside the flat parameters. Where it is not trained, its gradients are null.
 struct NormRef {
   const float* gamma = nullptr;
   const float* beta = nullptr;
@@ -38,6 +24,7 @@ struct NormRef {
 
 struct LayerRef {
   LinearRef qkv;  // [3 hidden, hidden]: query, key, value
+  LoraRef query_lora, value_lora;
   LinearRef attention_output;
   NormRef attention_norm;
   LinearRef intermediate;
@@ -50,9 +37,10 @@ struct LayerRef {
 struct LayerActivations {
   const float* input = nullptr;  // [tokens, hidden]: the layer below's output
   int64_t rows = 0;
-  Buffer cls;    // last layer: the sentences' first rows of input
-  Buffer query;  // last layer: queries of cls
-  Buffer qkv;    // [tokens, 3 hidden]; last layer: [tokens, 2 hidden], no queries
+  Buffer cls;                   // last layer: the sentences' first rows of input
+  Buffer query;                 // last layer: queries of cls
+  Buffer qkv;                   // [tokens, 3 hidden]; last layer: [tokens, 2 hidden], no queries
+  Buffer query_low, value_low;  // x A^T of the adapters, [rows or tokens, rank]
   Buffer context;
   Buffer attention_sum, attention_normed, attention_mean, attention_inverse;
   Buffer inner, inner_gelu;
@@ -60,7 +48,7 @@ struct LayerActivations {
 };
 
 // The shape of a batch, and what all layers share during one pass.
-struct LayerContext {
+struct LayerContext : LinearContext {
   const Config* config = nullptr;
   const int32_t* offsets = nullptr;      // cumulative_seq_lengths
   const int32_t* cls_offsets = nullptr;  // 0, 1, ..., sentences
@@ -68,8 +56,6 @@ struct LayerContext {
   int64_t tokens = 0;
   uint64_t dropout_seed = 0;
   uint64_t step = 0;
-  ThreadPool* pool = nullptr;
-  kernels::MatMulScratch* matmul = nullptr;
   Buffer* scratch = nullptr;
 
   kernels::Dropout DropoutAt(float probability, uint64_t place) const {
@@ -84,25 +70,23 @@ struct LayerGradients {
   Buffer context;  // [rows, hidden]
   Buffer qkv;      // as LayerActivations::qkv
   Buffer query;
+  Buffer low;  // [tokens, rank]
 };
 
-// y[rows, out] = x W^T + b.
-void LinearForward(const LinearRef& linear, const float* x, int64_t rows, float* y,
-                   const LayerContext& context);
+// Which layer, and what of its work is wanted.
+struct LayerPlace {
+  int64_t index = 0;           // from 0
+  bool last = false;           // only the sentences' first tokens go on
+  bool input_gradient = true;  // false: nothing below it is trained
+};
 
-// Adds to the Linear's gradients; dx[rows, in] = dy W, or dx += dy W when accumulate. dx may be
-// null.
-void LinearBackward(const LinearRef& linear, const float* x, const float* dy, int64_t rows,
-                    float* dx, bool accumulate, const LayerContext& context);
-
-// Layer `index` (from 0), `last` when only the sentences' first tokens are wanted. The output is
-// activations.output, [rows, hidden].
-void LayerForward(const LayerRef& layer, int64_t index, bool last, const float* input,
+// The output is activations.output, [rows, hidden].
+void LayerForward(const LayerRef& layer, const LayerPlace& place, const float* input,
                   LayerActivations& activations, const LayerContext& context);
 
 // gradient holds the gradient by the output, [rows, hidden], and receives the one by the input,
-// [tokens, hidden]; it has room for both.
-void LayerBackward(const LayerRef& layer, int64_t index, bool last,
+// [tokens, hidden], where that is wanted; it has room for both.
+void LayerBackward(const LayerRef& layer, const LayerPlace& place,
                    const LayerActivations& activations, LayerGradients& scratch, float* gradient,
                    const LayerContext& context);
 

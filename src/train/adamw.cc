@@ -22,16 +22,21 @@ kernels::AdamWStep MakeStep(const AdamWOptions& options, int64_t step, float lea
 
 AdamW::AdamW(const model::ParameterStore& parameters, const AdamWOptions& options)
     : options_(options), moment1_(parameters.size()), moment2_(parameters.size()) {
-  const size_t bytes = static_cast<size_t>(parameters.size()) * sizeof(float);
-  std::memset(moment1_.data(), 0, bytes);
-  std::memset(moment2_.data(), 0, bytes);
+  const int64_t first = parameters.frozen_size();
+  const size_t bytes = static_cast<size_t>(parameters.size() - first) * sizeof(float);
+  std::memset(moment1_.data() + first, 0, bytes);
+  std::memset(moment2_.data() + first, 0, bytes);
 }
 
 void AdamW::Step(model::ParameterStore& parameters, float learning_rate, float gradient_scale,
                  ThreadPool& pool) {
   ++step_;
-  UpdateWordRows(parameters, learning_rate, gradient_scale, pool);
-  for (const auto& slot : parameters.slots().subspan(1)) {
+  auto slots = parameters.trained_slots();
+  if (parameters.trains_words()) {
+    UpdateWordRows(parameters, learning_rate, gradient_scale, pool);
+    slots = slots.subspan(1);
+  }
+  for (const auto& slot : slots) {
     kernels::AdamWUpdate(MakeStep(options_, step_, learning_rate, gradient_scale, slot.no_decay),
                          slot.count, parameters.gradients() + slot.offset,
                          parameters.values() + slot.offset, moment1_.data() + slot.offset,

@@ -16,7 +16,8 @@ struct AdamWOptions {
   float weight_decay = 0;  // not of biases and LayerNorm parameters
 };
 
-// Holds both moments of a store's parameters. Not thread-safe.
+// Holds both moments of a store's trained parameters, at their places in the flat buffers; what is
+// not trained has none, and no memory for them. Not thread-safe.
 class AdamW {
  public:
   AdamW(const model::ParameterStore& parameters, const AdamWOptions& options);
