@@ -24,11 +24,15 @@ struct SamplerOptions {
   // group_by_length uses.
   size_t chunk_batches = 50;
   uint64_t seed = 1;
+  // When not 0: batches of as many sentences as have so many tokens together, at least one each,
+  // instead of batch_size of them. The work of a step is then even, its number of sentences is not.
+  int64_t batch_tokens = 0;
 };
 
 // The batches of one epoch: every index of `lengths` (tokens of each sentence) exactly once. All
-// batches hold batch_size sentences but one, which has the rest. The same lengths, options and
-// epoch give the same batches on every machine.
+// batches hold batch_size sentences but one, which has the rest; with batch_tokens the number of
+// batches differs a little from epoch to epoch. The same lengths, options and epoch give the same
+// batches on every machine.
 std::vector<std::vector<size_t>> MakeBatches(std::span<const int32_t> lengths,
                                              const SamplerOptions& options, uint64_t epoch);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/bf16_matmul.h"
 #include "kernels/int8_matmul.h"
 #include "kernels/matmul_tiles.h"
 #include "kernels/onednn_matmul.h"
@@ -101,6 +102,7 @@ void MatMul(const MatrixView& a, const PackedMatrix& b, float* c, int64_t c_stri
 
 void MatMul(const MatrixView& a, const MatrixView& b, float* c, int64_t c_stride,
             const MatMulOptions& options, MatMulScratch& scratch, ThreadPool& pool) {
+  if (options.bf16) return BF16MatMul(a, b, c, c_stride, options, scratch, pool);
   const bool plain = options.epilogue == Epilogue::kNone || options.epilogue == Epilogue::kBias;
   if (plain && a.rows >= kOneDnnRows && UseOneDnn()) {
     OneDnnMatMul(a, b, c, c_stride, options, pool);

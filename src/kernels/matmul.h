@@ -29,6 +29,9 @@ struct MatMulOptions {
   const float* residual = nullptr;  // [rows, columns], stride residual_stride
   int64_t residual_stride = 0;
   bool accumulate = false;  // C += A B; with kNone only
+  // Both matrices are rounded to bfloat16 first; sums stay fp32. Of products of two matrices in
+  // plain memory only, and where UseBF16() (bf16_matmul.h) is true.
+  bool bf16 = false;
 };
 
 // Memory that products reuse from call to call. One for each thread that calls MatMul.
@@ -36,6 +39,7 @@ struct MatMulScratch {
   Buffer packed_b;
   Buffer packed_a;
   Buffer quantized_a;
+  Buffer rounded_a, rounded_b;
 };
 
 // c[a.rows, b.columns()] = a b, c_stride floats from row to row. Where b is int8, a's rows lie one

@@ -18,6 +18,7 @@ using dnnl::memory;
 
 // A product's shape and layout, which decide its primitive.
 struct Key {
+  memory::data_type type;  // of A and B
   int64_t rows, columns, depth;
   int64_t a_row, a_column, b_row, b_column, c_row;
   bool bias, accumulate;
@@ -25,8 +26,13 @@ struct Key {
   auto operator<=>(const Key&) const = default;
 };
 
-memory::desc Describe(int64_t rows, int64_t columns, int64_t row_stride, int64_t column_stride) {
-  return {{rows, columns}, memory::data_type::f32, memory::dims{row_stride, column_stride}};
+memory::desc Describe(memory::data_type type, int64_t rows, int64_t columns, int64_t row_stride,
+                      int64_t column_stride) {
+  return {{rows, columns}, type, memory::dims{row_stride, column_stride}};
+}
+
+memory::desc DescribeFloats(int64_t rows, int64_t columns, int64_t row_stride) {
+  return Describe(memory::data_type::f32, rows, columns, row_stride, 1);
 }
 
 // Primitives by shape: making one generates code. Token counts vary from batch to batch, so that
@@ -52,9 +58,9 @@ class Primitives {
 
  private:
   dnnl::matmul Make(const Key& key) const {
-    const auto a = Describe(key.rows, key.depth, key.a_row, key.a_column);
-    const auto b = Describe(key.depth, key.columns, key.b_row, key.b_column);
-    const auto c = Describe(key.rows, key.columns, key.c_row, 1);
+    const auto a = Describe(key.type, key.rows, key.depth, key.a_row, key.a_column);
+    const auto b = Describe(key.type, key.depth, key.columns, key.b_row, key.b_column);
+    const auto c = DescribeFloats(key.rows, key.columns, key.c_row);
     dnnl::primitive_attr attributes;
     if (key.accumulate) {
       dnnl::post_ops sum;
@@ -62,7 +68,7 @@ class Primitives {
       attributes.set_post_ops(sum);
     }
     const auto description =
-        key.bias ? dnnl::matmul::desc(a, b, Describe(1, key.columns, key.columns, 1), c)
+        key.bias ? dnnl::matmul::desc(a, b, DescribeFloats(1, key.columns, key.columns), c)
                  : dnnl::matmul::desc(a, b, c);
     return dnnl::matmul(dnnl::matmul::primitive_desc(description, attributes, engine_));
   }
@@ -72,29 +78,52 @@ class Primitives {
   std::map<Key, dnnl::matmul> cache_;
 };
 
+memory::data_type TypeOf(const MatrixView&) { return memory::data_type::f32; }
+memory::data_type TypeOf(const BF16View&) { return memory::data_type::bf16; }
+
 // Columns [first, first + count) of the product, on this thread.
-void Multiply(const MatrixView& a, const MatrixView& b, float* c, int64_t c_stride,
+template <class View>
+void Multiply(const View& a, const View& b, float* c, int64_t c_stride,
               const MatMulOptions& options, int64_t first, int64_t count) {
   Primitives& primitives = Primitives::Instance();
   const bool bias = options.epilogue == Epilogue::kBias;
-  const Key key{a.rows,       count,           a.columns, a.row_stride, a.column_stride,
-                b.row_stride, b.column_stride, c_stride,  bias,         options.accumulate};
+  const Key key{TypeOf(a),         a.rows,       count,           a.columns, a.row_stride,
+                a.column_stride,   b.row_stride, b.column_stride, c_stride,  bias,
+                options.accumulate};
   const dnnl::matmul product = primitives.Get(key);
   const dnnl::engine& engine = primitives.engine();
   dnnl::stream stream(engine);
-  auto view = [&](const memory::desc& desc, const float* data) {
-    return memory(desc, engine, const_cast<float*>(data));
+  auto view = [&](const memory::desc& desc, const auto* data) {
+    return memory(desc, engine, const_cast<void*>(static_cast<const void*>(data)));
   };
   std::unordered_map<int, memory> arguments = {
-      {DNNL_ARG_SRC, view(Describe(a.rows, a.columns, a.row_stride, a.column_stride), a.data)},
-      {DNNL_ARG_WEIGHTS, view(Describe(b.rows, count, b.row_stride, b.column_stride),
+      {DNNL_ARG_SRC,
+       view(Describe(key.type, a.rows, a.columns, a.row_stride, a.column_stride), a.data)},
+      {DNNL_ARG_WEIGHTS, view(Describe(key.type, b.rows, count, b.row_stride, b.column_stride),
                               b.data + first * b.column_stride)},
-      {DNNL_ARG_DST, view(Describe(a.rows, count, c_stride, 1), c + first)}};
+      {DNNL_ARG_DST, view(DescribeFloats(a.rows, count, c_stride), c + first)}};
   if (bias) {
-    arguments.emplace(DNNL_ARG_BIAS, view(Describe(1, count, count, 1), options.bias + first));
+    arguments.emplace(DNNL_ARG_BIAS, view(DescribeFloats(1, count, count), options.bias + first));
   }
   product.execute(stream, arguments);
   stream.wait();
+}
+
+template <class View>
+void MultiplyAll(const View& a, const View& b, float* c, int64_t c_stride,
+                 const MatMulOptions& options, ThreadPool& pool) {
+  // Whole cache lines of C for each worker.
+  constexpr int64_t kColumns = 64;
+  const int64_t blocks = (b.columns + kColumns - 1) / kColumns;
+  const int64_t parts = std::min<int64_t>(pool.size(), blocks);
+  const int64_t width = (blocks + parts - 1) / parts * kColumns;
+  pool.ParallelFor(parts, [&](int64_t part, int) {
+    // OpenMP's count is one thread's own: oneDNN must not start a team inside our pool.
+    omp_set_num_threads(1);
+    const int64_t first = part * width;
+    if (first >= b.columns) return;
+    Multiply(a, b, c, c_stride, options, first, std::min(width, b.columns - first));
+  });
 }
 
 }  // namespace
@@ -111,18 +140,12 @@ bool UseOneDnn() {
 
 void OneDnnMatMul(const MatrixView& a, const MatrixView& b, float* c, int64_t c_stride,
                   const MatMulOptions& options, ThreadPool& pool) {
-  // Whole cache lines of C for each worker.
-  constexpr int64_t kColumns = 64;
-  const int64_t blocks = (b.columns + kColumns - 1) / kColumns;
-  const int64_t parts = std::min<int64_t>(pool.size(), blocks);
-  const int64_t width = (blocks + parts - 1) / parts * kColumns;
-  pool.ParallelFor(parts, [&](int64_t part, int) {
-    // OpenMP's count is one thread's own: oneDNN must not start a team inside our pool.
-    omp_set_num_threads(1);
-    const int64_t first = part * width;
-    if (first >= b.columns) return;
-    Multiply(a, b, c, c_stride, options, first, std::min(width, b.columns - first));
-  });
+  MultiplyAll(a, b, c, c_stride, options, pool);
+}
+
+void OneDnnMatMul(const BF16View& a, const BF16View& b, float* c, int64_t c_stride,
+                  const MatMulOptions& options, ThreadPool& pool) {
+  MultiplyAll(a, b, c, c_stride, options, pool);
 }
 
 }  // namespace bertie::kernels

@@ -19,4 +19,8 @@ bool UseOneDnn();
 void OneDnnMatMul(const MatrixView& a, const MatrixView& b, float* c, int64_t c_stride,
                   const MatMulOptions& options, ThreadPool& pool);
 
+// The same with both operands in bfloat16; sums and c are fp32.
+void OneDnnMatMul(const BF16View& a, const BF16View& b, float* c, int64_t c_stride,
+                  const MatMulOptions& options, ThreadPool& pool);
+
 }  // namespace bertie::kernels

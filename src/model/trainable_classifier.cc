@@ -260,6 +260,7 @@ LayerContext TrainableClassifier::Impl::ContextOf(const PackedBatch& batch, Thre
   context.tokens = batch.tokens();
   context.pool = &pool;
   context.matmul = &matmul;
+  context.bf16 = parameters.tuning().bf16;
   context.scratch = &scratch;
   return context;
 }

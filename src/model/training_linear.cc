@@ -9,6 +9,7 @@ void LinearForward(const LinearRef& linear, const float* x, int64_t rows, float*
   kernels::MatMulOptions options;
   options.epilogue = kernels::Epilogue::kBias;
   options.bias = linear.bias;
+  options.bf16 = context.bf16;
   kernels::MatMul(RowMajor(x, rows, linear.in),
                   RowMajor(linear.weight, linear.out, linear.in).Transposed(), y, linear.out,
                   options, *context.matmul, *context.pool);
@@ -20,12 +21,14 @@ void LinearBackward(const LinearRef& linear, const float* x, const float* dy, in
     kernels::AddColumnSums(rows, linear.out, dy, linear.d_bias, *context.pool);
     kernels::MatMulOptions add;
     add.accumulate = true;
+    add.bf16 = context.bf16;
     kernels::MatMul(RowMajor(dy, rows, linear.out).Transposed(), RowMajor(x, rows, linear.in),
                     linear.d_weight, linear.in, add, *context.matmul, *context.pool);
   }
   if (dx == nullptr) return;
   kernels::MatMulOptions options;
   options.accumulate = accumulate;
+  options.bf16 = context.bf16;
   kernels::MatMul(RowMajor(dy, rows, linear.out), RowMajor(linear.weight, linear.out, linear.in),
                   dx, linear.in, options, *context.matmul, *context.pool);
 }

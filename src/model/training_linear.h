@@ -46,6 +46,7 @@ struct LoraRef {
 struct LinearContext {
   ThreadPool* pool = nullptr;
   kernels::MatMulScratch* matmul = nullptr;
+  bool bf16 = false;  // the Linears' products take their operands in bfloat16; adapters' do not
 };
 
 // y[rows, out] = x W^T + b.

@@ -1,4 +1,4 @@
-// Which parameters a fine-tuning run trains.
+// Which parameters a fine-tuning run trains, and in which precision.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,9 @@ struct TuningOptions {
   // alone. Unset: everything is trained.
   std::optional<int64_t> freeze_layers;
   LoraOptions lora;
+  // Products of the encoder's Linears take operands rounded to bfloat16 and sum in fp32; weights,
+  // gradients and everything else stay fp32. Needs kernels::UseBF16().
+  bool bf16 = false;
 
   bool trains_all() const { return !freeze_layers && lora.rank == 0; }
 };

@@ -53,6 +53,26 @@ TEST(Sampler, EachOrderVisitsEverySentenceOnce) {
   }
 }
 
+TEST(Sampler, TokenBudgetFillsEachBatchAsFarAsItGoes) {
+  constexpr int64_t kBudget = 500;
+  for (Order order : {Order::kLengthGrouped, Order::kShuffled, Order::kSequential}) {
+    auto lengths = Lengths(1000);
+    lengths[17] = 900;  // by itself over the budget
+    const auto batches = MakeBatches(lengths, {.order = order, .batch_tokens = kBudget}, 2);
+    int64_t tokens = 0;
+    for (const auto& batch : batches) {
+      int64_t sum = 0;
+      for (size_t index : batch) sum += lengths[index];
+      if (batch.size() > 1) EXPECT_LE(sum, kBudget);
+      tokens += sum;
+    }
+    EXPECT_GT(tokens, static_cast<int64_t>(batches.size()) * kBudget * 9 / 10);
+    auto all = Flatten(batches);
+    std::sort(all.begin(), all.end());
+    for (size_t i = 0; i < all.size(); ++i) ASSERT_EQ(all[i], i);
+  }
+}
+
 TEST(Sampler, SequentialKeepsTheOrder) {
   const auto batches = MakeBatches(Lengths(5), {.order = Order::kSequential, .batch_size = 2}, 3);
   EXPECT_EQ(batches, (std::vector<std::vector<size_t>>{{0, 1}, {2, 3}, {4}}));
