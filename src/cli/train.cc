@@ -15,6 +15,8 @@ struct Flags {
   std::string schedule = "linear";
   std::string order = "length-grouped";
   std::string recipe;
+  std::string precision = "fp32";
+  int64_t frozen_megabytes = 2000;
 };
 
 constexpr const char* kRecipe = "cola-notebook";
@@ -74,6 +76,11 @@ void AddRecipeFlags(CLI::App& command, Flags& flags) {
       ->capture_default_str()
       ->group("Recipe");
   command
+      .add_option("--batch-tokens", t.batch_tokens,
+                  "Batches of as many sentences as have so many tokens, instead of --batch-size")
+      ->check(positive)
+      ->group("Recipe");
+  command
       .add_option("--gradient-accumulation", t.gradient_accumulation,
                   "Passes whose gradients make one step")
       ->check(positive)
@@ -117,6 +124,40 @@ void AddRecipeFlags(CLI::App& command, Flags& flags) {
       ->group("Recipe");
 }
 
+void AddTuningFlags(CLI::App& command, Flags& flags) {
+  model::TuningOptions& tuning = flags.job.tuning;
+  command
+      .add_option(
+          "--freeze-layers", tuning.freeze_layers,
+          "The embeddings and so many of the lowest layers keep their values, and what they "
+          "make of each sentence is computed once; 0: the embeddings alone")
+      ->check(CLI::Range(int64_t{0}, int64_t{1000}))
+      ->group("Faster");
+  command
+      .add_option("--lora-rank", tuning.lora.rank,
+                  "Train adapters of this rank beside the query and value weights (LoRA), merged "
+                  "when the model is saved; the rate is then 5e-4 unless --lr says otherwise")
+      ->check(CLI::Range(int64_t{1}, int64_t{1024}))
+      ->group("Faster");
+  command.add_option("--lora-alpha", tuning.lora.alpha, "The adapters count alpha / rank times")
+      ->check(Between(0.0, 1e6))
+      ->capture_default_str()
+      ->group("Faster");
+  command
+      .add_option("--precision", flags.precision,
+                  "fp32, or bf16: products of bfloat16 with fp32 sums, weights in fp32 (where the "
+                  "processor has them)")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str()
+      ->group("Faster");
+  command
+      .add_option("--frozen-memory", flags.frozen_megabytes,
+                  "Most megabytes for what frozen layers have computed")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
+      ->capture_default_str()
+      ->group("Faster");
+}
+
 void AddRunFlags(CLI::App& command, Flags& flags) {
   train::TrainerOptions& t = flags.job.trainer;
   command.add_option("--log-interval", t.log_interval, "Steps between two lines of the log")
@@ -153,6 +194,12 @@ void ApplyRecipe(const CLI::App& command, Flags& flags) {
 
 int RunTrain(const CLI::App& command, Flags flags) {
   if (!flags.recipe.empty()) ApplyRecipe(command, flags);
+  flags.job.tuning.bf16 = flags.precision == "bf16";
+  flags.job.trainer.frozen_output_bytes = flags.frozen_megabytes * 1000 * 1000;
+  // Adapters start from zero and are few: they want steps ten times as long.
+  if (flags.job.tuning.lora.rank > 0 && command.count("--lr") == 0) {
+    flags.job.trainer.learning_rate = 5e-4;
+  }
   auto schedule = train::ParseSchedule(flags.schedule);
   if (!schedule.ok()) return ReportError(schedule.error());
   flags.job.trainer.schedule = *schedule;
@@ -178,6 +225,7 @@ void AddTrain(CLI::App& app, int& exit_code) {
   AddDataFlags(*command, flags->data);
   AddModelFlags(*command, *flags);
   AddRecipeFlags(*command, *flags);
+  AddTuningFlags(*command, *flags);
   AddRunFlags(*command, *flags);
   command->footer(
       "Examples:\n"

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/train_data.h"
 #include "cli/train_reporter.h"
+#include "kernels/bf16_matmul.h"
 #include "model/checkpoint.h"
 #include "model/model_source.h"
 #include "text/tokenizer.h"
@@ -54,6 +55,30 @@ fs::path ArchivePath(fs::path out) {
   return out.string() + ".tar.gz";
 }
 
+// The job's tuning, in fp32 where the processor does no better.
+model::TuningOptions CheckedTuning(const TrainJob& job) {
+  model::TuningOptions tuning = job.tuning;
+  tuning.lora.seed = job.trainer.seed;
+  if (tuning.bf16 && !kernels::UseBF16()) {
+    std::cerr << "this processor has no bf16 products (AVX512_BF16 or AMX): training in fp32\n";
+    tuning.bf16 = false;
+  }
+  if (!tuning.bf16 && kernels::UseBF16()) {
+    std::cerr << "this processor multiplies bf16: --precision bf16 may be faster\n";
+  }
+  return tuning;
+}
+
+void DescribeTuning(const model::ParameterStore& parameters) {
+  if (parameters.tuning().trains_all()) return;
+  int64_t trained = 0;
+  int64_t all = 0;
+  for (const auto& slot : parameters.slots()) all += slot.count;
+  for (const auto& slot : parameters.trained_slots()) trained += slot.count;
+  std::cerr << "training " << FormatCount(trained) << " of " << FormatCount(all)
+            << " weights; the others keep their values\n";
+}
+
 Result<int> Run(TrainJob job) {
   fs::path model_path = job.model;
   if (job.model.empty()) {
@@ -84,8 +109,10 @@ Result<int> Run(TrainJob job) {
   job.max_length = std::min(job.max_length, checkpoint.config.max_position_embeddings);
   const auto train = EncodeForTraining(tokenizer, data.train.examples, job.max_length, "training");
   const auto test = EncodeForTraining(tokenizer, data.test, job.max_length, "test");
-  BERTIE_ASSIGN_OR_RETURN(auto model, model::TrainableClassifier::Create(checkpoint));
+  BERTIE_ASSIGN_OR_RETURN(auto model,
+                          model::TrainableClassifier::Create(checkpoint, CheckedTuning(job)));
   checkpoint = {};  // its mapping is no longer needed
+  DescribeTuning(model.parameters());
 
   TrainReporter reporter(job, tokenizer, static_cast<int64_t>(train.encodings.size()));
   BERTIE_RETURN_IF_ERROR(reporter.Start(model.config(), threads));

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "data/dataset.h"
+#include "model/tuning.h"
 #include "train/trainer.h"
 
 namespace bertie::cli {
@@ -23,6 +24,7 @@ struct TrainJob {
   std::optional<double> dropout;  // unset: the checkpoint's
   int threads = 0;                // 0: all processors
   data::DatasetOptions dataset;   // columns and form of both files; labels are set by the job
+  model::TuningOptions tuning;
   train::TrainerOptions trainer;
 };
 

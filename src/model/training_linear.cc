@@ -1,5 +1,7 @@
 #include "model/training_linear.h"
 
+#include "kernels/elementwise.h"
+
 namespace bertie::model {
 
 using kernels::RowMajor;

@@ -34,15 +34,39 @@ Trainer::Trainer(model::TrainableClassifier& model, const EncodedDataset& train,
       options_(options),
       pool_(pool),
       optimizer_(model.parameters(),
-                 {0.9f, 0.999f, 1e-8f, static_cast<float>(options.weight_decay)}) {
+                 {0.9f, 0.999f, 1e-8f, static_cast<float>(options.weight_decay)}),
+      frozen_outputs_(train.encodings.size(), options.frozen_output_bytes) {
   for (const auto& encoding : train.encodings) {
     lengths_.push_back(static_cast<int32_t>(encoding.ids.size()));
   }
-  const auto sentences = static_cast<int64_t>(train.encodings.size());
-  steps_per_epoch_ =
-      DivideUp(DivideUp(sentences, options.batch_size), options.gradient_accumulation);
+  CountSteps();
   warmup_steps_ =
       static_cast<int64_t>(std::ceil(options.warmup_ratio * static_cast<double>(total_steps())));
+}
+
+std::vector<std::vector<size_t>> Trainer::Batches(int64_t epoch) const {
+  data::SamplerOptions sampler;
+  sampler.order = options_.order;
+  sampler.batch_size = static_cast<size_t>(options_.batch_size);
+  sampler.batch_tokens = options_.batch_tokens;
+  sampler.seed = options_.seed;
+  return data::MakeBatches(lengths_, sampler, static_cast<uint64_t>(epoch));
+}
+
+void Trainer::CountSteps() {
+  const auto sentences = static_cast<int64_t>(lengths_.size());
+  first_steps_ = {0};
+  for (int64_t epoch = 1; epoch <= options_.epochs; ++epoch) {
+    const int64_t batches = options_.batch_tokens > 0 ? static_cast<int64_t>(Batches(epoch).size())
+                                                      : DivideUp(sentences, options_.batch_size);
+    first_steps_.push_back(first_steps_.back() + DivideUp(batches, options_.gradient_accumulation));
+  }
+}
+
+int64_t Trainer::StepsOf(int64_t epoch) const {
+  if (epoch > options_.epochs) return 0;
+  const auto at = static_cast<size_t>(epoch);
+  return first_steps_[at] - first_steps_[at - 1];
 }
 
 bool Trainer::finished() const {
@@ -50,15 +74,17 @@ bool Trainer::finished() const {
 }
 
 Status Trainer::ContinueFrom(const Position& position) {
-  if (position.epoch < 1 || position.epoch > options_.epochs + 1 || position.epoch_step < 0 ||
-      position.epoch_step > steps_per_epoch_ ||
-      position.step != (position.epoch - 1) * steps_per_epoch_ + position.epoch_step) {
+  const bool is_there =
+      position.epoch >= 1 && position.epoch <= options_.epochs + 1 && position.epoch_step >= 0 &&
+      position.epoch_step <= StepsOf(position.epoch) &&
+      position.step == first_steps_[static_cast<size_t>(position.epoch - 1)] + position.epoch_step;
+  if (!is_there) {
     return Error{ErrorCode::kInvalidData, "step " + std::to_string(position.step) + " (" +
                                               std::to_string(position.epoch_step) + " of epoch " +
                                               std::to_string(position.epoch) +
                                               ") is not one of a run with " +
                                               std::to_string(options_.epochs) + " epochs of " +
-                                              std::to_string(steps_per_epoch_) + " steps"};
+                                              std::to_string(StepsOf(1)) + " steps"};
   }
   position_ = position;
   return {};
@@ -90,16 +116,15 @@ Status Trainer::ShowState(Boundary boundary) {
 }
 
 Result<bool> Trainer::RunSteps() {
-  const auto batches = data::MakeBatches(
-      lengths_, {options_.order, static_cast<size_t>(options_.batch_size), 50, options_.seed},
-      static_cast<uint64_t>(position_.epoch));
+  const auto batches = Batches(position_.epoch);
+  const int64_t steps = StepsOf(position_.epoch);
   const auto group = static_cast<size_t>(options_.gradient_accumulation);
-  while (position_.epoch_step < steps_per_epoch_) {
+  while (position_.epoch_step < steps) {
     if (Stopped()) return false;
     const size_t first = static_cast<size_t>(position_.epoch_step) * group;
     BERTIE_RETURN_IF_ERROR(
         RunStep(Passes(batches).subspan(first, std::min(group, batches.size() - first))));
-    if (position_.epoch_step < steps_per_epoch_) {
+    if (position_.epoch_step < steps) {
       BERTIE_RETURN_IF_ERROR(ShowState(Boundary::kStep));
     }
   }
@@ -160,8 +185,12 @@ Result<double> Trainer::Accumulate(const std::vector<size_t>& indices, uint64_t 
     batch_.Add(train_.encodings[index].ids, train_.encodings[index].type_ids);
     labels_.push_back(train_.labels[index]);
   }
-  BERTIE_ASSIGN_OR_RETURN(auto result,
-                          model_.Accumulate({&batch_, labels_, scale, options_.seed, pass}, pool_));
+  model::TrainingPass training{&batch_, labels_, scale, options_.seed, pass};
+  if (model_.has_frozen_layers()) {
+    BERTIE_ASSIGN_OR_RETURN(training.frozen_output,
+                            frozen_outputs_.Get(model_, train_, indices, pool_));
+  }
+  BERTIE_ASSIGN_OR_RETURN(auto result, model_.Accumulate(training, pool_));
   return result.loss_sum;
 }
 

@@ -15,6 +15,7 @@
 #include "model/trainable_classifier.h"
 #include "train/adamw.h"
 #include "train/evaluator.h"
+#include "train/frozen_outputs.h"
 #include "train/metrics.h"
 #include "train/position.h"
 #include "train/schedule.h"
@@ -25,6 +26,7 @@ namespace bertie::train {
 struct TrainerOptions {
   int64_t epochs = 3;
   int64_t batch_size = 32;            // sentences of one forward and backward pass
+  int64_t batch_tokens = 0;           // when not 0: tokens of one pass instead of batch_size
   int64_t gradient_accumulation = 1;  // passes of one optimiser step
   double learning_rate = 5e-5;
   Schedule schedule = Schedule::kLinear;
@@ -33,9 +35,10 @@ struct TrainerOptions {
   double max_grad_norm = 1.0;  // 0: no clipping
   uint64_t seed = 1;
   data::Order order = data::Order::kLengthGrouped;
-  SelectionOptions selection;     // anything but the default needs test data
-  int64_t log_interval = 50;      // optimiser steps
-  int64_t test_batch_size = 256;  // sentences
+  SelectionOptions selection;                      // anything but the default needs test data
+  int64_t log_interval = 50;                       // optimiser steps
+  int64_t frozen_output_bytes = int64_t{2} << 30;  // most memory for outputs of frozen layers
+  int64_t test_batch_size = 256;                   // sentences
 };
 
 // After each optimiser step.
@@ -104,7 +107,7 @@ class Trainer {
 
   const Position& position() const { return position_; }
   AdamW& optimizer() { return optimizer_; }
-  int64_t total_steps() const { return steps_per_epoch_ * options_.epochs; }
+  int64_t total_steps() const { return first_steps_.back(); }
   // Whether nothing is left to do.
   bool finished() const;
 
@@ -119,6 +122,9 @@ class Trainer {
  private:
   using Passes = std::span<const std::vector<size_t>>;
 
+  std::vector<std::vector<size_t>> Batches(int64_t epoch) const;
+  void CountSteps();
+  int64_t StepsOf(int64_t epoch) const;
   bool Stopped() const { return hooks_->stop != nullptr && hooks_->stop->load(); }
   // Both return false when the run was stopped.
   Result<bool> RunSteps();
@@ -137,11 +143,12 @@ class Trainer {
   const TrainerHooks* hooks_ = nullptr;  // of the Run under way
   AdamW optimizer_;
   std::vector<int32_t> lengths_;
-  int64_t steps_per_epoch_ = 0;
+  std::vector<int64_t> first_steps_;  // steps before each epoch, and of all of them
   int64_t warmup_steps_ = 0;
   Position position_;
   model::PackedBatch batch_;
   std::vector<int32_t> labels_;
+  FrozenOutputs frozen_outputs_;
 };
 
 // A Trainer's whole run from the start.
