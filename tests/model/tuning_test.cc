@@ -13,7 +13,7 @@ namespace {
 
 // A model with the reference's weights and batch, and the pass over it.
 struct Fixture {
-  explicit Fixture(const TuningOptions& tuning = {}) : golden("head64") {
+  explicit Fixture(const TuningOptions& tuning = {}) : golden("tiny") {
     auto created = TrainableClassifier::Create(golden.LoadModel(), tuning);
     if (!created.ok()) ADD_FAILURE() << created.error().message;
     if (created.ok()) model.emplace(std::move(*created));
@@ -116,7 +116,7 @@ TEST(Tuning, OutputOfFrozenLayersCanBeKept) {
 }
 
 TEST(Tuning, FrozenLayersRunWithoutDropout) {
-  Golden golden("head64");
+  Golden golden("tiny");
   Checkpoint checkpoint = golden.LoadModel();
   checkpoint.config.hidden_dropout_prob = checkpoint.config.attention_probs_dropout_prob = 0.3f;
   auto model = TrainableClassifier::Create(checkpoint, Freeze(1));

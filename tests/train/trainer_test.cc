@@ -184,5 +184,44 @@ TEST(Trainer, AnErrorOfTheEpochHookEndsTheRun) {
   EXPECT_EQ(outcome.error().message, "disk full");
 }
 
+// Kept outputs of frozen layers, some or all of them, change no bit.
+TEST(Trainer, FrozenOutputsMayBeKeptOrNot) {
+  auto run = [](int64_t bytes) {
+    const Golden golden("tiny");
+    model::TuningOptions tuning;
+    tuning.freeze_layers = 1;
+    ThreadPool pool(2);
+    auto model = model::TrainableClassifier::Create(golden.LoadModel(), tuning);
+    EXPECT_TRUE(model.ok());
+    const EncodedDataset train = MakeData(90, 1);
+    TrainerOptions options;
+    options.epochs = 3;
+    options.batch_size = 16;
+    options.frozen_output_bytes = bytes;
+    const std::vector<float> before = Weights(*model);
+    EXPECT_TRUE(Train(*model, train, nullptr, options, {}, pool).ok());
+    const std::vector<float> after = Weights(*model);
+    const auto frozen = static_cast<ptrdiff_t>(model->parameters().frozen_size());
+    EXPECT_TRUE(std::equal(before.begin(), before.begin() + frozen, after.begin()));
+    EXPECT_FALSE(std::equal(before.begin() + frozen, before.end(), after.begin() + frozen));
+    return after;
+  };
+  const auto kept = run(1 << 30);
+  if (kernels::UseOneDnn()) GTEST_SKIP() << "oneDNN's bits depend on the batch";
+  EXPECT_EQ(kept, run(0));
+  EXPECT_EQ(kept, run(20000)) << "some fit";
+}
+
+TEST(Trainer, TokenBudgetCountsTheStepsOfEveryEpoch) {
+  TrainerOptions options;
+  options.epochs = 4;
+  options.batch_tokens = 60;
+  options.order = data::Order::kShuffled;
+  const Ran ran = RunOnce(options, 2);
+  ASSERT_EQ(ran.epochs.size(), 4u);
+  EXPECT_EQ(ran.epochs.back().steps, static_cast<int64_t>(ran.steps.size()));
+  EXPECT_EQ(ran.steps.front().total_steps, static_cast<int64_t>(ran.steps.size()));
+}
+
 }  // namespace
 }  // namespace bertie::train
