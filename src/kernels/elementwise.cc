@@ -64,8 +64,7 @@ void AddColumnSumsRange(int64_t rows, int64_t stride, int64_t columns, const flo
   for (int64_t row = 0; row < rows; ++row) AddRange(columns, x + row * stride, sums);
 }
 
-void AdamWRange(const AdamWStep& step, int64_t count, const float* g, float* p, float* m,
-                float* v) {
+void AdamWRange(const AdamWStep& step, int64_t count, float* g, float* p, float* m, float* v) {
   const double correction1 = 1.0 - std::pow(static_cast<double>(step.beta1), step.step);
   const double correction2 = 1.0 - std::pow(static_cast<double>(step.beta2), step.step);
   const float step_size = static_cast<float>(static_cast<double>(step.learning_rate) / correction1);
@@ -79,6 +78,7 @@ void AdamWRange(const AdamWStep& step, int64_t count, const float* g, float* p, 
                                hn::Mul(hn::LoadU(d, v + i), hn::Set(d, step.beta2)));
     const auto denominator = hn::MulAdd(hn::Sqrt(m2), hn::Set(d, root), hn::Set(d, step.eps));
     const auto old = hn::Mul(hn::LoadU(d, p + i), hn::Set(d, keep));
+    hn::StoreU(hn::Zero(d), d, g + i);
     hn::StoreU(m1, d, m + i);
     hn::StoreU(m2, d, v + i);
     hn::StoreU(hn::NegMulAdd(hn::Set(d, step_size), hn::Div(m1, denominator), old), d, p + i);
@@ -172,7 +172,7 @@ void ApplyDropout(const Dropout& dropout, int64_t count, float* x, ThreadPool& p
   });
 }
 
-void AdamWUpdate(const AdamWStep& step, int64_t count, const float* gradient, float* parameter,
+void AdamWUpdate(const AdamWStep& step, int64_t count, float* gradient, float* parameter,
                  float* moment1, float* moment2, ThreadPool& pool) {
   ForChunks(count, pool, [&](int64_t first, int64_t n) {
     HWY_DYNAMIC_DISPATCH(AdamWRange)

@@ -35,8 +35,9 @@ struct AdamWStep {
   int64_t step = 1;          // from 1, for the bias corrections
 };
 
-// parameters, gradients and both moments in one pass over memory.
-void AdamWUpdate(const AdamWStep& step, int64_t count, const float* gradient, float* parameter,
+// Parameters, gradients and both moments in one pass over memory. The gradients become zero, ready
+// to be added to: a pass of their own for that would cost as much as a third of this one.
+void AdamWUpdate(const AdamWStep& step, int64_t count, float* gradient, float* parameter,
                  float* moment1, float* moment2, ThreadPool& pool);
 
 }  // namespace bertie::kernels

@@ -169,17 +169,21 @@ void ParameterStore::TouchRows(std::span<const int32_t> token_ids) {
 
 void ParameterStore::ZeroGradients(ThreadPool& pool) {
   for (int32_t row : touched_) {
-    is_touched_[static_cast<size_t>(row)] = false;
     float* gradient = gradients_.data() + row * row_size();
     std::fill(gradient, gradient + row_size(), 0.0f);
   }
-  touched_.clear();
+  ForgetTouchedRows();
   constexpr int64_t kChunk = 1 << 18;
   const int64_t first = trains_words() ? word_size() : frozen_size_;
   pool.ParallelFor((size_ - first + kChunk - 1) / kChunk, [&](int64_t task, int) {
     float* from = gradients_.data() + first + task * kChunk;
     std::fill(from, from + std::min(kChunk, size_ - first - task * kChunk), 0.0f);
   });
+}
+
+void ParameterStore::ForgetTouchedRows() {
+  for (int32_t row : touched_) is_touched_[static_cast<size_t>(row)] = false;
+  touched_.clear();
 }
 
 double ParameterStore::GradientNorm(ThreadPool& pool) const {

@@ -56,13 +56,15 @@ class ParameterStore {
   int64_t row_size() const { return slots_.front().shape[1]; }
   // Says that the batch's gradients will touch these rows.
   void TouchRows(std::span<const int32_t> token_ids);
-  // Rows touched since ZeroGradients, and rows touched ever, both ascending.
+  // Rows touched since their gradients were zero, and rows touched ever, both ascending.
   const std::vector<int32_t>& touched_rows() const { return touched_; }
   const std::vector<int32_t>& ever_touched_rows() const { return ever_touched_; }
   bool ever_touched(int64_t row) const { return was_ever_touched_[static_cast<size_t>(row)]; }
 
-  // All gradients to zero.
+  // All gradients to zero, as they are at first.
   void ZeroGradients(ThreadPool& pool);
+  // Says that the touched rows' gradients have become zero.
+  void ForgetTouchedRows();
   // The 2-norm of all gradients.
   double GradientNorm(ThreadPool& pool) const;
 

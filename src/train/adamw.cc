@@ -42,6 +42,7 @@ void AdamW::Step(model::ParameterStore& parameters, float learning_rate, float g
                          parameters.values() + slot.offset, moment1_.data() + slot.offset,
                          moment2_.data() + slot.offset, pool);
   }
+  parameters.ForgetTouchedRows();
 }
 
 void AdamW::UpdateWordRows(model::ParameterStore& parameters, float learning_rate,

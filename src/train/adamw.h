@@ -22,7 +22,7 @@ class AdamW {
  public:
   AdamW(const model::ParameterStore& parameters, const AdamWOptions& options);
 
-  // One step with the store's gradients times gradient_scale.
+  // One step with the store's gradients times gradient_scale. Leaves the gradients zero.
   // Rows of the word embeddings that no batch has named have zero moments, so that only decay moves
   // them: they are scaled, or left alone, instead of updated, with the same result bit for bit.
   void Step(model::ParameterStore& parameters, float learning_rate, float gradient_scale,

@@ -92,6 +92,7 @@ Status Trainer::ContinueFrom(const Position& position) {
 
 Result<TrainOutcome> Trainer::Run(const TrainerHooks& hooks) {
   hooks_ = &hooks;
+  model_.parameters().ZeroGradients(pool_);  // from here on each step leaves them so
   TrainOutcome outcome;
   while (!finished()) {
     BERTIE_ASSIGN_OR_RETURN(bool going_on, RunSteps());
@@ -137,7 +138,6 @@ Status Trainer::RunStep(Passes passes) {
   model::ParameterStore& parameters = model_.parameters();
   StepReport report;
   report.sentences = CountSentences(passes);
-  parameters.ZeroGradients(pool_);
   double loss = 0;
   for (size_t i = 0; i < passes.size(); ++i) {
     BERTIE_ASSIGN_OR_RETURN(const double sum,

@@ -95,8 +95,10 @@ TEST(AdamW, FollowsTheFormulaInDouble) {
   std::vector<double> p(parameter.begin(), parameter.end()), m1(kCount), m2(kCount);
   for (int64_t step = 1; step <= 5; ++step) {
     const auto gradient = RandomValues(kCount, static_cast<uint32_t>(step + 1));
-    AdamWUpdate({0.01f, 0.9f, 0.999f, 1e-8f, 0.1f, 0.5f, step}, kCount, gradient.data(),
+    auto used = gradient;
+    AdamWUpdate({0.01f, 0.9f, 0.999f, 1e-8f, 0.1f, 0.5f, step}, kCount, used.data(),
                 parameter.data(), m.data(), v.data(), pool);
+    EXPECT_EQ(used, std::vector<float>(kCount)) << "gradients are left zero";
     for (size_t i = 0; i < kCount; ++i) {
       const double g = 0.5 * static_cast<double>(gradient[i]);
       m1[i] = 0.9 * m1[i] + 0.1 * g;
