@@ -20,12 +20,16 @@ constexpr size_t kMaxUnsent = size_t{16} << 20;
 struct RankServer::Peer {
   enum class State { kStranger, kChallenged, kMember, kClosing, kGone };
 
-  explicit Peer(Socket s) : socket(std::move(s)), name(PeerName(socket.fd())) {}
+  explicit Peer(Socket s)
+      : socket(std::move(s)),
+        name(PeerName(socket.fd())),
+        local(LocalAddress(socket.fd()).empty()) {}
   bool stranger() const { return state == State::kStranger || state == State::kChallenged; }
   int rank() const { return static_cast<int>(hello.rank); }
 
   Socket socket;
   std::string name;
+  bool local;
   State state = State::kStranger;
   FrameReader reader;
   std::string unsent;
@@ -132,7 +136,8 @@ void RankServer::Accept() {
 }
 
 void RankServer::AddPeer(Socket socket) {
-  auto is_stranger = [](const auto& peer) { return peer->stranger(); };
+  // Not rank 0 itself, which comes by the back door.
+  auto is_stranger = [](const auto& peer) { return peer->stranger() && !peer->local; };
   if (static_cast<size_t>(std::count_if(peers_.begin(), peers_.end(), is_stranger)) >=
       kMaxStrangers) {
     auto oldest = std::find_if(peers_.begin(), peers_.end(), is_stranger);

@@ -5,6 +5,8 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -22,7 +24,8 @@ class LostRank : public ::testing::Test {
  protected:
   // Each rank sums again and again, with pauses like a step's computing.
   void SetUp() override {
-    folder_ = ::testing::TempDir() + "lost_rank_" + std::to_string(getpid());
+    std::string name = ::testing::TempDir() + "lost_rank_XXXXXX";
+    folder_ = mkdtemp(name.data());
     Socket listener = std::move(*Listen("127.0.0.1", 0));
     JoinOptions options;
     options.size = kRanks;
@@ -45,6 +48,7 @@ class LostRank : public ::testing::Test {
       kill(pid, SIGKILL);
       waitpid(pid, nullptr, 0);
     }
+    std::filesystem::remove_all(folder_);
   }
 
   int Work(const JoinOptions& options) {
@@ -64,7 +68,7 @@ class LostRank : public ::testing::Test {
   }
 
   std::string File(int rank, const char* what) const {
-    return folder_ + "_" + std::to_string(rank) + "_" + what;
+    return folder_ + "/" + std::to_string(rank) + "_" + what;
   }
 
   void WaitFor(const std::string& path) {

@@ -50,10 +50,12 @@ class Rendezvous : public ::testing::Test {
   // The run is unharmed: the right rank 1 still finds its place.
   void TearDown() override {
     auto joined = JoinRanks(Options(1, port_));
-    EXPECT_TRUE(joined.ok()) << joined.error().message;
     if (joined.ok()) {
-      EXPECT_TRUE((*joined)->Barrier().ok());
-      (*joined)->Leave({});
+      const std::unique_ptr<Communicator> rank1 = std::move(*joined);
+      EXPECT_TRUE(rank1->Barrier().ok());
+      rank1->Leave({});
+    } else {
+      ADD_FAILURE() << joined.error().message;
     }
     rank0_.join();
   }
