@@ -65,6 +65,9 @@ Status Trainer::ContinueFrom(const Position& position) {
 }
 
 Result<TrainOutcome> Trainer::Run(const TrainerHooks& hooks) {
+  if (train_.encodings.empty()) {
+    return Error{ErrorCode::kInvalidArgument, "no sentence to train on"};
+  }
   hooks_ = &hooks;
   TrainOutcome outcome;
   while (!finished()) {
@@ -86,7 +89,7 @@ Result<TrainOutcome> Trainer::Run(const TrainerHooks& hooks) {
 
 Status Trainer::ShowState(Boundary boundary) {
   if (!hooks_->on_boundary) return {};
-  return hooks_->on_boundary({position_, optimizer_, model_}, boundary);
+  return hooks_->on_boundary({position_, optimizer_, model_, total_steps(), finished()}, boundary);
 }
 
 Result<bool> Trainer::RunSteps() {
@@ -205,9 +208,6 @@ Result<std::optional<Metrics>> Trainer::Test() {
 Result<TrainOutcome> Train(model::TrainableClassifier& model, const EncodedDataset& train,
                            const EncodedDataset* test, const TrainerOptions& options,
                            const TrainerHooks& hooks, ThreadPool& pool) {
-  if (train.encodings.empty()) {
-    return Error{ErrorCode::kInvalidArgument, "no sentence to train on"};
-  }
   return Trainer(model, train, test, options, pool).Run(hooks);
 }
 

@@ -66,6 +66,8 @@ struct TrainingState {
   const Position& position;
   const AdamW& optimizer;
   model::TrainableClassifier& model;
+  int64_t total_steps = 0;
+  bool finished = false;  // nothing is left to do
 };
 
 // Why a run shows its state.
@@ -96,7 +98,7 @@ struct TrainOutcome {
 
 // One run over the model, in place. The same model, data, options and pool size give the same
 // weights bit for bit, in one go or continued from any of its states. What the constructor gets
-// must outlive the object; test may be null, train not empty. Not thread-safe.
+// must outlive the object; test may be null. Not thread-safe.
 class Trainer {
  public:
   Trainer(model::TrainableClassifier& model, const EncodedDataset& train,
