@@ -119,7 +119,7 @@ TEST(Trainer, AccumulatedPassesAreOneBatch) {
   }
 }
 
-TEST(Trainer, StopEndsAfterTheLastWholeEpoch) {
+TEST(Trainer, StopEndsBetweenTwoSteps) {
   const Golden golden("tiny");
   ThreadPool pool(1);
   auto model = model::TrainableClassifier::Create(golden.LoadModel());
@@ -127,11 +127,18 @@ TEST(Trainer, StopEndsAfterTheLastWholeEpoch) {
   const EncodedDataset train = MakeData(100, 1);
   std::atomic<bool> stop = false;
   int saved = 0;
+  std::vector<Boundary> boundaries;
+  Position at_stop;
   TrainerHooks hooks;
   hooks.stop = &stop;
-  hooks.on_step = [&](const StepReport& report) { stop = report.epoch == 2; };
+  hooks.on_step = [&](const StepReport& report) { stop = report.step == 9; };
   hooks.on_epoch = [&](const EpochReport&, model::TrainableClassifier&) {
     ++saved;
+    return Status();
+  };
+  hooks.on_boundary = [&](const TrainingState& state, Boundary boundary) {
+    boundaries.push_back(boundary);
+    at_stop = state.position;
     return Status();
   };
   auto outcome = Train(*model, train, nullptr, SmallOptions(), hooks, pool);
@@ -139,6 +146,14 @@ TEST(Trainer, StopEndsAfterTheLastWholeEpoch) {
   EXPECT_TRUE(outcome->interrupted);
   EXPECT_EQ(outcome->epochs, 1);
   EXPECT_EQ(saved, 1);
+  // 7 steps an epoch: the last step of an epoch is shown as the epoch.
+  ASSERT_EQ(boundaries.size(), 10u);
+  EXPECT_EQ(boundaries[5], Boundary::kStep);
+  EXPECT_EQ(boundaries[6], Boundary::kEpoch);
+  EXPECT_EQ(boundaries[9], Boundary::kStop);
+  EXPECT_EQ(at_stop.epoch, 2);
+  EXPECT_EQ(at_stop.epoch_step, 2);
+  EXPECT_EQ(at_stop.step, 9);
 }
 
 TEST(Trainer, DivergenceIsAnErrorThatNamesTheStep) {
@@ -152,6 +167,7 @@ TEST(Trainer, DivergenceIsAnErrorThatNamesTheStep) {
   ASSERT_FALSE(outcome.ok());
   EXPECT_NE(outcome.error().message.find("step 1"), std::string::npos);
   EXPECT_NE(outcome.error().message.find("--lr"), std::string::npos);
+  EXPECT_NE(outcome.error().message.find("'classifier.bias'"), std::string::npos);
 }
 
 TEST(Trainer, AnErrorOfTheEpochHookEndsTheRun) {
