@@ -17,6 +17,7 @@ struct Flags {
   std::string recipe;
   std::string precision = "fp32";
   int64_t frozen_megabytes = 2000;
+  std::string best = "last";
 };
 
 constexpr const char* kRecipe = "cola-notebook";
@@ -174,6 +175,67 @@ void AddRunFlags(CLI::App& command, Flags& flags) {
       ->group("Run");
 }
 
+void AddSelectionFlags(CLI::App& command, Flags& flags) {
+  train::SelectionOptions& selection = flags.job.trainer.selection;
+  command
+      .add_option("--best", flags.best,
+                  "Which epoch's model to keep: last, or the best on the test by loss, accuracy, "
+                  "f1 or mcc")
+      ->check(CLI::IsMember({"last", "loss", "accuracy", "f1", "mcc"}))
+      ->capture_default_str()
+      ->group("Recipe");
+  command
+      .add_option("--early-stopping", selection.patience,
+                  "End after so many epochs in a row without a gain; by the loss unless --best "
+                  "says otherwise; 0: never")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->capture_default_str()
+      ->group("Recipe");
+  command
+      .add_option("--early-stopping-threshold", selection.threshold,
+                  "A gain is a better value by more than this")
+      ->check(Between(0.0, 1e9))
+      ->capture_default_str()
+      ->group("Recipe");
+}
+
+void AddCheckpointFlags(CLI::App& command, Flags& flags) {
+  CheckpointOptions& options = flags.job.checkpoints;
+  const char* group = "Checkpoints";
+  CLI::Option* resume =
+      command
+          .add_option("--resume", options.resume_from,
+                      "Go on from the newest whole checkpoint in OUT (or in DIR); where there is "
+                      "none, begin")
+          ->type_name("[DIR]")
+          ->expected(0, 1)
+          ->group(group);
+  command
+      .add_flag("--overwrite", options.overwrite, "Begin anew although OUT holds an unfinished run")
+      ->excludes(resume)
+      ->group(group);
+  command
+      .add_option("--checkpoint-steps", options.steps,
+                  "A checkpoint at each multiple of so many steps too; 0: not by steps")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->capture_default_str()
+      ->group(group);
+  command
+      .add_option("--checkpoint-minutes", options.minutes,
+                  "A checkpoint within an epoch so long after the last; 0: not by time")
+      ->check(Between(0.0, 1e6))
+      ->capture_default_str()
+      ->group(group);
+  command
+      .add_option("--keep", options.keep,
+                  "How many checkpoints stay, after the run too; 0: none are written. Without it "
+                  "2, and none after a finished run")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->group(group);
+  command.add_option("--checkpoints", options.folder, "Their folder instead of OUT/checkpoints")
+      ->group(group);
+}
+
 // The recipe's values for flags that were not given.
 void ApplyRecipe(const CLI::App& command, Flags& flags) {
   auto unset = [&](const char* name) { return command.count(name) == 0; };
@@ -203,6 +265,13 @@ int RunTrain(const CLI::App& command, Flags flags) {
   auto schedule = train::ParseSchedule(flags.schedule);
   if (!schedule.ok()) return ReportError(schedule.error());
   flags.job.trainer.schedule = *schedule;
+  train::SelectionOptions& selection = flags.job.trainer.selection;
+  // As transformers' early stopping, which watches the loss unless told otherwise.
+  if (selection.patience > 0 && command.count("--best") == 0) flags.best = "loss";
+  auto best = train::ParseSelectBy(flags.best);
+  if (!best.ok()) return ReportError(best.error());
+  selection.by = *best;
+  flags.job.checkpoints.resume = command.count("--resume") > 0;
   auto dataset = ToDatasetOptions(flags.data);
   if (!dataset.ok()) return ReportError(dataset.error());
   flags.job.dataset = *dataset;
@@ -226,14 +295,17 @@ void AddTrain(CLI::App& app, int& exit_code) {
   AddModelFlags(*command, *flags);
   AddRecipeFlags(*command, *flags);
   AddTuningFlags(*command, *flags);
+  AddSelectionFlags(*command, *flags);
+  AddCheckpointFlags(*command, *flags);
   AddRunFlags(*command, *flags);
   command->footer(
       "Examples:\n"
       "  bertie train reviews.csv\n"
       "  bertie train train.csv --test test.csv --model bert-base-uncased --out spam-filter\n"
       "  bertie train train.csv --test test.csv --recipe cola-notebook\n"
-      "Ctrl-C ends the run; the last whole epoch stays saved. Exit code: 0 done, 1 failed,\n"
-      "2 wrong flags, 130 interrupted.");
+      "Ctrl-C or SIGTERM writes a checkpoint and ends the run; --resume goes on with it. Exit "
+      "code:\n"
+      "0 done, 1 failed, 2 wrong flags, 130 after Ctrl-C, 143 after SIGTERM.");
   command->callback([command, flags, &exit_code] { exit_code = RunTrain(*command, *flags); });
 }
 

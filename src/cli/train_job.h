@@ -12,6 +12,17 @@
 
 namespace bertie::cli {
 
+// How a run is kept safe.
+struct CheckpointOptions {
+  bool resume = false;
+  std::string resume_from;  // "": OUT's own checkpoints
+  bool overwrite = false;
+  int64_t steps = 0;            // between checkpoints; 0: only at epochs and by time
+  double minutes = 10;          // 0: not by time
+  std::optional<int64_t> keep;  // 0: none are written; unset: 2, and none after a finished run
+  std::string folder;           // "": OUT/checkpoints
+};
+
 struct TrainJob {
   std::string model;  // folder or archive; "" looks for one
   std::string train_file;
@@ -26,6 +37,7 @@ struct TrainJob {
   data::DatasetOptions dataset;   // columns and form of both files; labels are set by the job
   model::TuningOptions tuning;
   train::TrainerOptions trainer;
+  CheckpointOptions checkpoints;
 };
 
 // Returns the exit code; errors are reported.

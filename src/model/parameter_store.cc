@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cmath>
 #include <cstring>
+#include <string_view>
 
 #include "kernels/elementwise.h"
 #include "model/normal_generator.h"
@@ -39,6 +40,8 @@ bool Joined(const std::string& name) {
   }
   return false;
 }
+
+constexpr std::string_view kLoraA = ".lora_A.weight";
 
 bool IsAdapter(const std::string& name) { return name.find(".lora_") != std::string::npos; }
 
@@ -126,7 +129,7 @@ Result<ParameterStore> ParameterStore::Create(const Checkpoint& checkpoint,
 // that the first step starts from the checkpoint's own function.
 void ParameterStore::InitializeAdapters() {
   for (const auto& slot : slots_) {
-    if (!slot.name.ends_with(".lora_A.weight")) continue;
+    if (!slot.name.ends_with(kLoraA)) continue;
     NormalGenerator normal(tuning_.lora.seed, slot.name);
     const double deviation = 1 / std::sqrt(3 * static_cast<double>(slot.shape[1]));
     for (int64_t i = 0; i < slot.count; ++i) {
@@ -140,6 +143,20 @@ std::span<const ParameterSlot> ParameterStore::trained_slots() const {
     return slot.offset >= frozen_size_;
   });
   return std::span(slots_).subspan(static_cast<size_t>(first - slots_.begin()));
+}
+
+std::vector<ParameterSlot> ParameterStore::HiddenSlots() const {
+  std::vector<ParameterSlot> hidden;
+  for (const auto& slot : slots_) {
+    if (!IsAdapter(slot.name)) continue;
+    hidden.push_back(slot);
+    if (!slot.name.ends_with(kLoraA)) continue;
+    const std::string weight = slot.name.substr(0, slot.name.size() - kLoraA.size()) + ".weight";
+    hidden.push_back(*std::find_if(slots_.begin(), slots_.end(), [&](const ParameterSlot& other) {
+      return other.name == weight;
+    }));
+  }
+  return hidden;
 }
 
 int64_t ParameterStore::offset(const std::string& name) const {
@@ -218,12 +235,12 @@ void ParameterStore::MergeAdapters(Checkpoint& checkpoint) {
   const float scale = static_cast<float>(tuning_.lora.alpha / static_cast<double>(rank));
   std::vector<const ParameterSlot*> downs;
   for (const auto& slot : slots_) {
-    if (slot.name.ends_with(".lora_A.weight")) downs.push_back(&slot);
+    if (slot.name.ends_with(kLoraA)) downs.push_back(&slot);
   }
   const int64_t width = checkpoint.config.hidden_size;
   float* out = merged_.Resize(static_cast<int64_t>(downs.size()) * width * width);
   for (const ParameterSlot* down : downs) {
-    const std::string linear = down->name.substr(0, down->name.size() - 14);
+    const std::string linear = down->name.substr(0, down->name.size() - kLoraA.size());
     const float* a = values_.data() + down->offset;
     const float* b = values_.data() + offset(LoraName(linear, 'B'));
     const float* w = values_.data() + offset(linear + ".weight");

@@ -99,7 +99,8 @@ struct TrainableClassifier::Impl {
   const float* FrozenForward(const PackedBatch& batch, const LayerContext& context);
   void Forward(const float* x, float* logits, const LayerContext& context);
   LayerContext ContextOf(const PackedBatch& batch, ThreadPool& pool);
-  void Backward(const PackedBatch& batch, const LayerContext& context);
+  void Backward(const PackedBatch& batch, const LayerContext& context,
+                const std::function<void(int64_t)>& on_gradients);
 };
 
 void TrainableClassifier::Impl::MakeRefs() {
@@ -202,7 +203,8 @@ void TrainableClassifier::Impl::Forward(const float* x, float* logits,
   LinearForward(classifier, dropped.data(), context.sentences, logits, context);
 }
 
-void TrainableClassifier::Impl::Backward(const PackedBatch& batch, const LayerContext& context) {
+void TrainableClassifier::Impl::Backward(const PackedBatch& batch, const LayerContext& context,
+                                         const std::function<void(int64_t)>& on_gradients) {
   const int64_t h = config.hidden_size;
   const int64_t count = context.sentences * h;
   float* d = d_pooled.Resize(count);
@@ -214,8 +216,14 @@ void TrainableClassifier::Impl::Backward(const PackedBatch& batch, const LayerCo
   // Wide enough for all tokens' rows, which the layers below the last one need.
   float* g = gradient.Resize(context.tokens * h);
   LinearBackward(pooler, top, d, context.sentences, g, false, context);
+  // Adapters lie behind everything else, so that nothing at the end is final before the first
+  // layer is done.
+  const bool in_order = parameters.tuning().lora.rank == 0;
   for (size_t i = layers.size(); i-- > frozen_layers();) {
     LayerBackward(layers[i], PlaceOf(i), activations[i], layer_gradients, g, context);
+    // A layer's parameters lie end to end, its query weights first, and the layers one after the
+    // other, the pooler and the classifier behind them.
+    if (on_gradients && in_order) on_gradients(layers[i].qkv.d_weight - parameters.gradients());
   }
   if (parameters.trains_words()) EmbedBackward(batch, context);
 }
@@ -294,7 +302,7 @@ Result<TrainingResult> TrainableClassifier::Accumulate(const TrainingPass& pass,
   impl_->Forward(x, result.logits.data(), context);
   result.loss_sum = kernels::CrossEntropy(result.logits.data(), pass.labels, config.num_labels(),
                                           pass.gradient_scale, impl_->d_logits.data());
-  impl_->Backward(batch, context);
+  impl_->Backward(batch, context, pass.on_gradients);
   return result;
 }
 

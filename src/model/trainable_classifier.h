@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -24,6 +25,10 @@ struct TrainingPass {
   // What RunFrozen gave for the batch's sentences, in the batch's order: the frozen part is not
   // run again. Null: it is.
   const float* frozen_output = nullptr;
+  // Called during the backward pass: this pass adds no more to the gradients in [from, size) of
+  // the flat buffer. from falls from call to call; nothing is said of what is final only at the
+  // end. May be null.
+  std::function<void(int64_t from)> on_gradients = {};
 };
 
 struct TrainingResult {

@@ -4,12 +4,14 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "base/status.h"
 #include "base/thread_pool.h"
+#include "comm/communicator.h"
 #include "data/sampler.h"
 #include "model/classifier.h"
 #include "model/trainable_classifier.h"
@@ -18,6 +20,7 @@
 #include "train/frozen_outputs.h"
 #include "train/metrics.h"
 #include "train/position.h"
+#include "train/ranks.h"
 #include "train/schedule.h"
 #include "train/selection.h"
 
@@ -25,7 +28,8 @@ namespace bertie::train {
 
 struct TrainerOptions {
   int64_t epochs = 3;
-  int64_t batch_size = 32;            // sentences of one forward and backward pass
+  // Sentences of one forward and backward pass, all ranks' together.
+  int64_t batch_size = 32;
   int64_t batch_tokens = 0;           // when not 0: tokens of one pass instead of batch_size
   int64_t gradient_accumulation = 1;  // passes of one optimiser step
   double learning_rate = 5e-5;
@@ -39,6 +43,7 @@ struct TrainerOptions {
   int64_t log_interval = 50;                       // optimiser steps
   int64_t frozen_output_bytes = int64_t{2} << 30;  // most memory for outputs of frozen layers
   int64_t test_batch_size = 256;                   // sentences
+  comm::Wire wire = comm::Wire::kFloat32;          // of the gradients, between ranks
 };
 
 // After each optimiser step.
@@ -69,6 +74,8 @@ struct TrainingState {
   const Position& position;
   const AdamW& optimizer;
   model::TrainableClassifier& model;
+  int64_t total_steps = 0;
+  bool finished = false;  // nothing is left to do
 };
 
 // Why a run shows its state.
@@ -97,13 +104,20 @@ struct TrainOutcome {
   Selection selection;
 };
 
-// One run over the model, in place. The same model, data, options and pool size give the same
+// One run over the model, in place. With a communicator of several ranks it is one rank's part of
+// the run: the ranks begin with rank 0's weights and position, share out each batch and the test,
+// and have the same weights, losses and metrics after every step. A run of N ranks takes the steps
+// of one rank alone, but for the order of the sums and, where there is dropout, the masks. Any
+// rank's `stop` stops all.
+//
+// The same model, data, options and pool size give the same
 // weights bit for bit, in one go or continued from any of its states. What the constructor gets
-// must outlive the object; test may be null, train not empty. Not thread-safe.
+// must outlive the object; test may be null. Not thread-safe.
 class Trainer {
  public:
   Trainer(model::TrainableClassifier& model, const EncodedDataset& train,
-          const EncodedDataset* test, const TrainerOptions& options, ThreadPool& pool);
+          const EncodedDataset* test, const TrainerOptions& options, ThreadPool& pool,
+          comm::Communicator* communicator = nullptr);
 
   const Position& position() const { return position_; }
   AdamW& optimizer() { return optimizer_; }
@@ -116,7 +130,7 @@ class Trainer {
   Status ContinueFrom(const Position& position);
 
   // kInvalidData when a loss or a gradient is not finite: the message names the step and a tensor,
-  // and the parameters are those before the step.
+  // and the parameters are those before the step. kUnavailable when a rank was lost.
   Result<TrainOutcome> Run(const TrainerHooks& hooks);
 
  private:
@@ -125,12 +139,15 @@ class Trainer {
   std::vector<std::vector<size_t>> Batches(int64_t epoch) const;
   void CountSteps();
   int64_t StepsOf(int64_t epoch) const;
-  bool Stopped() const { return hooks_->stop != nullptr && hooks_->stop->load(); }
+  bool HasStopSign() const { return hooks_->stop != nullptr && hooks_->stop->load(); }
+  // Several ranks look once a step, together.
+  bool Stopped() const { return ranks_ ? ranks_stop_ : HasStopSign(); }
   // Both return false when the run was stopped.
   Result<bool> RunSteps();
   Result<bool> EndEpoch();
   Status RunStep(Passes passes);
-  Result<double> Accumulate(const std::vector<size_t>& indices, uint64_t pass, float scale);
+  Result<double> Accumulate(std::span<const size_t> indices, uint64_t pass, float scale, bool last);
+  void BeginRanksStep(Passes passes);
   void Advance(Passes passes, const StepReport& step, double seconds);
   Result<std::optional<Metrics>> Test();
   Status ShowState(Boundary boundary);
@@ -149,6 +166,8 @@ class Trainer {
   model::PackedBatch batch_;
   std::vector<int32_t> labels_;
   FrozenOutputs frozen_outputs_;
+  std::unique_ptr<Ranks> ranks_;  // null with one rank
+  bool ranks_stop_ = false;
 };
 
 // A Trainer's whole run from the start.

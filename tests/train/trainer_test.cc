@@ -5,38 +5,12 @@
 #include <algorithm>
 
 #include "kernels/onednn_matmul.h"
-#include "model/golden.h"
+#include "train/tiny_run.h"
 
 namespace bertie::train {
 namespace {
 
 using model::Golden;
-
-// Sentences of the tiny model's vocabulary, labelled by their first word's parity: learnable.
-EncodedDataset MakeData(int count, uint32_t seed) {
-  EncodedDataset data;
-  uint32_t state = seed;
-  auto draw = [&](uint32_t n) {
-    state = state * 1664525u + 1013904223u;
-    return static_cast<int32_t>((state >> 16) % n);
-  };
-  for (int i = 0; i < count; ++i) {
-    text::Encoding encoding;
-    const int32_t first = 10 + draw(20);
-    encoding.ids = {2, first};
-    for (int32_t length = draw(9); length > 0; --length) encoding.ids.push_back(30 + draw(20));
-    encoding.ids.push_back(3);
-    encoding.type_ids.assign(encoding.ids.size(), 0);
-    data.labels.push_back(first % 2);
-    data.encodings.push_back(encoding);
-  }
-  return data;
-}
-
-std::vector<float> Weights(model::TrainableClassifier& model) {
-  const float* values = model.parameters().values();
-  return {values, values + model.parameters().size()};
-}
 
 struct Ran {
   std::vector<float> weights;
@@ -46,11 +20,8 @@ struct Ran {
 
 Ran RunOnce(const TrainerOptions& options, int threads, float dropout = 0.1f) {
   const Golden golden("tiny");
-  model::Checkpoint checkpoint = golden.LoadModel();
-  checkpoint.config.hidden_dropout_prob = dropout;
-  checkpoint.config.attention_probs_dropout_prob = dropout;
   ThreadPool pool(threads);
-  auto model = model::TrainableClassifier::Create(checkpoint);
+  auto model = model::TrainableClassifier::Create(TinyCheckpoint(golden, dropout));
   EXPECT_TRUE(model.ok());
   const EncodedDataset train = MakeData(200, 1);
   const EncodedDataset test = MakeData(60, 2);
@@ -65,14 +36,6 @@ Ran RunOnce(const TrainerOptions& options, int threads, float dropout = 0.1f) {
   EXPECT_TRUE(outcome.ok()) << outcome.error().message;
   ran.weights = Weights(*model);
   return ran;
-}
-
-TrainerOptions SmallOptions() {
-  TrainerOptions options;
-  options.epochs = 3;
-  options.batch_size = 16;
-  options.learning_rate = 2e-3;
-  return options;
 }
 
 TEST(Trainer, LearnsAndReportsEachEpochAndStep) {
