@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "cli/train_ranks.h"
 #include "data/dataset.h"
 #include "train/trainer.h"
 
@@ -36,6 +37,7 @@ struct TrainJob {
   data::DatasetOptions dataset;   // columns and form of both files; labels are set by the job
   train::TrainerOptions trainer;
   CheckpointOptions checkpoints;
+  RankOptions ranks;
 };
 
 // Returns the exit code; errors are reported.
