@@ -5,6 +5,8 @@
 #include "cli/commands.h"
 #include "cli/data_flags.h"
 #include "cli/train_job.h"
+#include "cli/train_processes.h"
+#include "cli/train_ranks.h"
 
 namespace bertie::cli {
 namespace {
@@ -72,7 +74,7 @@ void AddRecipeFlags(CLI::App& command, Flags& flags) {
       ->check(positive)
       ->capture_default_str()
       ->group("Recipe");
-  command.add_option("-b,--batch-size", t.batch_size, "Sentences of one pass")
+  command.add_option("-b,--batch-size", t.batch_size, "Sentences of one pass, all ranks' together")
       ->check(positive)
       ->capture_default_str()
       ->group("Recipe");
@@ -169,7 +171,8 @@ void AddRunFlags(CLI::App& command, Flags& flags) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
       ->capture_default_str()
       ->group("Run");
-  command.add_option("-t,--threads", flags.job.threads, "0: all processors")
+  command
+      .add_option("-t,--threads", flags.job.threads, "0: all processors; --nproc shares them out")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str()
       ->group("Run");
@@ -271,6 +274,8 @@ int RunTrain(const CLI::App& command, Flags flags) {
   auto best = train::ParseSelectBy(flags.best);
   if (!best.ok()) return ReportError(best.error());
   selection.by = *best;
+  flags.job.trainer.wire =
+      flags.job.ranks.wire == "bf16" ? comm::Wire::kBfloat16 : comm::Wire::kFloat32;
   flags.job.checkpoints.resume = command.count("--resume") > 0;
   auto dataset = ToDatasetOptions(flags.data);
   if (!dataset.ok()) return ReportError(dataset.error());
@@ -281,6 +286,10 @@ int RunTrain(const CLI::App& command, Flags flags) {
     return ReportError({ErrorCode::kInvalidArgument,
                         "no training data: name a file of labelled sentences, as in 'bertie train "
                         "data.csv'"});
+  }
+  if (flags.job.ranks.nproc > 1 && !IsStartedRank()) {
+    auto code = RunProcesses(flags.job.ranks.nproc);
+    return code.ok() ? *code : ReportError(code.error());
   }
   return RunTrainJob(flags.job);
 }
@@ -298,11 +307,14 @@ void AddTrain(CLI::App& app, int& exit_code) {
   AddSelectionFlags(*command, *flags);
   AddCheckpointFlags(*command, *flags);
   AddRunFlags(*command, *flags);
+  AddRankFlags(*command, flags->job.ranks);
   command->footer(
       "Examples:\n"
       "  bertie train reviews.csv\n"
       "  bertie train train.csv --test test.csv --model bert-base-uncased --out spam-filter\n"
       "  bertie train train.csv --test test.csv --recipe cola-notebook\n"
+      "  bertie train train.csv --nproc 4    or, on each of two hosts (N 0 and 1):\n"
+      "  bertie train train.csv --rank N --world-size 2 --master HOST0:29500\n"
       "Ctrl-C or SIGTERM writes a checkpoint and ends the run; --resume goes on with it. Exit "
       "code:\n"
       "0 done, 1 failed, 2 wrong flags, 130 after Ctrl-C, 143 after SIGTERM.");

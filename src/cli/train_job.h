@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "cli/train_ranks.h"
 #include "data/dataset.h"
 #include "model/tuning.h"
 #include "train/trainer.h"
@@ -38,6 +39,7 @@ struct TrainJob {
   model::TuningOptions tuning;
   train::TrainerOptions trainer;
   CheckpointOptions checkpoints;
+  RankOptions ranks;
 };
 
 // Returns the exit code; errors are reported.

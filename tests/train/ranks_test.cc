@@ -10,8 +10,7 @@
 #include "comm/gloo_communicator.h"
 #include "comm/socket.h"
 #include "expect_error.h"
-#include "model/golden.h"
-#include "train/small_data.h"
+#include "train/tiny_run.h"
 #include "train/trainer.h"
 
 namespace bertie::train {
@@ -30,21 +29,16 @@ struct Setting {
   int64_t stop_rank = -1;  // tells itself to stop after step 5
 };
 
-TrainerOptions SmallOptions() {
-  TrainerOptions options;
+TrainerOptions TwoEpochs() {
+  TrainerOptions options = SmallOptions();
   options.epochs = 2;
-  options.batch_size = 16;
-  options.learning_rate = 2e-3;
   return options;
 }
 
 Ran RunRank(comm::Communicator& communicator, const Setting& setting) {
   const model::Golden golden("tiny");
-  model::Checkpoint checkpoint = golden.LoadModel();
-  checkpoint.config.hidden_dropout_prob = setting.dropout;
-  checkpoint.config.attention_probs_dropout_prob = setting.dropout;
   ThreadPool pool(1);
-  auto model = model::TrainableClassifier::Create(checkpoint);
+  auto model = model::TrainableClassifier::Create(TinyCheckpoint(golden, setting.dropout));
   EXPECT_TRUE(model.ok());
   // Rank 0's weights are the run's.
   if (communicator.rank() != 0) model->parameters().values()[7] += 1;
@@ -128,7 +122,7 @@ TEST(ShareOf, PartsAreTheBatchAndOfLikeTokens) {
 }
 
 TEST(Ranks, TakeTheStepsOfOneRank) {
-  Setting setting{SmallOptions()};
+  Setting setting{TwoEpochs()};
   const Ran alone = RunRanks(1, setting).front();
   for (int size : {2, 3}) {
     const auto ranks = RunRanks(size, setting);
@@ -143,12 +137,12 @@ TEST(Ranks, TakeTheStepsOfOneRank) {
 }
 
 TEST(Ranks, TwoRunsGiveTheSameBits) {
-  Setting setting{SmallOptions(), 0.1f};
+  Setting setting{TwoEpochs(), 0.1f};
   EXPECT_EQ(RunRanks(3, setting)[1].weights, RunRanks(3, setting)[1].weights);
 }
 
 TEST(Ranks, AccumulatedPassesAndBatchesSmallerThanTheRanks) {
-  Setting setting{SmallOptions()};
+  Setting setting{TwoEpochs()};
   setting.options.batch_size = 2;
   setting.options.gradient_accumulation = 4;
   setting.options.epochs = 1;
@@ -157,7 +151,7 @@ TEST(Ranks, AccumulatedPassesAndBatchesSmallerThanTheRanks) {
 }
 
 TEST(Ranks, Bfloat16OnTheWireIsCloseAndTheSameEverywhere) {
-  Setting setting{SmallOptions()};
+  Setting setting{TwoEpochs()};
   setting.options.epochs = 1;
   const Ran alone = RunRanks(1, setting).front();
   setting.options.wire = comm::Wire::kBfloat16;
@@ -167,7 +161,7 @@ TEST(Ranks, Bfloat16OnTheWireIsCloseAndTheSameEverywhere) {
 }
 
 TEST(Ranks, AnyRankStopsAllAtOneStep) {
-  Setting setting{SmallOptions()};
+  Setting setting{TwoEpochs()};
   setting.stop_rank = 1;
   const auto ranks = RunRanks(2, setting);
   EXPECT_EQ(ranks[0].steps.size(), ranks[1].steps.size());
