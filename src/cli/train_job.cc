@@ -2,14 +2,19 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <iostream>
+#include <optional>
+#include <utility>
 
 #include "cli/base_model.h"
 #include "cli/commands.h"
+#include "cli/model_card.h"
 #include "cli/train_data.h"
 #include "cli/train_reporter.h"
+#include "cli/train_results.h"
 #include "model/checkpoint.h"
 #include "model/model_source.h"
 #include "text/tokenizer.h"
@@ -54,7 +59,42 @@ fs::path ArchivePath(fs::path out) {
   return out.string() + ".tar.gz";
 }
 
-Result<int> Run(TrainJob job) {
+// What a run leaves behind beside the model. Its lack is no reason to call a saved model a failure.
+void Warn(const Error& error) { std::cerr << "bertie: warning: " << error.message << std::endl; }
+
+// The model card is part of the model and of its archive; the report, which quotes sentences, is
+// not.
+Status Finish(const FinishedRun& run, ThreadPool& pool) {
+  std::optional<TrainSummary> summary;
+  if (run.job.reports) {
+    auto made = Summarize(run, pool);
+    if (made.ok()) {
+      summary = std::move(*made);
+      PrintTest(*summary);
+      const auto card = SaveModelCard(run.job.out, ModelCard(*summary));
+      if (!card.ok()) {
+        Warn(card.error());
+      } else if (card->filename() != "README.md") {
+        std::cerr << "README.md was edited and stays as it is; the new model card is "
+                  << card->string() << '\n';
+      }
+    } else {
+      Warn(made.error());
+    }
+  }
+  if (run.job.archive) {
+    BERTIE_RETURN_IF_ERROR(model::SaveArchive(run.job.out, ArchivePath(run.job.out)));
+  }
+  if (summary) {
+    if (Status status = SaveReport(*summary); !status.ok()) Warn(status.error());
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<int> ExecuteTrainJob(TrainJob job) {
+  const auto started = std::chrono::steady_clock::now();
   fs::path model_path = job.model;
   if (job.model.empty()) {
     BERTIE_ASSIGN_OR_RETURN(model_path, FindBaseModel());
@@ -105,19 +145,28 @@ Result<int> Run(TrainJob job) {
     std::cerr << "interrupted in the first epoch: nothing was saved\n";
     return kExitInterrupted;
   }
-  if (job.archive) BERTIE_RETURN_IF_ERROR(model::SaveArchive(job.out, ArchivePath(job.out)));
+  reporter.End();
+  if (outcome.interrupted) {
+    if (job.archive) BERTIE_RETURN_IF_ERROR(model::SaveArchive(job.out, ArchivePath(job.out)));
+  } else {
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    BERTIE_RETURN_IF_ERROR(
+        Finish({job, model_path.string(), model.config(), data, test, threads, seconds}, pool));
+  }
   std::cout << "saved " << job.out << (job.archive ? " and " + ArchivePath(job.out).string() : "")
             << (outcome.interrupted
                     ? ", as it was after epoch " + std::to_string(outcome.epochs) + " (interrupted)"
                     : "")
-            << "\nnext: bertie serve " << job.out << std::endl;
+            << '\n';
+  if (!outcome.interrupted && job.reports)
+    std::cout << "report " << ReportPath(job).string() << '\n';
+  std::cout << "next: bertie serve " << job.out << std::endl;
   return outcome.interrupted ? kExitInterrupted : kExitOk;
 }
 
-}  // namespace
-
 int RunTrainJob(const TrainJob& job) {
-  auto code = Run(job);
+  auto code = ExecuteTrainJob(job);
   return code.ok() ? *code : ReportError(code.error());
 }
 
