@@ -16,7 +16,7 @@ constexpr const char* kStyle = R"(
     --c0: #66b2ff; --c1: #ff9a5c; --c2: #c79bff; --c3: #6fd39b; } }
 * { box-sizing: border-box; }
 body { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif;
-  max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
+  max-width: 50rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; line-height: 1.25; overflow-wrap: anywhere; margin: 0 0 .25rem; }
 h2 { font-size: 1.1rem; margin: 2.25rem 0 .5rem; }
 p { margin: .5rem 0; } .soft { color: var(--soft); }
@@ -24,6 +24,7 @@ a { color: var(--c0); }
 svg { display: block; width: 100%; height: auto; font-size: 12px; }
 svg text { fill: var(--ink); font-family: system-ui, sans-serif; }
 .grid { stroke: var(--line); } polyline { fill: none; stroke-width: 2; stroke-linejoin: round; }
+polyline.dense { stroke-width: 1.25; opacity: .6; }
 polyline.c0 { stroke: var(--c0); } circle.c0 { fill: var(--c0); }
 polyline.c1 { stroke: var(--c1); } circle.c1 { fill: var(--c1); }
 polyline.c2 { stroke: var(--c2); } circle.c2 { fill: var(--c2); }
@@ -32,16 +33,16 @@ pre { overflow-x: auto; font: 13px/1.45 ui-monospace, monospace; }
 .scroll { overflow-x: auto; }
 .scroll:focus-visible, summary:focus-visible { outline: 2px solid var(--c0); outline-offset: 2px; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); padding-bottom: .35rem; }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 600; text-align: left; } thead th { border-bottom-width: 2px; }
 .n { text-align: right; white-space: nowrap; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(7.5rem, 1fr)); gap: .6rem;
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(6.3rem, 1fr)); gap: .6rem;
   margin: 1rem 0; }
 .figures div { background: var(--band); border-radius: .4rem; padding: .5rem .75rem; }
 .figures dt { color: var(--soft); font-size: .85rem; }
 .figures dd { margin: 0; font-size: 1.25rem; font-weight: 600; }
-.text { overflow-wrap: anywhere; white-space: pre-wrap; min-width: 14rem; }
+.texts { padding-left: 2rem; } .texts li { margin: .8rem 0; } .texts p { margin: .1rem 0; }
+.texts [dir] { overflow-wrap: anywhere; white-space: pre-wrap; }
 details { margin: .5rem 0; } summary { cursor: pointer; color: var(--soft); }
 @media (max-width: 40rem) {
   body { margin: 1rem auto; } th, td { padding: .3rem .45rem; }

@@ -127,7 +127,9 @@ std::string CurveSvg(const Curve& curve, size_t number, const Plot& plot, const 
     dots +=
         DotSvg(curve, point, "class=\"" + colour + "\" cx=\"" + px + "\" cy=\"" + py + "\"", plot);
   }
-  return "<polyline class=\"" + colour + "\" points=\"" + path + "\"/>\n" + dots;
+  const bool dense = curve.points.size() > kMostDots;
+  return "<polyline class=\"" + colour + (dense ? " dense" : "") + "\" points=\"" + path +
+         "\"/>\n" + dots;
 }
 
 // The curves' names at their ends, moved apart where they would cover each other.

@@ -91,7 +91,7 @@ std::string LossPlot(const TrainSummary& summary) {
   }
   // Batches that were logged hardly more often than epochs ended say nothing more than these.
   if (batch.points.size() <= history.epochs.size()) batch.points.clear();
-  return PlotHtml({"Loss", "step", "loss", false, false, {train, test, batch}});
+  return PlotHtml({"Loss", "step", "loss", false, false, {batch, train, test}});
 }
 
 std::string TestPlot(const TrainSummary& summary) {
@@ -125,21 +125,20 @@ std::string StepPlots(const TrainSummary& summary) {
 }
 
 std::string EpochTable(const TrainSummary& summary) {
-  std::string table = "<table>\n<caption>Each epoch</caption>\n" +
-                      HeadRow({"epoch", "step", "train loss", "test loss", "accuracy", "F1",
-                               "macro F1", "MCC", "sentences/s", "time"},
-                              0) +
-                      "<tbody>\n";
+  std::string table =
+      "<table>\n" +
+      HeadRow({"epoch", "train loss", "test loss", "accuracy", "F1", "MCC", "sentences/s", "time"},
+              0) +
+      "<tbody>\n";
   for (const auto& row : summary.history.epochs) {
-    table += "<tr>" + NumberCell(std::to_string(row.epoch)) + NumberCell(FormatCount(row.step)) +
-             NumberCell(FormatFixed(row.train_loss, 4));
+    table +=
+        "<tr>" + NumberCell(std::to_string(row.epoch)) + NumberCell(FormatFixed(row.train_loss, 4));
     const auto test = [&](auto value) {
       return NumberCell(row.test ? FormatFixed(value(*row.test), 4) : "");
     };
     table += test([](const auto& t) { return t.loss; });
     table += test([](const auto& t) { return t.accuracy; });
-    table += NumberCell(row.test && row.test->f1 ? FormatFixed(*row.test->f1, 4) : "");
-    table += test([](const auto& t) { return t.macro_f1; });
+    table += test([](const auto& t) { return t.f1.value_or(t.macro_f1); });
     table += test([](const auto& t) { return t.mcc; });
     table += NumberCell(FormatSpeed(row.sentences_per_s)) +
              NumberCell(FormatDuration(row.seconds)) + "</tr>\n";
@@ -201,11 +200,9 @@ constexpr size_t kMostMatrixLabels = 30;
 
 std::string MatrixTable(const TrainSummary& summary) {
   const auto& labels = summary.config.labels;
-  std::vector<std::string> head = {"true"};
+  std::vector<std::string> head = {"true \\ predicted"};
   for (const std::string& label : labels) head.push_back(OneLine(label, 20));
-  std::string table =
-      "<table>\n<caption>Rows: true labels. Columns: predicted labels.</caption>\n" +
-      HeadRow(head, 1) + "<tbody>\n";
+  std::string table = "<table>\n" + HeadRow(head, 1) + "<tbody>\n";
   for (size_t i = 0; i < labels.size(); ++i) {
     table += "<tr><th scope=\"row\">" + EscapeHtml(OneLine(labels[i], 40)) + "</th>";
     const auto& row = summary.test->metrics.confusion[i];
@@ -234,8 +231,7 @@ std::string MostConfused(const TrainSummary& summary) {
                    [](const Pair& a, const Pair& b) { return a.count > b.count; });
   pairs.resize(std::min(pairs.size(), kMostMatrixLabels));
   const auto& labels = summary.config.labels;
-  std::string table = "<table>\n<caption>The labels that were mixed up most</caption>\n" +
-                      HeadRow({"true", "predicted", "sentences"}, 2) + "<tbody>\n";
+  std::string table = "<table>\n" + HeadRow({"true", "predicted", "sentences"}, 2) + "<tbody>\n";
   for (const Pair& pair : pairs) {
     table += "<tr>" + Cell(OneLine(labels[pair.truth], 60)) +
              Cell(OneLine(labels[pair.predicted], 60)) + NumberCell(FormatCount(pair.count)) +
@@ -261,19 +257,20 @@ std::string Shortened(const std::string& text, size_t most) {
   return valid;
 }
 
-std::string MistakeRow(const Mistake& mistake, const std::vector<std::string>& labels) {
+std::string MistakeItem(const Mistake& mistake, const std::vector<std::string>& labels) {
   constexpr size_t kMostCharacters = 400;
-  std::string texts =
-      "<span dir=\"auto\">" + EscapeHtml(Shortened(mistake.text, kMostCharacters)) + "</span>";
-  if (!mistake.pair.empty()) {
-    texts += "<br><span dir=\"auto\">" + EscapeHtml(Shortened(mistake.pair, kMostCharacters)) +
-             "</span>";
+  std::string item = "<li>";
+  for (const std::string& text : {mistake.text, mistake.pair}) {
+    if (text.empty()) continue;
+    item += "<p dir=\"auto\">" + EscapeHtml(Shortened(text, kMostCharacters)) + "</p>";
   }
-  return "<tr>" + Cell(OneLine(labels[static_cast<size_t>(mistake.truth)], 40)) +
-         NumberCell(FormatFixed(mistake.truth_probability, 4)) +
-         Cell(OneLine(labels[static_cast<size_t>(mistake.predicted)], 40)) +
-         NumberCell(FormatFixed(mistake.predicted_probability, 4)) + "<td class=\"text\">" + texts +
-         "</td>" + NumberCell(FormatCount(mistake.line)) + "</tr>\n";
+  const auto label = [&](int id) {
+    return "<strong>" + EscapeHtml(OneLine(labels[static_cast<size_t>(id)], 40)) + "</strong>";
+  };
+  return item + "<p class=\"soft\">true " + label(mistake.truth) + " " +
+         FormatFixed(mistake.truth_probability, 4) + ", predicted " + label(mistake.predicted) +
+         " " + FormatFixed(mistake.predicted_probability, 4) + ", line " +
+         FormatCount(mistake.line) + "</p></li>\n";
 }
 
 std::string Mistakes(const TrainSummary& summary) {
@@ -282,14 +279,11 @@ std::string Mistakes(const TrainSummary& summary) {
   if (test.mistakes.empty()) return html + "<p>None: every test sentence got its label.</p>\n";
   html += "<p class=\"soft\">" + FormatCount(static_cast<int64_t>(test.mistakes.size())) + " of " +
           FormatCount(test.all_mistakes) + " wrong answers, those first whose true label the " +
-          "model held for the least likely. Some may be mistakes of the file.</p>\n";
-  std::string table =
-      "<table>\n<thead><tr><th scope=\"col\">true</th><th scope=\"col\" class=\"n\">its "
-      "probability</th><th scope=\"col\">predicted</th><th scope=\"col\" class=\"n\">its "
-      "probability</th><th scope=\"col\">sentence</th><th scope=\"col\" class=\"n\">line</th></tr>"
-      "</thead>\n<tbody>\n";
-  for (const Mistake& mistake : test.mistakes) table += MistakeRow(mistake, summary.config.labels);
-  return html + Scrolled("The worst mistakes", table + "</tbody>\n</table>\n");
+          "model held for the least likely, with the labels' probabilities. Some may be mistakes "
+          "of the file.</p>\n";
+  html += "<ol class=\"texts\">\n";
+  for (const Mistake& mistake : test.mistakes) html += MistakeItem(mistake, summary.config.labels);
+  return html + "</ol>\n";
 }
 
 std::string PairsTable(const std::vector<std::pair<std::string, std::string>>& rows) {
