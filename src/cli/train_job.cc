@@ -2,18 +2,23 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <iostream>
+#include <optional>
+#include <utility>
 
 #include "base/directory.h"
 #include "cli/base_model.h"
 #include "cli/command_line.h"
 #include "cli/commands.h"
+#include "cli/model_card.h"
 #include "cli/progress.h"
 #include "cli/table.h"
 #include "cli/train_data.h"
 #include "cli/train_reporter.h"
+#include "cli/train_results.h"
 #include "cli/train_resume.h"
 #include "cli/train_saver.h"
 #include "model/checkpoint.h"
@@ -61,6 +66,38 @@ Status CheckOut(const fs::path& out, const fs::path& model) {
 fs::path ArchivePath(fs::path out) {
   if (!out.has_filename()) out = out.parent_path();
   return out.string() + ".tar.gz";
+}
+
+// What a run leaves behind beside the model. Its lack is no reason to call a saved model a failure.
+void Warn(const Error& error) { std::cerr << "bertie: warning: " << error.message << std::endl; }
+
+// The model card is part of the model and of its archive; the report, which quotes sentences, is
+// not.
+Status Finish(const FinishedRun& run, ThreadPool& pool) {
+  std::optional<TrainSummary> summary;
+  if (run.job.reports) {
+    auto made = Summarize(run, pool);
+    if (made.ok()) {
+      summary = std::move(*made);
+      PrintTest(*summary);
+      const auto card = SaveModelCard(run.job.out, ModelCard(*summary));
+      if (!card.ok()) {
+        Warn(card.error());
+      } else if (card->filename() != "README.md") {
+        std::cerr << "README.md was edited and stays as it is; the new model card is "
+                  << card->string() << '\n';
+      }
+    } else {
+      Warn(made.error());
+    }
+  }
+  if (run.job.archive) {
+    BERTIE_RETURN_IF_ERROR(model::SaveArchive(run.job.out, ArchivePath(run.job.out)));
+  }
+  if (summary) {
+    if (Status status = SaveReport(*summary); !status.ok()) Warn(status.error());
+  }
+  return {};
 }
 
 // The base model's weights and configuration as this run begins with them.
@@ -117,11 +154,6 @@ int ReportInterrupted(const TrainJob& job, const train::Position& position, int6
   return 128 + interrupting_signal;
 }
 
-Status Archive(const TrainJob& job) {
-  if (!job.archive) return {};
-  return model::SaveArchive(job.out, ArchivePath(job.out));
-}
-
 void ReportSaved(const TrainJob& job, const train::TrainOutcome& outcome) {
   std::cout << "saved " << job.out
             << (job.archive ? " and " + ArchivePath(job.out).string() : std::string());
@@ -135,10 +167,15 @@ void ReportSaved(const TrainJob& job, const train::TrainOutcome& outcome) {
     std::cout << "; stopped early after epoch " << outcome.epochs << ", the last "
               << outcome.selection.epochs_without_gain << " without a gain";
   }
-  std::cout << "\nnext: bertie serve " << job.out << std::endl;
+  std::cout << '\n';
+  if (job.reports) std::cout << "report " << ReportPath(job).string() << '\n';
+  std::cout << "next: bertie serve " << job.out << std::endl;
 }
 
-Result<int> Run(TrainJob job) {
+}  // namespace
+
+Result<int> ExecuteTrainJob(TrainJob job) {
+  const auto started = std::chrono::steady_clock::now();
   fs::path model_path = job.model;
   if (job.model.empty()) {
     BERTIE_ASSIGN_OR_RETURN(model_path, FindBaseModel());
@@ -191,19 +228,22 @@ Result<int> Run(TrainJob job) {
   if (!outcome.ok()) {
     return Error{outcome.error().code, outcome.error().message + saver.NewestCheckpoint()};
   }
+  reporter.End();
   if (outcome->interrupted) {
     return ReportInterrupted(job, trainer.position(), trainer.total_steps());
   }
   BERTIE_RETURN_IF_ERROR(saver.Finish(*outcome, model));
-  BERTIE_RETURN_IF_ERROR(Archive(job));
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  BERTIE_RETURN_IF_ERROR(
+      Finish({job, model_path.string(), model.config(), data, test, threads, seconds}, pool));
+  saver.RemoveCheckpoints();
   ReportSaved(job, *outcome);
   return kExitOk;
 }
 
-}  // namespace
-
 int RunTrainJob(const TrainJob& job) {
-  auto code = Run(job);
+  auto code = ExecuteTrainJob(job);
   return code.ok() ? *code : ReportError(code.error());
 }
 
