@@ -172,6 +172,20 @@ void AddRunFlags(CLI::App& command, Flags& flags) {
       ->capture_default_str()
       ->group("Run");
   command
+      .add_option("--tensorboard", flags.job.tensorboard,
+                  "Folder for TensorBoard's event file; without it a new one under OUT/runs")
+      ->group("Run");
+  command.add_flag("!--no-tensorboard", flags.job.events, "Write no event file")->group("Run");
+  command
+      .add_option("--report", flags.job.report,
+                  "Page with curves, confusion matrix and mistakes, written at the end; without it "
+                  "OUT/report.html")
+      ->group("Run");
+  command
+      .add_flag("!--no-report", flags.job.reports,
+                "Write no report and no model card (README.md), and test the saved model no more")
+      ->group("Run");
+  command
       .add_option("-t,--threads", flags.job.threads, "0: all processors; --nproc shares them out")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str()

@@ -40,7 +40,15 @@ struct TrainJob {
   train::TrainerOptions trainer;
   CheckpointOptions checkpoints;
   RankOptions ranks;
+  bool events = true;          // write TensorBoard's event file
+  std::string tensorboard;     // folder for it; "": a new one under out/runs
+  bool reports = true;         // write report.html and README.md at the end
+  std::string report;          // the page's path; "": out/report.html
+  bool container_log = false;  // also print the lines that SageMaker's metric definitions look for
 };
+
+// Trains, saves and reports. Returns the exit code of a run that was not an error.
+Result<int> ExecuteTrainJob(TrainJob job);
 
 // Returns the exit code; errors are reported.
 int RunTrainJob(const TrainJob& job);

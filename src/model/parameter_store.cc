@@ -145,20 +145,6 @@ std::span<const ParameterSlot> ParameterStore::trained_slots() const {
   return std::span(slots_).subspan(static_cast<size_t>(first - slots_.begin()));
 }
 
-std::vector<ParameterSlot> ParameterStore::HiddenSlots() const {
-  std::vector<ParameterSlot> hidden;
-  for (const auto& slot : slots_) {
-    if (!IsAdapter(slot.name)) continue;
-    hidden.push_back(slot);
-    if (!slot.name.ends_with(kLoraA)) continue;
-    const std::string weight = slot.name.substr(0, slot.name.size() - kLoraA.size()) + ".weight";
-    hidden.push_back(*std::find_if(slots_.begin(), slots_.end(), [&](const ParameterSlot& other) {
-      return other.name == weight;
-    }));
-  }
-  return hidden;
-}
-
 int64_t ParameterStore::offset(const std::string& name) const {
   auto found = std::find_if(slots_.begin(), slots_.end(),
                             [&](const ParameterSlot& slot) { return slot.name == name; });

@@ -43,8 +43,6 @@ class ParameterStore {
   std::span<const ParameterSlot> trained_slots() const;
   bool trains_words() const { return frozen_size_ == 0; }
   const TuningOptions& tuning() const { return tuning_; }
-  // Those whose values a View does not show: adapters, and the weights they stand beside.
-  std::vector<ParameterSlot> HiddenSlots() const;
   // The place of a parameter, which must exist.
   int64_t offset(const std::string& name) const;
 

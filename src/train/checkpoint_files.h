@@ -2,10 +2,9 @@
 // with what a run needs besides to go on.
 //
 //   model.safetensors, config.json, the tokenizer's files
-//   optimizer.safetensors   "moment1.NAME" and "moment2.NAME" for each trained parameter (F32),
-//                           "value.NAME" for adapters and what the model has them merged into
-//                           (F32), and "touched_rows" (I32), the rows of the word embeddings ever
-//                           trained
+//   optimizer.safetensors   "moment1.NAME" and "moment2.NAME" for each trained parameter (F32), and
+//                           "touched_rows" (I32), the rows of the word embeddings ever trained;
+//                           "value.NAME", a parameter that model.safetensors has not as it is
 //   state.json              position, recipe
 //   manifest.json           length and SHA-256 of every other file
 #pragma once
@@ -48,8 +47,9 @@ Result<CheckpointState> ReadCheckpointState(const std::filesystem::path& dir);
 // Reads every file; kInvalidData names the first one that is not as the manifest says.
 Status VerifyCheckpoint(const std::filesystem::path& dir);
 
-// Moments, step count, the store's ever-touched rows, and its values that the model does not show.
-// kInvalidData when a tensor is missing or of another shape.
+// Moments, step count, the store's ever-touched rows, and the values that model.safetensors lacks:
+// the store was made from that file. kInvalidData when a tensor is missing or
+// of another shape.
 Status ReadOptimizer(const std::filesystem::path& dir, const CheckpointState& state,
                      AdamW& optimizer, model::ParameterStore& parameters);
 
