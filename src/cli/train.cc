@@ -4,6 +4,7 @@
 #include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/data_flags.h"
+#include "cli/train_flags.h"
 #include "cli/train_job.h"
 
 namespace bertie::cli {
@@ -43,7 +44,7 @@ void AddModelFlags(CLI::App& command, Flags& flags) {
   command
       .add_option("-m,--model", job.model,
                   "Pretrained BERT to start from: a folder in Hugging Face's form, or a .tar.gz of "
-                  "one; without it $BERTIE_MODEL or a cached model")
+                  "one, or the name of a cached one; without it $BERTIE_MODEL or a cached model")
       ->group("Model");
   command.add_option("-o,--out", job.out, "Folder to save the model in, after each epoch")
       ->capture_default_str()
@@ -165,42 +166,47 @@ void ApplyRecipe(const CLI::App& command, Flags& flags) {
   if (unset("--order")) flags.order = "shuffled";
 }
 
-int RunTrain(const CLI::App& command, Flags flags) {
+Result<TrainJob> ToJob(const CLI::App& command, Flags flags) {
   if (!flags.recipe.empty()) ApplyRecipe(command, flags);
-  auto schedule = train::ParseSchedule(flags.schedule);
-  if (!schedule.ok()) return ReportError(schedule.error());
-  flags.job.trainer.schedule = *schedule;
-  auto dataset = ToDatasetOptions(flags.data);
-  if (!dataset.ok()) return ReportError(dataset.error());
-  flags.job.dataset = *dataset;
+  BERTIE_ASSIGN_OR_RETURN(flags.job.trainer.schedule, train::ParseSchedule(flags.schedule));
+  BERTIE_ASSIGN_OR_RETURN(flags.job.dataset, ToDatasetOptions(flags.data));
   flags.job.trainer.order =
       flags.order == "shuffled" ? data::Order::kShuffled : data::Order::kLengthGrouped;
   if (flags.job.train_file.empty()) {
-    return ReportError({ErrorCode::kInvalidArgument,
-                        "no training data: name a file of labelled sentences, as in 'bertie train "
-                        "data.csv'"});
+    return Error{ErrorCode::kInvalidArgument,
+                 "no training data: name a file of labelled sentences, as in 'bertie train "
+                 "data.csv'"};
   }
-  return RunTrainJob(flags.job);
+  return flags.job;
 }
 
 }  // namespace
 
-void AddTrain(CLI::App& app, int& exit_code) {
+std::function<Result<TrainJob>()> AddTrainFlags(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
+  AddTrainDataFlags(command, *flags);
+  AddDataFlags(command, flags->data);
+  AddModelFlags(command, *flags);
+  AddRecipeFlags(command, *flags);
+  AddRunFlags(command, *flags);
+  return [&command, flags] { return ToJob(command, *flags); };
+}
+
+void AddTrain(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("train", "Fine-tune a BERT on labelled sentences");
-  AddTrainDataFlags(*command, *flags);
-  AddDataFlags(*command, flags->data);
-  AddModelFlags(*command, *flags);
-  AddRecipeFlags(*command, *flags);
-  AddRunFlags(*command, *flags);
+  const auto make_job = AddTrainFlags(*command);
   command->footer(
       "Examples:\n"
       "  bertie train reviews.csv\n"
       "  bertie train train.csv --test test.csv --model bert-base-uncased --out spam-filter\n"
       "  bertie train train.csv --test test.csv --recipe cola-notebook\n"
       "Ctrl-C ends the run; the last whole epoch stays saved. Exit code: 0 done, 1 failed,\n"
-      "2 wrong flags, 130 interrupted.");
-  command->callback([command, flags, &exit_code] { exit_code = RunTrain(*command, *flags); });
+      "2 wrong flags, 130 interrupted. Without any argument, in a SageMaker training container\n"
+      "(/opt/ml/input/config is there), data, model and flags come from the container's files.");
+  command->callback([make_job, &exit_code] {
+    const Result<TrainJob> job = make_job();
+    exit_code = job.ok() ? RunTrainJob(*job) : ReportError(job.error());
+  });
 }
 
 }  // namespace bertie::cli

@@ -95,10 +95,8 @@ Status Finish(const FinishedRun& run, ThreadPool& pool) {
 
 Result<int> ExecuteTrainJob(TrainJob job) {
   const auto started = std::chrono::steady_clock::now();
-  fs::path model_path = job.model;
-  if (job.model.empty()) {
-    BERTIE_ASSIGN_OR_RETURN(model_path, FindBaseModel());
-  }
+  BERTIE_ASSIGN_OR_RETURN(const fs::path model_path,
+                          job.model.empty() ? FindBaseModel() : FindModel(job.model));
   BERTIE_RETURN_IF_ERROR(CheckOut(job.out, model_path));
   BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(model_path));
   BERTIE_ASSIGN_OR_RETURN(const text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
