@@ -59,21 +59,34 @@ Status SyncFile(const fs::path& path) {
   return {};
 }
 
-// Leftovers of processes that were killed: they hold no lock. One with subfolders may be an old
-// folder whose subfolders had not been moved yet, and stays.
-void RemoveAbandoned(const fs::path& parent, const std::string& prefix) {
-  auto entries = List(parent);
-  if (!entries.ok()) return;
-  for (const fs::path& folder : entries->folders) {
-    if (!folder.filename().string().starts_with(prefix)) continue;
-    const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0) continue;
-    if (::flock(fd, LOCK_EX | LOCK_NB) == 0) {
-      auto inside = List(folder);
-      if (inside.ok() && inside->folders.empty()) RemoveAll(folder);
-    }
-    ::close(fd);
+// A folder's lock, held for as long as the object lives, that tells a live writer from a dead one.
+class FolderLock {
+ public:
+  explicit FolderLock(const fs::path& folder)
+      : fd_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)),
+        held_(fd_ >= 0 && ::flock(fd_, LOCK_EX | LOCK_NB) == 0) {}
+  ~FolderLock() {
+    if (fd_ >= 0) ::close(fd_);
   }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+  bool held() const { return held_; }
+
+ private:
+  int fd_;
+  bool held_;
+};
+
+// The folders in parent whose names begin with prefix.
+std::vector<fs::path> FoldersWith(const fs::path& parent, const std::string& prefix) {
+  std::vector<fs::path> found;
+  auto entries = List(parent);
+  if (!entries.ok()) return found;
+  for (const fs::path& folder : entries->folders) {
+    if (folder.filename().string().starts_with(prefix)) found.push_back(folder);
+  }
+  return found;
 }
 
 // ".NAME" + suffix.
@@ -99,6 +112,54 @@ fs::path StagingParent(const fs::path& target) {
   std::error_code error;
   if (!fs::exists(target, error)) return parent;
   return IsPinned(target) || ::access(parent.c_str(), W_OK | X_OK) != 0 ? target : parent;
+}
+
+// Resolves links and "x/..", so that what is replaced is the folder and not a link to it.
+Result<fs::path> ResolveTarget(const fs::path& target) {
+  std::error_code error;
+  fs::path resolved = fs::weakly_canonical(fs::absolute(target), error);
+  if (error) return FileError(error.value(), target, "resolve");
+  return resolved.has_filename() ? resolved : resolved.parent_path();
+}
+
+// Moves the subfolders of a leftover that the target lacks into it, then removes the leftover. One
+// whose subfolders all have a namesake in the target stays: nobody knows which is the right one.
+void RescueSubfolders(const fs::path& leftover, const fs::path& target) {
+  auto inside = List(leftover);
+  if (!inside.ok()) return;
+  bool empty = true;
+  for (const fs::path& folder : inside->folders) {
+    const fs::path place = target / folder.filename();
+    std::error_code error;
+    const bool taken = fs::exists(fs::symlink_status(place, error));
+    if (taken || ::rename(folder.c_str(), place.c_str()) != 0) empty = false;
+  }
+  if (!inside->folders.empty() && !SyncDirectory(target).ok()) return;
+  if (empty) RemoveAll(leftover);
+}
+
+// A new folder that is locked is a live writer's, and an old one beside it is in its hands too.
+void RecoverIn(const fs::path& parent, const fs::path& target) {
+  std::vector<fs::path> dead;
+  for (const fs::path& folder : FoldersWith(parent, HiddenName(target, ".new-"))) {
+    if (!FolderLock(folder).held()) return;
+    dead.push_back(folder);
+  }
+  std::error_code error;
+  for (const fs::path& folder : FoldersWith(parent, HiddenName(target, ".old-"))) {
+    if (fs::exists(target, error) || ::rename(folder.c_str(), target.c_str()) != 0) {
+      dead.push_back(folder);
+    }
+  }
+  // While the target is absent, a leftover may be all that there is of it.
+  for (const fs::path& folder : dead) {
+    if (fs::exists(target, error)) {
+      RescueSubfolders(folder, target);
+    } else if (auto inside = List(folder); inside.ok() && inside->folders.empty()) {
+      const std::string name = folder.filename().string();
+      if (name.starts_with(HiddenName(target, ".new-"))) RemoveAll(folder);
+    }
+  }
 }
 
 }  // namespace
@@ -127,20 +188,27 @@ TemporaryDirectory::~TemporaryDirectory() {
   if (!path_.empty()) RemoveAll(path_);
 }
 
+void RemoveAbandonedFolders(const fs::path& parent, const std::string& prefix) {
+  for (const fs::path& folder : FoldersWith(parent, prefix)) {
+    if (FolderLock(folder).held()) RemoveAll(folder);
+  }
+}
+
+void AtomicDirectory::Recover(const fs::path& target) {
+  if (auto resolved = ResolveTarget(target); resolved.ok()) {
+    RecoverIn(StagingParent(*resolved), *resolved);
+  }
+}
+
 Result<AtomicDirectory> AtomicDirectory::Create(const fs::path& target) {
   AtomicDirectory dir;
   std::error_code error;
-  // Resolves links and "x/..", so that what is replaced is the folder and not a link to it.
-  dir.target_ = fs::weakly_canonical(fs::absolute(target), error);
-  if (error) return FileError(error.value(), target, "resolve");
-  if (!dir.target_.has_filename()) dir.target_ = dir.target_.parent_path();
+  BERTIE_ASSIGN_OR_RETURN(dir.target_, ResolveTarget(target));
   if (fs::exists(dir.target_, error) && !fs::is_directory(dir.target_, error)) {
     return Error{ErrorCode::kInvalidArgument, target.string() + ": is not a folder"};
   }
   const fs::path parent = StagingParent(dir.target_);
-  RemoveAbandoned(parent, HiddenName(dir.target_, ".new-"));
-  // While the target is absent, an old folder may be all that a crash left of the model.
-  if (fs::exists(dir.target_, error)) RemoveAbandoned(parent, HiddenName(dir.target_, ".old-"));
+  RecoverIn(parent, dir.target_);
   BERTIE_ASSIGN_OR_RETURN(dir.path_, MakeUnique(parent, HiddenName(dir.target_, ".new-")));
   dir.lock_fd_ = ::open(dir.path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (dir.lock_fd_ < 0) return FileError(errno, dir.path_, "open");
@@ -241,7 +309,8 @@ Status AtomicDirectory::MoveSubfolders(const fs::path& old) const {
     const fs::path place = target_ / folder.filename();
     if (::rename(folder.c_str(), place.c_str()) != 0) return FileError(errno, place, "keep");
   }
-  return {};
+  // Before the old folder goes, its subfolders' new place must be on the disk.
+  return entries.folders.empty() ? Status() : SyncDirectory(target_);
 }
 
 Status AtomicDirectory::ReplaceFilesOneByOne(bool (*stale)(const std::string&)) {

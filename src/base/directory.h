@@ -27,16 +27,24 @@ class TemporaryDirectory {
   std::filesystem::path path_;  // empty when moved from
 };
 
+// Removes folders whose names begin with prefix, but for those of an AtomicDirectory that lives.
+void RemoveAbandonedFolders(const std::filesystem::path& parent, const std::string& prefix);
+
 // A folder written beside the one whose place it takes. Until Commit the target is untouched, and
 // the destructor removes what was not committed. A process that was killed, or whose Commit could
 // not sync the parent, leaves a hidden folder ".NAME.new-XXXXXX" or ".NAME.old-XXXXXX", which the
-// next Create for the same target removes.
+// next Create for the same target removes (see Recover).
 //
 // Files of the old folder that the new one lacks are kept (a training history, a README), unless
 // `stale` says they belong to what is replaced; so are its subfolders.
 class AtomicDirectory {
  public:
-  // The target's parent must exist. The target may be absent, or a folder.
+  // Puts right what a process killed in a Commit to the same target left: subfolders that had not
+  // been moved yet are, an old folder whose place is empty goes back there, and leftovers are
+  // removed. Does nothing to those of a process that lives.
+  static void Recover(const std::filesystem::path& target);
+
+  // The target's parent must exist. The target may be absent, or a folder. Calls Recover.
   static Result<AtomicDirectory> Create(const std::filesystem::path& target);
   AtomicDirectory(AtomicDirectory&& other) noexcept;
   AtomicDirectory& operator=(AtomicDirectory&& other) noexcept;

@@ -1,8 +1,14 @@
 #include "base/sha256.h"
 
+#include <fcntl.h>
 #include <openssl/evp.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <new>
+#include <vector>
+
+#include "base/file.h"
 
 namespace bertie {
 
@@ -39,6 +45,23 @@ std::string Sha256::Finish() {
     text += kDigits[digest[i] & 15];
   }
   return text;
+}
+
+Result<std::string> Sha256OfFile(const std::filesystem::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return FileError(errno, path, "open");
+  Sha256 sha;
+  std::vector<std::byte> piece(size_t{1} << 20);
+  ssize_t got = 0;
+  int failed = 0;
+  do {
+    got = ::read(fd, piece.data(), piece.size());
+    if (got > 0) sha.Update(std::span(piece).first(static_cast<size_t>(got)));
+    failed = got < 0 ? errno : 0;
+  } while (got > 0 || failed == EINTR);
+  ::close(fd);
+  if (failed != 0) return FileError(failed, path, "read");
+  return sha.Finish();
 }
 
 }  // namespace bertie

@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+
+#include "base/status.h"
 
 namespace bertie {
 
@@ -26,5 +29,8 @@ class Sha256 {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// Of a whole file, read in pieces. Errors name the path.
+Result<std::string> Sha256OfFile(const std::filesystem::path& path);
 
 }  // namespace bertie

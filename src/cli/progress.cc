@@ -77,7 +77,7 @@ double Progress::seconds() const { return Seconds(Clock::now() - start_); }
 
 double Progress::speed() const {
   const double time = seconds();
-  return time > 0 ? static_cast<double>(done_) / time : 0;
+  return time > 0 ? static_cast<double>(done_ - options_.before) / time : 0;
 }
 
 void Progress::Update(int64_t done, std::optional<double> loss) {

@@ -18,6 +18,7 @@ class Progress {
     int64_t total = 0;  // 0 where it is not known: then no share and no time left
     std::string unit = "sentences";
     bool quiet = false;  // shows nothing
+    int64_t before = 0;  // done earlier, by another process: no part of the speed
   };
 
   explicit Progress(Options options);
@@ -36,7 +37,7 @@ class Progress {
   void Finish();
 
   double seconds() const;
-  // done / seconds.
+  // What was done here / seconds.
   double speed() const;
 
  private:

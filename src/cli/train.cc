@@ -16,6 +16,7 @@ struct Flags {
   std::string schedule = "linear";
   std::string order = "length-grouped";
   std::string recipe;
+  std::string best = "last";
 };
 
 constexpr const char* kRecipe = "cola-notebook";
@@ -148,6 +149,67 @@ void AddRunFlags(CLI::App& command, Flags& flags) {
       ->group("Run");
 }
 
+void AddSelectionFlags(CLI::App& command, Flags& flags) {
+  train::SelectionOptions& selection = flags.job.trainer.selection;
+  command
+      .add_option("--best", flags.best,
+                  "Which epoch's model to keep: last, or the best on the test by loss, accuracy, "
+                  "f1 or mcc")
+      ->check(CLI::IsMember({"last", "loss", "accuracy", "f1", "mcc"}))
+      ->capture_default_str()
+      ->group("Recipe");
+  command
+      .add_option("--early-stopping", selection.patience,
+                  "End after so many epochs in a row without a gain; by the loss unless --best "
+                  "says otherwise; 0: never")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->capture_default_str()
+      ->group("Recipe");
+  command
+      .add_option("--early-stopping-threshold", selection.threshold,
+                  "A gain is a better value by more than this")
+      ->check(Between(0.0, 1e9))
+      ->capture_default_str()
+      ->group("Recipe");
+}
+
+void AddCheckpointFlags(CLI::App& command, Flags& flags) {
+  CheckpointOptions& options = flags.job.checkpoints;
+  const char* group = "Checkpoints";
+  CLI::Option* resume =
+      command
+          .add_option("--resume", options.resume_from,
+                      "Go on from the newest whole checkpoint in OUT (or in DIR); where there is "
+                      "none, begin")
+          ->type_name("[DIR]")
+          ->expected(0, 1)
+          ->group(group);
+  command
+      .add_flag("--overwrite", options.overwrite, "Begin anew although OUT holds an unfinished run")
+      ->excludes(resume)
+      ->group(group);
+  command
+      .add_option("--checkpoint-steps", options.steps,
+                  "A checkpoint at each multiple of so many steps too; 0: not by steps")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->capture_default_str()
+      ->group(group);
+  command
+      .add_option("--checkpoint-minutes", options.minutes,
+                  "A checkpoint within an epoch so long after the last; 0: not by time")
+      ->check(Between(0.0, 1e6))
+      ->capture_default_str()
+      ->group(group);
+  command
+      .add_option("--keep", options.keep,
+                  "How many checkpoints stay, after the run too; 0: none are written. Without it "
+                  "2, and none after a finished run")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->group(group);
+  command.add_option("--checkpoints", options.folder, "Their folder instead of OUT/checkpoints")
+      ->group(group);
+}
+
 // The recipe's values for flags that were not given.
 void ApplyRecipe(const CLI::App& command, Flags& flags) {
   auto unset = [&](const char* name) { return command.count(name) == 0; };
@@ -169,6 +231,11 @@ void ApplyRecipe(const CLI::App& command, Flags& flags) {
 Result<TrainJob> ToJob(const CLI::App& command, Flags flags) {
   if (!flags.recipe.empty()) ApplyRecipe(command, flags);
   BERTIE_ASSIGN_OR_RETURN(flags.job.trainer.schedule, train::ParseSchedule(flags.schedule));
+  train::SelectionOptions& selection = flags.job.trainer.selection;
+  // As transformers' early stopping, which watches the loss unless told otherwise.
+  if (selection.patience > 0 && command.count("--best") == 0) flags.best = "loss";
+  BERTIE_ASSIGN_OR_RETURN(selection.by, train::ParseSelectBy(flags.best));
+  flags.job.checkpoints.resume = command.count("--resume") > 0;
   BERTIE_ASSIGN_OR_RETURN(flags.job.dataset, ToDatasetOptions(flags.data));
   flags.job.trainer.order =
       flags.order == "shuffled" ? data::Order::kShuffled : data::Order::kLengthGrouped;
@@ -188,6 +255,8 @@ std::function<Result<TrainJob>()> AddTrainFlags(CLI::App& command) {
   AddDataFlags(command, flags->data);
   AddModelFlags(command, *flags);
   AddRecipeFlags(command, *flags);
+  AddSelectionFlags(command, *flags);
+  AddCheckpointFlags(command, *flags);
   AddRunFlags(command, *flags);
   return [&command, flags] { return ToJob(command, *flags); };
 }
@@ -200,9 +269,11 @@ void AddTrain(CLI::App& app, int& exit_code) {
       "  bertie train reviews.csv\n"
       "  bertie train train.csv --test test.csv --model bert-base-uncased --out spam-filter\n"
       "  bertie train train.csv --test test.csv --recipe cola-notebook\n"
-      "Ctrl-C ends the run; the last whole epoch stays saved. Exit code: 0 done, 1 failed,\n"
-      "2 wrong flags, 130 interrupted. Without any argument, in a SageMaker training container\n"
-      "(/opt/ml/input/config is there), data, model and flags come from the container's files.");
+      "Ctrl-C or SIGTERM writes a checkpoint and ends the run; --resume goes on with it. Exit "
+      "code:\n"
+      "0 done, 1 failed, 2 wrong flags, 130 after Ctrl-C, 143 after SIGTERM. Without any argument,\n"
+      "in a SageMaker training container (/opt/ml/input/config is there), data, model and flags\n"
+      "come from the container's files.");
   command->callback([make_job, &exit_code] {
     const Result<TrainJob> job = make_job();
     exit_code = job.ok() ? RunTrainJob(*job) : ReportError(job.error());

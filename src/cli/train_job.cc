@@ -9,12 +9,18 @@
 #include <optional>
 #include <utility>
 
+#include "base/directory.h"
 #include "cli/base_model.h"
+#include "cli/command_line.h"
 #include "cli/commands.h"
 #include "cli/model_card.h"
+#include "cli/progress.h"
+#include "cli/table.h"
 #include "cli/train_data.h"
 #include "cli/train_reporter.h"
 #include "cli/train_results.h"
+#include "cli/train_resume.h"
+#include "cli/train_saver.h"
 #include "model/checkpoint.h"
 #include "model/model_source.h"
 #include "text/tokenizer.h"
@@ -24,13 +30,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Set by the first SIGINT or SIGTERM; the second has its default effect.
+// Set by the first SIGINT or SIGTERM; a second one of either has its default effect.
 std::atomic<bool> interrupted = false;
-static_assert(std::atomic<bool>::is_always_lock_free);
+std::atomic<int> interrupting_signal = 0;
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
 
 void OnSignal(int signal) {
+  interrupting_signal = signal;
   interrupted = true;
-  std::signal(signal, SIG_DFL);
+  std::signal(SIGINT, SIG_DFL);
+  std::signal(SIGTERM, SIG_DFL);
 }
 
 // Refuses an output folder whose replacement would destroy something that is not a model of ours.
@@ -45,7 +54,7 @@ Status CheckOut(const fs::path& out, const fs::path& model) {
                  "--out " + out.string() + " is the pretrained model; choose another folder"};
   }
   if (!fs::is_empty(out, error) && !fs::exists(out / "config.json", error) &&
-      !fs::exists(out / "history.jsonl", error)) {
+      !fs::exists(out / "history.jsonl", error) && !fs::exists(out / "checkpoints", error)) {
     return Error{
         ErrorCode::kInvalidArgument,
         "--out " + out.string() + " holds files but no model; choose another folder, or empty it"};
@@ -91,23 +100,12 @@ Status Finish(const FinishedRun& run, ThreadPool& pool) {
   return {};
 }
 
-}  // namespace
-
-Result<int> ExecuteTrainJob(TrainJob job) {
-  const auto started = std::chrono::steady_clock::now();
-  BERTIE_ASSIGN_OR_RETURN(const fs::path model_path,
-                          job.model.empty() ? FindBaseModel() : FindModel(job.model));
-  BERTIE_RETURN_IF_ERROR(CheckOut(job.out, model_path));
-  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(model_path));
-  BERTIE_ASSIGN_OR_RETURN(const text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
-  BERTIE_ASSIGN_OR_RETURN(TrainData data, LoadTrainData(job));
+// The base model's weights and configuration as this run begins with them.
+Result<model::Checkpoint> LoadBase(const TrainJob& job, const fs::path& dir,
+                                   const std::vector<std::string>& labels) {
   model::LoadOptions load;
-  load.labels = ConfigLabels(data.train.labels);
-  BERTIE_ASSIGN_OR_RETURN(model::Checkpoint checkpoint, model::LoadCheckpoint(source.dir(), load));
-  const int threads = job.threads > 0 ? job.threads : ThreadPool::DefaultThreads();
-  std::cerr << "model " << model_path.string() << ": " << checkpoint.config.num_hidden_layers
-            << " layers, hidden " << checkpoint.config.hidden_size << ", " << threads
-            << (threads == 1 ? " thread\n" : " threads\n");
+  load.labels = ConfigLabels(labels);
+  BERTIE_ASSIGN_OR_RETURN(model::Checkpoint checkpoint, model::LoadCheckpoint(dir, load));
   for (const auto& name : checkpoint.missing) {
     std::cerr << "fresh, from seed " << job.trainer.seed << ": " << name << '\n';
   }
@@ -119,48 +117,127 @@ Result<int> ExecuteTrainJob(TrainJob job) {
     checkpoint.config.attention_probs_dropout_prob = dropout;
     checkpoint.config.classifier_dropout = dropout;
   }
-  job.max_length = std::min(job.max_length, checkpoint.config.max_position_embeddings);
+  return checkpoint;
+}
+
+// A trainable model with the base's weights, or with those of the checkpoint to go on from.
+Result<model::TrainableClassifier> MakeModel(model::Checkpoint base,
+                                             const std::optional<ResumePoint>& point) {
+  if (!point) return model::TrainableClassifier::Create(base);
+  BERTIE_ASSIGN_OR_RETURN(model::Checkpoint saved, model::LoadCheckpoint(point->dir));
+  saved.config = std::move(base.config);
+  return model::TrainableClassifier::Create(saved);
+}
+
+Status Continue(const ResumePoint& point, model::TrainableClassifier& model,
+                train::Trainer& trainer) {
+  BERTIE_RETURN_IF_ERROR(
+      train::ReadOptimizer(point.dir, point.state, trainer.optimizer(), model.parameters()));
+  BERTIE_RETURN_IF_ERROR(trainer.ContinueFrom(point.state.position));
+  std::cerr << "going on from " << point.dir.string() << ": step "
+            << FormatCount(point.state.position.step) << " of "
+            << FormatCount(trainer.total_steps()) << '\n';
+  return {};
+}
+
+// The last line is the command that goes on with the run, to be copied whole.
+int ReportInterrupted(const TrainJob& job, const train::Position& position, int64_t total_steps) {
+  const bool kept = job.checkpoints.keep.value_or(2) > 0;
+  std::cout << "stopped by " << (interrupting_signal == SIGTERM ? "SIGTERM" : "SIGINT")
+            << " after step " << FormatCount(position.step) << " of " << FormatCount(total_steps);
+  if (kept) {
+    std::cout << "; this goes on with the run:\n" << ShellLine(WithResume(ProgramArguments()));
+  } else {
+    std::cout << "; no checkpoint was written (--keep 0)";
+  }
+  std::cout << std::endl;
+  return 128 + interrupting_signal;
+}
+
+void ReportSaved(const TrainJob& job, const train::TrainOutcome& outcome) {
+  std::cout << "saved " << job.out
+            << (job.archive ? " and " + ArchivePath(job.out).string() : std::string());
+  const auto& selection = job.trainer.selection;
+  if (selection.by != train::SelectBy::kLast) {
+    std::cout << ": epoch " << outcome.selection.best_epoch << ", the best by "
+              << train::SelectByName(selection.by) << " ("
+              << FormatFixed(outcome.selection.best_value, 4) << ")";
+  }
+  if (outcome.stopped_early) {
+    std::cout << "; stopped early after epoch " << outcome.epochs << ", the last "
+              << outcome.selection.epochs_without_gain << " without a gain";
+  }
+  std::cout << '\n';
+  if (job.reports) std::cout << "report " << ReportPath(job).string() << '\n';
+  std::cout << "next: bertie serve " << job.out << std::endl;
+}
+
+}  // namespace
+
+Result<int> ExecuteTrainJob(TrainJob job) {
+  const auto started = std::chrono::steady_clock::now();
+  BERTIE_ASSIGN_OR_RETURN(const fs::path model_path,
+                          job.model.empty() ? FindBaseModel() : FindModel(job.model));
+  BERTIE_RETURN_IF_ERROR(CheckOut(job.out, model_path));
+  AtomicDirectory::Recover(job.out);
+  BERTIE_ASSIGN_OR_RETURN(const std::optional<ResumePoint> point, FindResumePoint(job));
+  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(model_path));
+  BERTIE_ASSIGN_OR_RETURN(const text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
+  BERTIE_ASSIGN_OR_RETURN(TrainData data, LoadTrainData(job));
+  BERTIE_ASSIGN_OR_RETURN(model::Checkpoint base, LoadBase(job, source.dir(), data.train.labels));
+  const int threads = job.threads > 0 ? job.threads : ThreadPool::DefaultThreads();
+  std::cerr << "model " << model_path.string() << ": " << base.config.num_hidden_layers
+            << " layers, hidden " << base.config.hidden_size << ", " << threads
+            << (threads == 1 ? " thread\n" : " threads\n");
+  job.max_length = std::min(job.max_length, base.config.max_position_embeddings);
   const auto train = EncodeForTraining(tokenizer, data.train.examples, job.max_length, "training");
   const auto test = EncodeForTraining(tokenizer, data.test, job.max_length, "test");
-  BERTIE_ASSIGN_OR_RETURN(auto model, model::TrainableClassifier::Create(checkpoint));
-  checkpoint = {};  // its mapping is no longer needed
+  if (test.encodings.empty() && job.trainer.selection.by != train::SelectBy::kLast) {
+    return Error{
+        ErrorCode::kInvalidArgument,
+        "--best and --early-stopping need test sentences: give --test FILE or a --holdout"};
+  }
+  train::RunIdentity identity = IdentifyRun(job, base, train, test, threads);
+  if (point) BERTIE_RETURN_IF_ERROR(CheckSameRun(identity, *point));
+  BERTIE_ASSIGN_OR_RETURN(auto model, MakeModel(std::move(base), point));
 
-  TrainReporter reporter(job, tokenizer, static_cast<int64_t>(train.encodings.size()));
-  BERTIE_RETURN_IF_ERROR(reporter.Start(model.config(), threads));
+  ThreadPool pool(threads);
+  train::Trainer trainer(model, train, test.encodings.empty() ? nullptr : &test, job.trainer, pool);
+  if (point) BERTIE_RETURN_IF_ERROR(Continue(*point, model, trainer));
+  TrainReporter reporter(job, static_cast<int64_t>(train.encodings.size()));
+  BERTIE_RETURN_IF_ERROR(reporter.Start(model.config(), threads, trainer.position()));
+  TrainSaver saver(job, tokenizer, std::move(identity));
+  BERTIE_RETURN_IF_ERROR(saver.Start(point));
   std::signal(SIGINT, OnSignal);
   std::signal(SIGTERM, OnSignal);
   train::TrainerHooks hooks;
   hooks.on_step = [&](const train::StepReport& step) { reporter.OnStep(step); };
   hooks.on_epoch = [&](const train::EpochReport& epoch, model::TrainableClassifier& trained) {
-    return reporter.OnEpoch(epoch, trained);
+    saver.OnEpoch(epoch, trained);
+    reporter.OnEpoch(epoch);
+    return Status();
+  };
+  hooks.on_boundary = [&](const train::TrainingState& state, train::Boundary boundary) {
+    saver.OnBoundary(state, boundary);
+    return Status();
   };
   hooks.stop = &interrupted;
-  ThreadPool pool(threads);
-  BERTIE_ASSIGN_OR_RETURN(const train::TrainOutcome outcome,
-                          train::Train(model, train, test.encodings.empty() ? nullptr : &test,
-                                       job.trainer, hooks, pool));
-  if (outcome.epochs == 0) {
-    std::cerr << "interrupted in the first epoch: nothing was saved\n";
-    return kExitInterrupted;
+  auto outcome = trainer.Run(hooks);
+  if (!outcome.ok()) {
+    return Error{outcome.error().code, outcome.error().message + saver.NewestCheckpoint()};
   }
   reporter.End();
-  if (outcome.interrupted) {
-    if (job.archive) BERTIE_RETURN_IF_ERROR(model::SaveArchive(job.out, ArchivePath(job.out)));
-  } else {
-    const double seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-    BERTIE_RETURN_IF_ERROR(
-        Finish({job, model_path.string(), model.config(), data, test, threads, seconds}, pool));
+  if (outcome->interrupted) {
+    return ReportInterrupted(job, trainer.position(), trainer.total_steps());
   }
-  std::cout << "saved " << job.out << (job.archive ? " and " + ArchivePath(job.out).string() : "")
-            << (outcome.interrupted
-                    ? ", as it was after epoch " + std::to_string(outcome.epochs) + " (interrupted)"
-                    : "")
-            << '\n';
-  if (!outcome.interrupted && job.reports)
-    std::cout << "report " << ReportPath(job).string() << '\n';
-  std::cout << "next: bertie serve " << job.out << std::endl;
-  return outcome.interrupted ? kExitInterrupted : kExitOk;
+  BERTIE_RETURN_IF_ERROR(saver.Finish(*outcome, model));
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  BERTIE_RETURN_IF_ERROR(
+      Finish({job, model_path.string(), model.config(), data, test, threads, seconds}, pool));
+  saver.RemoveCheckpoints();
+  ReportSaved(job, *outcome);
+  return kExitOk;
 }
 
 int RunTrainJob(const TrainJob& job) {

@@ -11,6 +11,17 @@
 
 namespace bertie::cli {
 
+// How a run is kept safe.
+struct CheckpointOptions {
+  bool resume = false;
+  std::string resume_from;  // "": OUT's own checkpoints
+  bool overwrite = false;
+  int64_t steps = 0;            // between checkpoints; 0: only at epochs and by time
+  double minutes = 10;          // 0: not by time
+  std::optional<int64_t> keep;  // 0: none are written; unset: 2, and none after a finished run
+  std::string folder;           // "": OUT/checkpoints
+};
+
 struct TrainJob {
   std::string model;  // folder or archive; "" looks for one
   std::string train_file;
@@ -24,6 +35,7 @@ struct TrainJob {
   int threads = 0;                // 0: all processors
   data::DatasetOptions dataset;   // columns and form of both files; labels are set by the job
   train::TrainerOptions trainer;
+  CheckpointOptions checkpoints;
   bool events = true;          // write TensorBoard's event file
   std::string tensorboard;     // folder for it; "": a new one under out/runs
   bool reports = true;         // write report.html and README.md at the end

@@ -15,7 +15,6 @@
 #include "cli/table.h"
 #include "cli/train_recipe.h"
 #include "cli/train_results.h"
-#include "model/checkpoint.h"
 
 namespace bertie::cli {
 namespace {
@@ -62,16 +61,30 @@ void PrintForContainer(const train::EpochReport& epoch) {
 
 }  // namespace
 
-TrainReporter::TrainReporter(const TrainJob& job, const text::Tokenizer& tokenizer,
-                             int64_t sentences)
-    : job_(job), tokenizer_(tokenizer), sentences_(sentences), out_(job.out) {}
+TrainReporter::TrainReporter(const TrainJob& job, int64_t sentences)
+    : job_(job), sentences_(sentences), out_(job.out) {}
 
-Status TrainReporter::Start(const model::Config& config, int threads) {
+Status TrainReporter::Start(const model::Config& config, int threads,
+                            const train::Position& position) {
   std::error_code error;
   std::filesystem::create_directories(out_, error);
   if (error) {
     return Error{ErrorCode::kIo, "cannot create " + out_.string() + ": " + error.message()};
   }
+  if (position == train::Position()) {
+    BERTIE_RETURN_IF_ERROR(Append(StartEvent(config, threads)));
+  } else {
+    BERTIE_RETURN_IF_ERROR(train::RewindHistory(out_ / "history.jsonl", position));
+    train::HistoryEvent event("resume");
+    event.Set("epoch", position.epoch).Set("step", position.step).Set("threads", threads);
+    BERTIE_RETURN_IF_ERROR(Append(event));
+  }
+  if (job_.events) OpenEvents();
+  BeginEpoch(position.epoch, position.sentences);
+  return {};
+}
+
+train::HistoryEvent TrainReporter::StartEvent(const model::Config& config, int threads) const {
   const train::TrainerOptions& t = job_.trainer;
   train::HistoryEvent event("start");
   event.Set("train", job_.train_file).Set("test", job_.test_file).Set("sentences", sentences_);
@@ -82,16 +95,14 @@ Status TrainReporter::Start(const model::Config& config, int threads) {
   event.Set("weight_decay", t.weight_decay).Set("max_grad_norm", t.max_grad_norm);
   event.Set("max_length", job_.max_length).Set("seed", static_cast<int64_t>(t.seed));
   event.Set("threads", threads);
-  BERTIE_RETURN_IF_ERROR(Append(event));
-  if (job_.events) OpenEvents();
-  BeginEpoch(1);
-  return {};
+  return event;
 }
 
-void TrainReporter::BeginEpoch(int64_t epoch) {
+void TrainReporter::BeginEpoch(int64_t epoch, int64_t sentences_before) {
   Progress::Options options;
   options.title = "epoch " + std::to_string(epoch) + "/" + std::to_string(job_.trainer.epochs);
   options.total = sentences_;
+  options.before = sentences_before;
   progress_ = std::make_unique<Progress>(options);
 }
 
@@ -116,10 +127,8 @@ void TrainReporter::OnStep(const train::StepReport& step) {
   if (Clock::now() >= next_table_) WriteTable();
 }
 
-Status TrainReporter::OnEpoch(const train::EpochReport& epoch, model::TrainableClassifier& model) {
+void TrainReporter::OnEpoch(const train::EpochReport& epoch) {
   progress_->Finish();
-  BERTIE_RETURN_IF_ERROR(model::SaveCheckpoint(
-      out_, model.config(), model.parameters().NamedTensors(model.config()), tokenizer_));
   if (epoch.epoch == 1) RemoveOldReports(job_);
   history_.reset();  // the save put a new folder, with the old history in it, into its place
   train::HistoryEvent event("epoch");
@@ -142,7 +151,6 @@ Status TrainReporter::OnEpoch(const train::EpochReport& epoch, model::TrainableC
   Print(epoch);
   if (job_.container_log) PrintForContainer(epoch);
   if (epoch.epoch < job_.trainer.epochs) BeginEpoch(epoch.epoch + 1);
-  return {};
 }
 
 void TrainReporter::End() { WriteTable(); }

@@ -58,6 +58,10 @@ struct NamedTensor {
 Status SaveCheckpoint(const std::filesystem::path& model_dir, const Config& config,
                       const std::vector<NamedTensor>& tensors, const text::Tokenizer& tokenizer);
 
+// The same files into a folder that is there, each written by itself.
+Status WriteModelFiles(const std::filesystem::path& dir, const Config& config,
+                       const std::vector<NamedTensor>& tensors, const text::Tokenizer& tokenizer);
+
 // Packs the files of a model folder (no subfolders' names, "./"-less) as a gzip'd tar that is
 // written under a temporary name and renamed.
 Status SaveArchive(const std::filesystem::path& model_dir, const std::filesystem::path& tar_gz);

@@ -13,16 +13,20 @@ namespace bertie::model {
 
 namespace fs = std::filesystem;
 
-Status SaveCheckpoint(const fs::path& model_dir, const Config& config,
-                      const std::vector<NamedTensor>& tensors, const text::Tokenizer& tokenizer) {
-  BERTIE_ASSIGN_OR_RETURN(AtomicDirectory dir, AtomicDirectory::Create(model_dir));
+Status WriteModelFiles(const fs::path& dir, const Config& config,
+                       const std::vector<NamedTensor>& tensors, const text::Tokenizer& tokenizer) {
   std::vector<formats::SafetensorsEntry> entries;
   entries.reserve(tensors.size());
   for (const NamedTensor& named : tensors) entries.push_back({named.name, named.tensor});
-  BERTIE_RETURN_IF_ERROR(formats::WriteSafetensors(dir.path() / "model.safetensors", entries));
-  BERTIE_RETURN_IF_ERROR(WriteFileAtomically(dir.path() / "config.json", ConfigToJson(config)));
-  BERTIE_RETURN_IF_ERROR(
-      tokenizer.Save(dir.path(), static_cast<size_t>(config.max_position_embeddings)));
+  BERTIE_RETURN_IF_ERROR(formats::WriteSafetensors(dir / "model.safetensors", entries));
+  BERTIE_RETURN_IF_ERROR(WriteFileAtomically(dir / "config.json", ConfigToJson(config)));
+  return tokenizer.Save(dir, static_cast<size_t>(config.max_position_embeddings));
+}
+
+Status SaveCheckpoint(const fs::path& model_dir, const Config& config,
+                      const std::vector<NamedTensor>& tensors, const text::Tokenizer& tokenizer) {
+  BERTIE_ASSIGN_OR_RETURN(AtomicDirectory dir, AtomicDirectory::Create(model_dir));
+  BERTIE_RETURN_IF_ERROR(WriteModelFiles(dir.path(), config, tensors, tokenizer));
   return dir.Commit(IsWeightFile);
 }
 

@@ -27,6 +27,15 @@ class AdamW {
   void Step(model::ParameterStore& parameters, float learning_rate, float gradient_scale,
             ThreadPool& pool);
 
+  // What a checkpoint holds: the steps done, and the moments, laid out as the store's values. The
+  // store's ever-touched rows belong to it.
+  int64_t steps() const { return step_; }
+  void set_steps(int64_t steps) { step_ = steps; }
+  float* moment1() { return moment1_.data(); }
+  const float* moment1() const { return moment1_.data(); }
+  float* moment2() { return moment2_.data(); }
+  const float* moment2() const { return moment2_.data(); }
+
  private:
   void UpdateWordRows(model::ParameterStore& parameters, float learning_rate, float gradient_scale,
                       ThreadPool& pool);

@@ -29,6 +29,9 @@ Result<std::vector<float>> ComputeLogits(const model::Classifier& classifier,
   std::vector<float> logits(encodings.size() * labels);
   model::PackedBatch batch;
   for (size_t first = 0; first < order.size();) {
+    if (options.stop != nullptr && options.stop->load()) {
+      return Error{ErrorCode::kCancelled, "the evaluation was stopped"};
+    }
     batch.Clear();
     size_t last = first;
     while (last < order.size()) {

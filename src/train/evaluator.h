@@ -1,6 +1,7 @@
 // Logits of many sentences, and how good they are.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -31,6 +32,8 @@ struct EvaluatorOptions {
   // Most tokens of a batch (a longer sentence is one by itself): bounds the activations' memory.
   // 8,192 of bert-base need 100 MB for the widest one.
   int64_t batch_tokens = 8192;
+  // Looked at between batches, when set: true ends the work with kCancelled.
+  const std::atomic<bool>* stop = nullptr;
 };
 
 // Logits [encodings.size(), labels], in the order given. Sentences of similar lengths go together.

@@ -50,7 +50,46 @@ Status WriteAll(int fd, std::string_view text, const std::filesystem::path& path
   return {};
 }
 
+// Whether the run had written the line by the time it stood at position.
+bool WasWritten(const formats::Json& event, const Position& position) {
+  if (!event.is_object()) return true;
+  const auto integer = [&](const char* key) {
+    const auto found = event.find(key);
+    return found != event.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
+  };
+  if (event.value("event", formats::Json()) == "epoch") return integer("epoch") < position.epoch;
+  return integer("step") <= position.step;
+}
+
+// A line that is not JSON is somebody's, and stays; a last one without its end was cut by a crash.
+std::string KeepWritten(std::string_view text, const Position& position) {
+  std::string kept;
+  std::string run;  // lines since the last "start"
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = text.find('\n', begin);
+    if (end == std::string_view::npos) break;
+    const std::string_view line = text.substr(begin, end + 1 - begin);
+    begin = end + 1;
+    const auto event = formats::ParseJson(line, "history");
+    if (event.ok() && event->is_object() && event->value("event", formats::Json()) == "start") {
+      kept = text.substr(0, end + 1 - line.size());
+      run.clear();
+    }
+    if (!event.ok() || WasWritten(*event, position)) run += line;
+  }
+  return kept + run;
+}
+
 }  // namespace
+
+Status RewindHistory(const std::filesystem::path& path, const Position& position) {
+  constexpr uint64_t kMost = uint64_t{1} << 30;
+  auto text = ReadFile(path, kMost);
+  if (!text.ok() && text.error().code == ErrorCode::kNotFound) return {};
+  if (!text.ok()) return text.error();
+  std::string kept = KeepWritten(*text, position);
+  return kept == *text ? Status() : WriteFileAtomically(path, kept);
+}
 
 HistoryEvent& HistoryEvent::Add(std::string key, HistoryValue value) {
   members_.emplace_back(std::move(key), std::move(value));

@@ -11,6 +11,7 @@
 
 #include "base/status.h"
 #include "train/metrics.h"
+#include "train/position.h"
 
 namespace bertie::train {
 
@@ -44,6 +45,11 @@ class HistoryEvent {
 
   std::vector<std::pair<std::string, HistoryValue>> members_;
 };
+
+// For a run that goes on from a checkpoint: takes out of the file what its last run (from the last
+// "start" event on) wrote after `position`, so that no line comes twice. Done by an atomic
+// replacement. Nothing happens where the file is missing.
+Status RewindHistory(const std::filesystem::path& path, const Position& position);
 
 // An open history file. One thread at a time.
 class History {

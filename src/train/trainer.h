@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/status.h"
@@ -12,9 +13,12 @@
 #include "data/sampler.h"
 #include "model/classifier.h"
 #include "model/trainable_classifier.h"
+#include "train/adamw.h"
 #include "train/evaluator.h"
 #include "train/metrics.h"
+#include "train/position.h"
 #include "train/schedule.h"
+#include "train/selection.h"
 
 namespace bertie::train {
 
@@ -29,6 +33,7 @@ struct TrainerOptions {
   double max_grad_norm = 1.0;  // 0: no clipping
   uint64_t seed = 1;
   data::Order order = data::Order::kLengthGrouped;
+  SelectionOptions selection;     // anything but the default needs test data
   int64_t log_interval = 50;      // optimiser steps
   int64_t test_batch_size = 256;  // sentences
 };
@@ -52,24 +57,96 @@ struct EpochReport {
   double sentences_per_s = 0;
   double test_seconds = 0;
   std::optional<Metrics> test;  // absent without test data
+  bool best = true;             // so far, by TrainerOptions::selection: the model to keep
+  Selection selection;          // with this epoch in it
 };
 
+// A run between two steps, as a checkpoint holds it. Valid during the call that shows it.
+struct TrainingState {
+  const Position& position;
+  const AdamW& optimizer;
+  model::TrainableClassifier& model;
+  int64_t total_steps = 0;
+  bool finished = false;  // nothing is left to do
+};
+
+// Why a run shows its state.
+enum class Boundary {
+  kStep,   // a step is done, and it was not an epoch's last
+  kEpoch,  // an epoch is done, its test and on_epoch too
+  kStop,   // the run is about to end, since it was told to stop
+};
+
+// Called in this order: on_step, then (at an epoch's end) on_epoch, then on_boundary. An error ends
+// the run with it.
 struct TrainerHooks {
   std::function<void(const StepReport&)> on_step;
-  // The parameters are those after the epoch. An error ends the run with it.
+  // The parameters are those after the epoch.
   std::function<Status(const EpochReport&, model::TrainableClassifier&)> on_epoch;
-  // Looked at between passes; true ends the run after the last whole epoch.
+  std::function<Status(const TrainingState&, Boundary)> on_boundary;
+  // Looked at between steps and within a test. True ends the run there: on_boundary is called with
+  // kStop, and a run continued from that state gives what this one would have given.
   const std::atomic<bool>* stop = nullptr;
 };
 
 struct TrainOutcome {
-  int64_t epochs = 0;  // whole ones
+  int64_t epochs = 0;  // whole ones, those before a resumption included
   bool interrupted = false;
+  bool stopped_early = false;  // by TrainerOptions::selection.patience
+  Selection selection;
 };
 
-// Fine-tunes in place. test may be null. The same model, data, options and pool size give the same
-// weights bit for bit. kInvalidData when a loss or a gradient is not finite: the message names the
-// step, and the parameters are those before it.
+// One run over the model, in place. The same model, data, options and pool size give the same
+// weights bit for bit, in one go or continued from any of its states. What the constructor gets
+// must outlive the object; test may be null. Not thread-safe.
+class Trainer {
+ public:
+  Trainer(model::TrainableClassifier& model, const EncodedDataset& train,
+          const EncodedDataset* test, const TrainerOptions& options, ThreadPool& pool);
+
+  const Position& position() const { return position_; }
+  AdamW& optimizer() { return optimizer_; }
+  int64_t total_steps() const { return steps_per_epoch_ * options_.epochs; }
+  // Whether nothing is left to do.
+  bool finished() const;
+
+  // Continues from another run's state: the caller has put its weights into the model and its
+  // moments into optimizer(). kInvalidData when no run with these options and data is ever there.
+  Status ContinueFrom(const Position& position);
+
+  // kInvalidData when a loss or a gradient is not finite: the message names the step and a tensor,
+  // and the parameters are those before the step.
+  Result<TrainOutcome> Run(const TrainerHooks& hooks);
+
+ private:
+  using Passes = std::span<const std::vector<size_t>>;
+
+  bool Stopped() const { return hooks_->stop != nullptr && hooks_->stop->load(); }
+  // Both return false when the run was stopped.
+  Result<bool> RunSteps();
+  Result<bool> EndEpoch();
+  Status RunStep(Passes passes);
+  Result<double> Accumulate(const std::vector<size_t>& indices, uint64_t pass, float scale);
+  void Advance(Passes passes, const StepReport& step, double seconds);
+  Result<std::optional<Metrics>> Test();
+  Status ShowState(Boundary boundary);
+
+  model::TrainableClassifier& model_;
+  const EncodedDataset& train_;
+  const EncodedDataset* test_;
+  const TrainerOptions options_;
+  ThreadPool& pool_;
+  const TrainerHooks* hooks_ = nullptr;  // of the Run under way
+  AdamW optimizer_;
+  std::vector<int32_t> lengths_;
+  int64_t steps_per_epoch_ = 0;
+  int64_t warmup_steps_ = 0;
+  Position position_;
+  model::PackedBatch batch_;
+  std::vector<int32_t> labels_;
+};
+
+// A Trainer's whole run from the start.
 Result<TrainOutcome> Train(model::TrainableClassifier& model, const EncodedDataset& train,
                            const EncodedDataset* test, const TrainerOptions& options,
                            const TrainerHooks& hooks, ThreadPool& pool);

@@ -159,12 +159,30 @@ TEST_F(AtomicDirectoryTest, RemovesWhatADeadWriterLeft) {
   Write(dir_.path() / ".model.new-abcdef" / "a.bin", "half");
   Write(old / "a.bin", "whole");
   ASSERT_TRUE(AtomicDirectory::Create(Target()).ok());
-  EXPECT_EQ(Tree(dir_.path()),
-            (Files{{".model.old-abcdef", "(folder)"}, {".model.old-abcdef/a.bin", "whole"}}))
-      << "without the target, the old folder may be all there is";
-  Write(Target() / "a.bin", "there");
+  EXPECT_EQ(Tree(dir_.path()), (Files{{"model", "(folder)"}, {"model/a.bin", "whole"}}))
+      << "without the target, the old folder is all there is of it";
+  Write(old / "a.bin", "older");
   ASSERT_TRUE(AtomicDirectory::Create(Target()).ok());
-  EXPECT_FALSE(fs::exists(old));
+  EXPECT_EQ(Tree(dir_.path()), (Files{{"model", "(folder)"}, {"model/a.bin", "whole"}}));
+}
+
+// Killed between the exchange and the move of the subfolders.
+TEST_F(AtomicDirectoryTest, RescuesSubfoldersFromWhatADeadWriterLeft) {
+  const fs::path left = dir_.path() / ".model.new-abcdef";
+  Write(Target() / "a.bin", "new");
+  Write(Target() / "mine" / "b.txt", "newer");
+  Write(left / "a.bin", "old");
+  Write(left / "checkpoints" / "step-1" / "c.bin", "state");
+  Write(left / "mine" / "b.txt", "older");
+  AtomicDirectory::Recover(Target());
+  EXPECT_EQ(*ReadFile(Target() / "checkpoints" / "step-1" / "c.bin", 100), "state");
+  EXPECT_EQ(*ReadFile(Target() / "a.bin", 100), "new");
+  EXPECT_EQ(*ReadFile(Target() / "mine" / "b.txt", 100), "newer");
+  EXPECT_EQ(*ReadFile(left / "mine" / "b.txt", 100), "older") << "which is right, nobody knows";
+  fs::remove_all(Target() / "mine");
+  AtomicDirectory::Recover(Target());
+  EXPECT_EQ(*ReadFile(Target() / "mine" / "b.txt", 100), "older");
+  EXPECT_FALSE(fs::exists(left));
 }
 
 // A writer is killed at a random moment, again and again. Its folder always holds two files of the

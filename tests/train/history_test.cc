@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "base/directory.h"
+#include "base/file.h"
 
 namespace bertie::train {
 namespace {
@@ -141,6 +142,28 @@ TEST_F(HistoryTest, FailedLineIsTakenBack) {
   EXPECT_EQ(Content(), "{\"event\":\"first\"}\n");
   ASSERT_TRUE(history->Append(HistoryEvent("third")).ok());
   EXPECT_EQ(Content(), "{\"event\":\"first\"}\n{\"event\":\"third\"}\n");
+}
+
+TEST(RewindHistory, TakesOutWhatTheLastRunWroteAfterThePosition) {
+  auto folder = TemporaryDirectory::Create();
+  ASSERT_TRUE(folder.ok());
+  const auto path = folder->path() / "history.jsonl";
+  const std::string before =
+      "{\"event\":\"start\"}\n{\"event\":\"step\",\"epoch\":9,\"step\":900}\n"
+      "{\"event\":\"start\"}\nnot json\n{\"event\":\"step\",\"epoch\":1,\"step\":5}\n";
+  const std::string epoch = "{\"event\":\"epoch\",\"epoch\":1,\"step\":10}\n";
+  const std::string after =
+      "{\"event\":\"step\",\"epoch\":2,\"step\":15}\n{\"event\":\"step\",\"epo";
+  ASSERT_TRUE(WriteFileAtomically(path, before + epoch + after).ok());
+  Position position;
+  position.epoch = 2;
+  position.step = 10;
+  ASSERT_TRUE(RewindHistory(path, position).ok());
+  EXPECT_EQ(*ReadFile(path, 10000), before + epoch);
+  position.epoch = 1;  // the epoch's last step is done, its test not
+  ASSERT_TRUE(RewindHistory(path, position).ok());
+  EXPECT_EQ(*ReadFile(path, 10000), before);
+  EXPECT_TRUE(RewindHistory(folder->path() / "none", position).ok());
 }
 
 }  // namespace

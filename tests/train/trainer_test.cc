@@ -5,38 +5,12 @@
 #include <algorithm>
 
 #include "kernels/onednn_matmul.h"
-#include "model/golden.h"
+#include "train/tiny_run.h"
 
 namespace bertie::train {
 namespace {
 
 using model::Golden;
-
-// Sentences of the tiny model's vocabulary, labelled by their first word's parity: learnable.
-EncodedDataset MakeData(int count, uint32_t seed) {
-  EncodedDataset data;
-  uint32_t state = seed;
-  auto draw = [&](uint32_t n) {
-    state = state * 1664525u + 1013904223u;
-    return static_cast<int32_t>((state >> 16) % n);
-  };
-  for (int i = 0; i < count; ++i) {
-    text::Encoding encoding;
-    const int32_t first = 10 + draw(20);
-    encoding.ids = {2, first};
-    for (int32_t length = draw(9); length > 0; --length) encoding.ids.push_back(30 + draw(20));
-    encoding.ids.push_back(3);
-    encoding.type_ids.assign(encoding.ids.size(), 0);
-    data.labels.push_back(first % 2);
-    data.encodings.push_back(encoding);
-  }
-  return data;
-}
-
-std::vector<float> Weights(model::TrainableClassifier& model) {
-  const float* values = model.parameters().values();
-  return {values, values + model.parameters().size()};
-}
 
 struct Ran {
   std::vector<float> weights;
@@ -46,11 +20,8 @@ struct Ran {
 
 Ran RunOnce(const TrainerOptions& options, int threads, float dropout = 0.1f) {
   const Golden golden("tiny");
-  model::Checkpoint checkpoint = golden.LoadModel();
-  checkpoint.config.hidden_dropout_prob = dropout;
-  checkpoint.config.attention_probs_dropout_prob = dropout;
   ThreadPool pool(threads);
-  auto model = model::TrainableClassifier::Create(checkpoint);
+  auto model = model::TrainableClassifier::Create(TinyCheckpoint(golden, dropout));
   EXPECT_TRUE(model.ok());
   const EncodedDataset train = MakeData(200, 1);
   const EncodedDataset test = MakeData(60, 2);
@@ -65,14 +36,6 @@ Ran RunOnce(const TrainerOptions& options, int threads, float dropout = 0.1f) {
   EXPECT_TRUE(outcome.ok()) << outcome.error().message;
   ran.weights = Weights(*model);
   return ran;
-}
-
-TrainerOptions SmallOptions() {
-  TrainerOptions options;
-  options.epochs = 3;
-  options.batch_size = 16;
-  options.learning_rate = 2e-3;
-  return options;
 }
 
 TEST(Trainer, LearnsAndReportsEachEpochAndStep) {
@@ -119,7 +82,7 @@ TEST(Trainer, AccumulatedPassesAreOneBatch) {
   }
 }
 
-TEST(Trainer, StopEndsAfterTheLastWholeEpoch) {
+TEST(Trainer, StopEndsBetweenTwoSteps) {
   const Golden golden("tiny");
   ThreadPool pool(1);
   auto model = model::TrainableClassifier::Create(golden.LoadModel());
@@ -127,11 +90,18 @@ TEST(Trainer, StopEndsAfterTheLastWholeEpoch) {
   const EncodedDataset train = MakeData(100, 1);
   std::atomic<bool> stop = false;
   int saved = 0;
+  std::vector<Boundary> boundaries;
+  Position at_stop;
   TrainerHooks hooks;
   hooks.stop = &stop;
-  hooks.on_step = [&](const StepReport& report) { stop = report.epoch == 2; };
+  hooks.on_step = [&](const StepReport& report) { stop = report.step == 9; };
   hooks.on_epoch = [&](const EpochReport&, model::TrainableClassifier&) {
     ++saved;
+    return Status();
+  };
+  hooks.on_boundary = [&](const TrainingState& state, Boundary boundary) {
+    boundaries.push_back(boundary);
+    at_stop = state.position;
     return Status();
   };
   auto outcome = Train(*model, train, nullptr, SmallOptions(), hooks, pool);
@@ -139,6 +109,14 @@ TEST(Trainer, StopEndsAfterTheLastWholeEpoch) {
   EXPECT_TRUE(outcome->interrupted);
   EXPECT_EQ(outcome->epochs, 1);
   EXPECT_EQ(saved, 1);
+  // 7 steps an epoch: the last step of an epoch is shown as the epoch.
+  ASSERT_EQ(boundaries.size(), 10u);
+  EXPECT_EQ(boundaries[5], Boundary::kStep);
+  EXPECT_EQ(boundaries[6], Boundary::kEpoch);
+  EXPECT_EQ(boundaries[9], Boundary::kStop);
+  EXPECT_EQ(at_stop.epoch, 2);
+  EXPECT_EQ(at_stop.epoch_step, 2);
+  EXPECT_EQ(at_stop.step, 9);
 }
 
 TEST(Trainer, DivergenceIsAnErrorThatNamesTheStep) {
@@ -152,6 +130,7 @@ TEST(Trainer, DivergenceIsAnErrorThatNamesTheStep) {
   ASSERT_FALSE(outcome.ok());
   EXPECT_NE(outcome.error().message.find("step 1"), std::string::npos);
   EXPECT_NE(outcome.error().message.find("--lr"), std::string::npos);
+  EXPECT_NE(outcome.error().message.find("'classifier.bias'"), std::string::npos);
 }
 
 TEST(Trainer, AnErrorOfTheEpochHookEndsTheRun) {

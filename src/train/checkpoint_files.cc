@@ -1,0 +1,288 @@
+#include "train/checkpoint_files.h"
+
+#include <algorithm>
+#include <cstring>
+#include <system_error>
+#include <vector>
+
+#include "base/file.h"
+#include "base/sha256.h"
+#include "formats/json.h"
+#include "formats/safetensors.h"
+#include "model/checkpoint.h"
+
+namespace bertie::train {
+namespace {
+
+namespace fs = std::filesystem;
+using formats::Json;
+
+constexpr const char* kState = "state.json";
+constexpr const char* kOptimizer = "optimizer.safetensors";
+constexpr const char* kManifest = "manifest.json";
+constexpr const char* kRows = "touched_rows";
+constexpr int64_t kFormat = 1;
+
+TensorView FloatView(const float* data, const Shape& shape) {
+  return {DType::kF32, shape, reinterpret_cast<const std::byte*>(data)};
+}
+
+Status WriteOptimizer(const fs::path& dir, const AdamW& optimizer,
+                      const model::ParameterStore& parameters) {
+  std::vector<formats::SafetensorsEntry> entries;
+  for (const auto& slot : parameters.slots()) {
+    entries.push_back(
+        {"moment1." + slot.name, FloatView(optimizer.moment1() + slot.offset, slot.shape)});
+    entries.push_back(
+        {"moment2." + slot.name, FloatView(optimizer.moment2() + slot.offset, slot.shape)});
+  }
+  const auto& rows = parameters.ever_touched_rows();
+  entries.push_back({kRows,
+                     {DType::kI32,
+                      {static_cast<int64_t>(rows.size())},
+                      reinterpret_cast<const std::byte*>(rows.data())}});
+  return formats::WriteSafetensors(dir / kOptimizer, entries);
+}
+
+Json PositionToJson(const Position& position) {
+  return {{"epoch", position.epoch},
+          {"epoch_step", position.epoch_step},
+          {"step", position.step},
+          {"passes", position.passes},
+          {"loss_sum", position.loss_sum},
+          {"sentences", position.sentences},
+          {"seconds", position.seconds},
+          {"best_epoch", position.selection.best_epoch},
+          {"best_value", position.selection.best_value},
+          {"epochs_without_gain", position.selection.epochs_without_gain}};
+}
+
+// Reads members of a JSON object and remembers the first that is missing or of another type.
+class Members {
+ public:
+  Members(const Json& object, std::string where) : object_(object), where_(std::move(where)) {}
+
+  int64_t Integer(const char* name) {
+    const Json* value = Find(name, &Json::is_number_integer, "a whole number");
+    return value != nullptr ? value->get<int64_t>() : 0;
+  }
+  double Number(const char* name) {
+    const Json* value = Find(name, &Json::is_number, "a number");
+    return value != nullptr ? value->get<double>() : 0;
+  }
+  bool Bool(const char* name) {
+    const Json* value = Find(name, &Json::is_boolean, "true or false");
+    return value != nullptr && value->get<bool>();
+  }
+  std::string String(const char* name) {
+    const Json* value = Find(name, &Json::is_string, "a string");
+    return value != nullptr ? value->get<std::string>() : "";
+  }
+  const Json& Object(const char* name) {
+    static const Json kEmpty = Json::object();
+    const Json* value = Find(name, &Json::is_object, "an object");
+    return value != nullptr ? *value : kEmpty;
+  }
+
+  const Status& status() const { return status_; }
+
+ private:
+  const Json* Find(const char* name, bool (Json::*is)() const noexcept, const char* expected) {
+    const auto found = object_.find(name);
+    if (found != object_.end() && ((*found).*is)()) return &*found;
+    if (status_.ok()) {
+      status_ = Error{ErrorCode::kInvalidData,
+                      where_ + ": '" + name + "' is " +
+                          (found == object_.end() ? "absent" : formats::JsonTypeName(*found)) +
+                          ", expected " + expected};
+    }
+    return nullptr;
+  }
+
+  const Json& object_;
+  std::string where_;
+  Status status_;
+};
+
+Result<Position> PositionFromJson(const Json& json, const std::string& where) {
+  Members members(json, where);
+  Position position;
+  position.epoch = members.Integer("epoch");
+  position.epoch_step = members.Integer("epoch_step");
+  position.step = members.Integer("step");
+  position.passes = static_cast<uint64_t>(members.Integer("passes"));
+  position.loss_sum = members.Number("loss_sum");
+  position.sentences = members.Integer("sentences");
+  position.seconds = members.Number("seconds");
+  position.selection.best_epoch = members.Integer("best_epoch");
+  position.selection.best_value = members.Number("best_value");
+  position.selection.epochs_without_gain = members.Integer("epochs_without_gain");
+  BERTIE_RETURN_IF_ERROR(members.status());
+  return position;
+}
+
+Result<Json> ReadObject(const fs::path& path) {
+  BERTIE_ASSIGN_OR_RETURN(Json json, formats::ReadJsonFile(path));
+  if (!json.is_object()) {
+    return Error{ErrorCode::kInvalidData,
+                 path.string() + ": holds " + formats::JsonTypeName(json) + ", expected an object"};
+  }
+  return json;
+}
+
+Status WriteManifest(const fs::path& dir) {
+  Json files = Json::object();
+  std::error_code error;
+  for (fs::directory_iterator it(dir, error), end; !error && it != end; it.increment(error)) {
+    BERTIE_ASSIGN_OR_RETURN(std::string sha, Sha256OfFile(it->path()));
+    const auto bytes = it->file_size(error);
+    if (error) break;
+    files[it->path().filename().string()] = {{"bytes", bytes}, {"sha256", std::move(sha)}};
+  }
+  if (error) return FileError(error.value(), dir, "list");
+  const Json manifest = {{"format", kFormat}, {"files", std::move(files)}};
+  return WriteFileAtomically(dir / kManifest, formats::DumpJson(manifest, 2) + "\n");
+}
+
+Status VerifyFile(const fs::path& file, const Json& expected) {
+  Members members(expected, (file.parent_path() / kManifest).string());
+  const int64_t bytes = members.Integer("bytes");
+  const std::string sha = members.String("sha256");
+  BERTIE_RETURN_IF_ERROR(members.status());
+  std::error_code error;
+  const auto size = fs::file_size(file, error);
+  if (error) return FileError(error.value(), file, "look at");
+  if (static_cast<int64_t>(size) != bytes) {
+    return Error{ErrorCode::kInvalidData, file.string() + ": is " + std::to_string(size) +
+                                              " bytes long, expected " + std::to_string(bytes)};
+  }
+  BERTIE_ASSIGN_OR_RETURN(const std::string found, Sha256OfFile(file));
+  if (found != sha) {
+    return Error{ErrorCode::kInvalidData,
+                 file.string() + ": SHA-256 is " + found + ", expected " + sha};
+  }
+  return {};
+}
+
+Status CopyMoment(const formats::SafetensorsFile& file, const std::string& name, const Shape& shape,
+                  const fs::path& path, float* out) {
+  const auto found = file.tensors.find(name);
+  if (found == file.tensors.end()) {
+    return Error{ErrorCode::kInvalidData, path.string() + ": no tensor '" + name + "'"};
+  }
+  const TensorView& tensor = found->second;
+  if (tensor.dtype != DType::kF32 || tensor.shape != shape) {
+    return Error{ErrorCode::kInvalidData, path.string() + ": tensor '" + name + "' is " +
+                                              DTypeName(tensor.dtype) + ShapeString(tensor.shape) +
+                                              ", expected F32" + ShapeString(shape)};
+  }
+  std::memcpy(out, tensor.data, tensor.bytes());
+  return {};
+}
+
+Status ReadTouchedRows(const formats::SafetensorsFile& file, const fs::path& path,
+                       model::ParameterStore& parameters) {
+  const auto found = file.tensors.find(kRows);
+  if (found == file.tensors.end() || found->second.dtype != DType::kI32) {
+    return Error{ErrorCode::kInvalidData,
+                 path.string() + ": no tensor '" + kRows + "' of I32, expected one"};
+  }
+  std::vector<int32_t> rows(static_cast<size_t>(found->second.elements()));
+  if (!rows.empty()) std::memcpy(rows.data(), found->second.data, found->second.bytes());
+  const int64_t all = parameters.word_size() / parameters.row_size();
+  for (int32_t row : rows) {
+    if (row < 0 || row >= all) {
+      return Error{ErrorCode::kInvalidData, path.string() + ": '" + kRows + "' names row " +
+                                                std::to_string(row) + " of " + std::to_string(all)};
+    }
+  }
+  parameters.TouchRows(rows);
+  return {};
+}
+
+}  // namespace
+
+Status WriteCheckpointFiles(const fs::path& dir, const TrainingState& run,
+                            const RunIdentity& identity, const text::Tokenizer& tokenizer) {
+  const model::ParameterStore& parameters = run.model.parameters();
+  const model::Config& config = run.model.config();
+  BERTIE_RETURN_IF_ERROR(
+      model::WriteModelFiles(dir, config, parameters.NamedTensors(config), tokenizer));
+  BERTIE_RETURN_IF_ERROR(WriteOptimizer(dir, run.optimizer, parameters));
+  const Json json = {{"format", kFormat},
+                     {"position", PositionToJson(run.position)},
+                     {"total_steps", run.total_steps},
+                     {"optimizer_steps", run.optimizer.steps()},
+                     {"finished", run.finished},
+                     {"recipe", RecipeToJson(identity.recipe)},
+                     {"recipe_sha256", HashRecipe(identity.recipe)},
+                     {"machine", RecipeToJson(identity.machine)}};
+  BERTIE_RETURN_IF_ERROR(WriteFileAtomically(dir / kState, formats::DumpJson(json, 2) + "\n"));
+  return WriteManifest(dir);
+}
+
+Result<CheckpointState> ReadCheckpointState(const fs::path& dir) {
+  const std::string path = (dir / kState).string();
+  BERTIE_ASSIGN_OR_RETURN(const Json json, ReadObject(path));
+  Members members(json, path);
+  if (const int64_t format = members.Integer("format");
+      members.status().ok() && format != kFormat) {
+    return Error{ErrorCode::kUnsupported, path + ": format is " + std::to_string(format) +
+                                              ", expected " + std::to_string(kFormat)};
+  }
+  CheckpointState state;
+  state.total_steps = members.Integer("total_steps");
+  state.optimizer_steps = members.Integer("optimizer_steps");
+  state.finished = members.Bool("finished");
+  const std::string hash = members.String("recipe_sha256");
+  const Json& position = members.Object("position");
+  const Json& recipe = members.Object("recipe");
+  const Json& machine = members.Object("machine");
+  BERTIE_RETURN_IF_ERROR(members.status());
+  BERTIE_ASSIGN_OR_RETURN(state.position, PositionFromJson(position, path));
+  BERTIE_ASSIGN_OR_RETURN(state.identity.recipe, RecipeFromJson(recipe, path));
+  BERTIE_ASSIGN_OR_RETURN(state.identity.machine, RecipeFromJson(machine, path));
+  if (const std::string found = HashRecipe(state.identity.recipe); found != hash) {
+    return Error{ErrorCode::kInvalidData,
+                 path + ": the recipe's SHA-256 is " + found + ", expected " + hash};
+  }
+  return state;
+}
+
+Status VerifyCheckpoint(const fs::path& dir) {
+  const fs::path path = dir / kManifest;
+  BERTIE_ASSIGN_OR_RETURN(const Json json, ReadObject(path));
+  Members members(json, path.string());
+  const Json& files = members.Object("files");
+  BERTIE_RETURN_IF_ERROR(members.status());
+  for (const char* needed : {kState, kOptimizer, "model.safetensors", "config.json"}) {
+    if (!files.contains(needed)) {
+      return Error{ErrorCode::kInvalidData, path.string() + ": does not list " + needed};
+    }
+  }
+  for (const auto& [name, expected] : files.items()) {
+    if (!expected.is_object() || fs::path(name).filename() != name) {
+      return Error{ErrorCode::kInvalidData,
+                   path.string() + ": '" + name + "' is not a file's name with its checksum"};
+    }
+    BERTIE_RETURN_IF_ERROR(VerifyFile(dir / name, expected));
+  }
+  return {};
+}
+
+Status ReadOptimizer(const fs::path& dir, const CheckpointState& state, AdamW& optimizer,
+                     model::ParameterStore& parameters) {
+  const fs::path path = dir / kOptimizer;
+  BERTIE_ASSIGN_OR_RETURN(const auto file, formats::SafetensorsFile::Open(path));
+  for (const auto& slot : parameters.slots()) {
+    BERTIE_RETURN_IF_ERROR(CopyMoment(file, "moment1." + slot.name, slot.shape, path,
+                                      optimizer.moment1() + slot.offset));
+    BERTIE_RETURN_IF_ERROR(CopyMoment(file, "moment2." + slot.name, slot.shape, path,
+                                      optimizer.moment2() + slot.offset));
+  }
+  BERTIE_RETURN_IF_ERROR(ReadTouchedRows(file, path, parameters));
+  optimizer.set_steps(state.optimizer_steps);
+  return {};
+}
+
+}  // namespace bertie::train

@@ -1,0 +1,54 @@
+// The files of one training checkpoint: a model folder, as any of the program's commands reads it,
+// with what a run needs besides to go on.
+//
+//   model.safetensors, config.json, the tokenizer's files
+//   optimizer.safetensors   "moment1.NAME" and "moment2.NAME" for each parameter (F32), and
+//                           "touched_rows" (I32), the rows of the word embeddings ever trained
+//   state.json              position, recipe
+//   manifest.json           length and SHA-256 of every other file
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "base/status.h"
+#include "model/trainable_classifier.h"
+#include "text/tokenizer.h"
+#include "train/adamw.h"
+#include "train/position.h"
+#include "train/recipe.h"
+#include "train/trainer.h"
+
+namespace bertie::train {
+
+// What two runs have in common when one may continue the other.
+struct RunIdentity {
+  Recipe recipe;   // must be the same
+  Recipe machine;  // where another value may change the last bits: threads, processor, version
+};
+
+// What state.json holds.
+struct CheckpointState {
+  Position position;
+  int64_t total_steps = 0;
+  int64_t optimizer_steps = 0;
+  bool finished = false;
+  RunIdentity identity;
+};
+
+// Into an empty folder. Nothing is copied in memory: tensors are written from where they lie.
+Status WriteCheckpointFiles(const std::filesystem::path& dir, const TrainingState& run,
+                            const RunIdentity& identity, const text::Tokenizer& tokenizer);
+
+// state.json alone, without a look at the manifest.
+Result<CheckpointState> ReadCheckpointState(const std::filesystem::path& dir);
+
+// Reads every file; kInvalidData names the first one that is not as the manifest says.
+Status VerifyCheckpoint(const std::filesystem::path& dir);
+
+// Moments, step count and the store's ever-touched rows. kInvalidData when a tensor is missing or
+// of another shape.
+Status ReadOptimizer(const std::filesystem::path& dir, const CheckpointState& state,
+                     AdamW& optimizer, model::ParameterStore& parameters);
+
+}  // namespace bertie::train
