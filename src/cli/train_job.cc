@@ -265,10 +265,8 @@ Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ra
   if (job.ranks.rank_batch_size > 0) {
     job.trainer.batch_size = job.ranks.rank_batch_size * launch.size;
   }
-  fs::path model_path = job.model;
-  if (job.model.empty()) {
-    BERTIE_ASSIGN_OR_RETURN(model_path, FindBaseModel());
-  }
+  BERTIE_ASSIGN_OR_RETURN(const fs::path model_path,
+                          job.model.empty() ? FindBaseModel() : FindModel(job.model));
   std::optional<ResumePoint> point;
   if (leads) {
     BERTIE_RETURN_IF_ERROR(CheckOut(job.out, model_path));
