@@ -38,8 +38,12 @@ struct MatMulScratch {
   Buffer quantized_a;
 };
 
-// c[a.rows, b.columns()] = a b, c_stride floats from row to row. Where b is int8, a's rows lie one
-// after another (column_stride 1) and options.accumulate is false.
+// The instructions that multiply weights of this type here, for messages: "avx2", "avx512_vnni",
+// "avx512_bf16", "amx", ...
+const char* Instructions(WeightType type);
+
+// c[a.rows, b.columns()] = a b, c_stride floats from row to row. Where b is not fp32, a row's
+// elements lie one after another (column_stride 1) and options.accumulate is false.
 void MatMul(const MatrixView& a, const PackedMatrix& b, float* c, int64_t c_stride,
             const MatMulOptions& options, MatMulScratch& scratch, ThreadPool& pool);
 

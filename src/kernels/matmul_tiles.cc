@@ -30,6 +30,11 @@ int64_t BlockScratchImpl(int64_t rows) {
   return (rows + kTile - 1) / kTile * kTileRows * kDepthBlock;
 }
 
+void ApplyEpilogueImpl(const MatMulOptions& options, int64_t row, int64_t rows, int64_t column,
+                       int64_t columns, float* c, int64_t c_stride) {
+  ApplyEpilogueTo(options, row, rows, column, columns, c, c_stride);
+}
+
 void PackPanelsImpl(const MatrixView& b, int64_t first, int64_t last, float* out) {
   const int64_t width = TileColumns();
   for (int64_t panel = first; panel < last; ++panel) {
@@ -80,7 +85,7 @@ void MultiplyPanel(const MatMulJob& job, const RowTiles& tiles, int64_t panel, i
     }
     next += (k1 - k0) * next_step;
     if (k1 == depth && job.options.epilogue != Epilogue::kNone) {
-      ApplyEpilogue(job.options, row, rows, column, columns, c, job.c_stride);
+      ApplyEpilogueTo(job.options, row, rows, column, columns, c, job.c_stride);
     }
   }
 }
@@ -117,6 +122,7 @@ HWY_EXPORT(PanelColumnsImpl);
 HWY_EXPORT(TileHeightImpl);
 HWY_EXPORT(BlockScratchImpl);
 HWY_EXPORT(PackPanelsImpl);
+HWY_EXPORT(ApplyEpilogueImpl);
 HWY_EXPORT(MultiplyBlockImpl);
 
 int64_t PanelColumns() { return HWY_DYNAMIC_DISPATCH(PanelColumnsImpl)(); }
@@ -130,6 +136,12 @@ void PackPanels(const MatrixView& b, int64_t first, int64_t last, float* out) {
 void MultiplyBlock(const MatMulJob& job, int64_t row0, int64_t row1, int64_t panel0, int64_t panel1,
                    float* scratch) {
   HWY_DYNAMIC_DISPATCH(MultiplyBlockImpl)(job, row0, row1, panel0, panel1, scratch);
+}
+
+void ApplyEpilogue(const MatMulOptions& options, int64_t row, int64_t rows, int64_t column,
+                   int64_t columns, float* c, int64_t c_stride) {
+  if (options.epilogue == Epilogue::kNone) return;
+  HWY_DYNAMIC_DISPATCH(ApplyEpilogueImpl)(options, row, rows, column, columns, c, c_stride);
 }
 
 }  // namespace bertie::kernels
