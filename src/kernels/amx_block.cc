@@ -50,7 +50,7 @@ struct Operands {
 
 template <AmxType kType, int kTiles>
 BERTIE_AMX inline __attribute__((always_inline)) void Step(const std::byte* a0, const std::byte* a1,
-                                                          int64_t a_stride, const std::byte* b) {
+                                                           int64_t a_stride, const std::byte* b) {
   _tile_loadd(6, b, kRowBytes);
   _tile_loadd(7, b + 64, kRowBytes);
   _tile_loadd(4, a0, a_stride);
@@ -118,7 +118,8 @@ void AmxBlock::StartPanel(const std::byte* panel, const std::byte* next) {
   if (left == 0) return;
   std::memcpy(tail_.data(), panel + (a_.groups - left) * kRowBytes,
               static_cast<size_t>(left * kRowBytes));
-  std::memset(tail_.data() + left * kRowBytes, 0, static_cast<size_t>((kGroups - left) * kRowBytes));
+  std::memset(tail_.data() + left * kRowBytes, 0,
+              static_cast<size_t>((kGroups - left) * kRowBytes));
 }
 
 void AmxBlock::MultiplyTiles(int64_t tile, int64_t tiles) {

@@ -236,10 +236,9 @@ void MultiplyByTiles(const Int8Job& job, const RowTiles& tiles, const Int8Panel&
 }
 
 void MultiplyByAmx(const Int8Job& job, AmxBlock& block, int64_t row0, const Int8Panel& panel) {
-  block.Multiply(panel.b, panel.b + panel.bytes,
-                 [&](int64_t row, int rows, const std::byte* sums) {
-                   Place(job, panel, row0 + row, rows, reinterpret_cast<const int32_t*>(sums));
-                 });
+  block.Multiply(panel.b, panel.b + panel.bytes, [&](int64_t row, int rows, const std::byte* sums) {
+    Place(job, panel, row0 + row, rows, reinterpret_cast<const int32_t*>(sums));
+  });
 }
 
 void MultiplyInt8BlockImpl(const Int8Job& job, int64_t row0, int64_t row1, int64_t panel0,

@@ -13,7 +13,8 @@ template <int kTallest, class Make>
 constexpr auto TileTable(Make make) {
   return [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) {
     return std::array{make(std::integral_constant<int, kIndex + 1>())...};
-  }(std::make_integer_sequence<int, kTallest>());
+  }
+  (std::make_integer_sequence<int, kTallest>());
 }
 
 }  // namespace bertie::kernels

@@ -44,14 +44,14 @@ const AmxParts& Amx() {
 }  // namespace
 
 bool UseVnni() {
-  static const bool use = !Asked("BERTIE_INT8", "quads") && HasAvx512() &&
-                          __builtin_cpu_supports("avx512vnni");
+  static const bool use =
+      !Asked("BERTIE_INT8", "quads") && HasAvx512() && __builtin_cpu_supports("avx512vnni");
   return use;
 }
 
 bool UseBF16Dot() {
-  static const bool use = !Asked("BERTIE_BF16", "widen") && HasAvx512() &&
-                          __builtin_cpu_supports("avx512bf16");
+  static const bool use =
+      !Asked("BERTIE_BF16", "widen") && HasAvx512() && __builtin_cpu_supports("avx512bf16");
   return use;
 }
 

@@ -8,8 +8,8 @@
 
 namespace bertie::kernels {
 
-bool UseVnni();      // AVX512_VNNI: bytes multiplied by fours
-bool UseBF16Dot();   // AVX512_BF16: bf16 multiplied by pairs
+bool UseVnni();     // AVX512_VNNI: bytes multiplied by fours
+bool UseBF16Dot();  // AVX512_BF16: bf16 multiplied by pairs
 // AMX: the same on tiles of 16 rows. Asks Linux for the state that the tiles take, at the first
 // call of either.
 bool UseAmxInt8();
