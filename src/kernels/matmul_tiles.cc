@@ -23,15 +23,31 @@ constexpr int64_t kDepthBlock = 384;
 // multiple of 4 KiB apart in BERT's shapes, so that a tile's rows fight for the same cache sets.
 constexpr int64_t kPackRows = 2 * kTileRows + 1;
 
-// With few registers, bf16 is widened for a panel's first tile alone, which keeps it for the
-// others. With many it costs less to widen it each time than to read twice the bytes.
-constexpr bool kWidenOnce = kTileRows == 6;
+// With 16 registers a tile that widens bf16 is five rows tall at most.
+constexpr bool kFewRegisters = kTileRows == 6;
 
 int64_t PanelColumnsImpl() { return TileColumns(); }
 int64_t TileHeightImpl() { return kTileRows; }
-// Rows of A in the tiles' order, and behind them a panel's share of bf16 weights as fp32.
+// A block of few rows has fewer tiles where the first one alone widens the weights and keeps them
+// for the others, as tall as those of fp32. With many rows it loses more by reading twice the
+// bytes.
+bool WidenOnce(int64_t rows) {
+  if (!kFewRegisters || rows > 4 * kTileRows) return false;
+  const RowTiles kept(0, rows, kTileRows, 1), widening(0, rows, kTileRows - 1);
+  return kept.count() < widening.count();
+}
+
+RowTiles BF16Tiles(int64_t row0, int64_t row1) {
+  if (!kFewRegisters) return RowTiles(row0, row1, kTileRows);
+  // One row to spare: the tiles are not all as tall as can be, and so the first one is not.
+  return WidenOnce(row1 - row0) ? RowTiles(row0, row1, kTileRows, 1)
+                                : RowTiles(row0, row1, kTileRows - 1);
+}
+
+// Rows of A in the order of their tiles, and behind them a panel's share of bf16 weights as fp32.
 int64_t PackedRows(int64_t rows) {
-  return (rows + kTileRows - 1) / kTileRows * kTileRows * kDepthBlock;
+  constexpr int64_t kLowest = kFewRegisters ? kTileRows - 1 : kTileRows;
+  return (rows + kLowest - 1) / kLowest * kTileRows * kDepthBlock;
 }
 int64_t BlockScratchImpl(int64_t rows) { return PackedRows(rows) + TileColumns() * kDepthBlock; }
 
@@ -67,13 +83,13 @@ struct Pass {
   const RowTiles& tiles;
   int64_t k0, k1;
   const float* packed;  // A's tiles, where they are packed
-  float* widened;       // memory for a panel's share of bf16 weights
+  float* widened;       // memory for a panel's share of bf16 weights, where one tile widens for all
 };
 
 // One tile of the panel at `column`.
 template <class Weight>
-void MultiplyOneTile(const MatMulJob& job, const Pass& pass, int64_t tile, int64_t column,
-                     const Panel<Weight>& panel) {
+HWY_INLINE void MultiplyOneTile(const MatMulJob& job, const Pass& pass, int64_t tile,
+                                int64_t column, const Panel<Weight>& panel) {
   const int64_t columns = std::min(TileColumns(), job.columns - column);
   const int64_t depth = pass.k1 - pass.k0;
   const int64_t row = pass.tiles.Begin(tile);
@@ -102,7 +118,7 @@ void MultiplyPanel(const MatMulJob& job, const Pass& pass, int64_t index) {
   panel.next = panel.b + panel_depth * width;
   panel.next_step = std::max<int64_t>(1, width / count);
   const int64_t asked = (pass.k1 - pass.k0) * panel.next_step;
-  if (std::is_same_v<Weight, BF16> && kWidenOnce && count > 1) panel.widened = pass.widened;
+  if (std::is_same_v<Weight, BF16>) panel.widened = pass.widened;
   MultiplyOneTile(job, pass, 0, index * width, panel);
   for (int64_t tile = 1; tile < count; ++tile) {
     panel.next += asked;
@@ -120,15 +136,17 @@ void MultiplyBlockImpl(const MatMulJob& job, int64_t row0, int64_t row1, int64_t
                        int64_t panel1, float* scratch) {
   if (row0 >= row1) return;
   const int64_t depth = job.a.columns;
-  const RowTiles tiles(row0, row1, kTileRows);
+  const bool bf16 = job.b_type == WeightType::kBF16;
+  const bool widen_once = bf16 && WidenOnce(row1 - row0);
+  const RowTiles tiles = bf16 ? BF16Tiles(row0, row1) : RowTiles(row0, row1, kTileRows);
   const bool pack = job.a.column_stride != 1 || row1 - row0 >= kPackRows;
-  float* widened = scratch + PackedRows(row1 - row0);
+  float* widened = widen_once ? scratch + PackedRows(row1 - row0) : nullptr;
   for (int64_t k0 = 0; k0 < depth || k0 == 0; k0 += kDepthBlock) {
     const Pass pass{tiles, k0, std::min(depth, k0 + kDepthBlock), pack ? scratch : nullptr,
                     widened};
     if (pack) PackRows(job.a, tiles, pass.k0, pass.k1, scratch);
     for (int64_t panel = panel0; panel < panel1; ++panel) {
-      if (job.b_type == WeightType::kBF16) {
+      if (bf16) {
         MultiplyPanel<BF16>(job, pass, panel);
       } else {
         MultiplyPanel<float>(job, pass, panel);

@@ -79,10 +79,15 @@ HWY_INLINE void TileKernel(int64_t depth, const TileOfA& rows, const Panel<Weigh
   const int64_t row_stride = rows.row_stride, depth_stride = rows.depth_stride;
   const Weight* HWY_RESTRICT b = panel.b;
   const Weight* next = panel.next;
+  const int64_t next_step = panel.next_step;
   V s0[kRows], s1[kRows];
-  for (int r = 0; r < kRows; ++r) {
-    s0[r] = accumulate ? hn::LoadU(d, c + r * c_stride) : hn::Zero(d);
-    s1[r] = accumulate ? hn::LoadU(d, c + r * c_stride + lanes) : hn::Zero(d);
+  if (accumulate) {
+    for (int r = 0; r < kRows; ++r) {
+      s0[r] = hn::LoadU(d, c + r * c_stride);
+      s1[r] = hn::LoadU(d, c + r * c_stride + lanes);
+    }
+  } else {
+    for (int r = 0; r < kRows; ++r) s0[r] = s1[r] = hn::Zero(d);
   }
   float* HWY_RESTRICT widened = panel.widened;
   const auto add_products = [&](V b0, V b1) HWY_ATTR {
@@ -101,7 +106,7 @@ HWY_INLINE void TileKernel(int64_t depth, const TileOfA& rows, const Panel<Weigh
   if constexpr (std::is_same_v<Weight, float>) {
     for (int64_t k = 0; k < depth; ++k) {
       __builtin_prefetch(next);
-      next += panel.next_step;
+      next += next_step;
       add_products(hn::Load(d, b), hn::Load(d, b + lanes));
       b += 2 * lanes;
     }
@@ -111,7 +116,7 @@ HWY_INLINE void TileKernel(int64_t depth, const TileOfA& rows, const Panel<Weigh
     for (int64_t k = 0; k < depth; k += 2) {
       const auto* pairs = reinterpret_cast<const uint32_t*>(b);
       __builtin_prefetch(next);
-      next += 2 * panel.next_step;
+      next += 2 * next_step;
       add_products(hn::BitCast(d, hn::ShiftLeft<16>(hn::Load(du, pairs))),
                    hn::BitCast(d, hn::ShiftLeft<16>(hn::Load(du, pairs + lanes))));
       if (k + 1 == depth) break;
@@ -128,8 +133,8 @@ HWY_INLINE void TileKernel(int64_t depth, const TileOfA& rows, const Panel<Weigh
 
 // TileKernel for 1 <= rows <= kTileRows known only at run time.
 template <class Weight>
-void TileRows(int rows, int64_t depth, const TileOfA& a, const Panel<Weight>& panel, float* c,
-              int64_t c_stride, bool accumulate) {
+HWY_INLINE void TileRows(int rows, int64_t depth, const TileOfA& a, const Panel<Weight>& panel,
+                         float* c, int64_t c_stride, bool accumulate) {
   const auto index = static_cast<size_t>(rows - 1);
   if constexpr (std::is_same_v<Weight, BF16>) {
     if (panel.widened != nullptr) {
@@ -148,8 +153,9 @@ inline constexpr int64_t kMaxTileColumns = 32;
 
 // One tile of which only `columns` columns of C exist; B's panel is padded, C is not.
 template <class Weight>
-void TileRowsEdge(int rows, int64_t columns, int64_t depth, const TileOfA& a,
-                  const Panel<Weight>& panel, float* c, int64_t c_stride, bool accumulate) {
+HWY_INLINE void TileRowsEdge(int rows, int64_t columns, int64_t depth, const TileOfA& a,
+                             const Panel<Weight>& panel, float* c, int64_t c_stride,
+                             bool accumulate) {
   const int64_t width = TileColumns();
   if (columns >= width) return TileRows(rows, depth, a, panel, c, c_stride, accumulate);
   HWY_ALIGN float tile[kTileRows * kMaxTileColumns] = {};

@@ -11,9 +11,9 @@ namespace bertie::kernels {
 // lower tiles come first.
 class RowTiles {
  public:
-  RowTiles(int64_t row0, int64_t row1, int64_t tallest)
+  RowTiles(int64_t row0, int64_t row1, int64_t tallest, int64_t spare = 0)
       : row0_(row0),
-        count_((row1 - row0 + tallest - 1) / tallest),
+        count_((row1 - row0 + spare + tallest - 1) / tallest),
         base_((row1 - row0) / count_),
         lower_(count_ - (row1 - row0) % count_) {}
 
