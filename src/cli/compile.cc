@@ -15,7 +15,7 @@
 #include "cli/progress.h"
 #include "cli/table.h"
 #include "data/dataset.h"
-#include "kernels/int8_matmul.h"
+#include "kernels/matmul.h"
 #include "model/compiled_file.h"
 #include "model/model_source.h"
 #include "serve/answer.h"
@@ -157,7 +157,7 @@ Result<int> RunCompile(const CompileFlags& flags) {
                           Lower(flags, precision, checkpoint, tokenizer, pool));
   model::CompiledInfo info;
   info.precision = precision;
-  info.cpu = kernels::Int8Instructions();
+  info.cpu = kernels::Instructions(precision);
   info.source_sha256 = ContentHash(checkpoint);
   BERTIE_RETURN_IF_ERROR(model::SaveCompiled(out, weights, info, tokenizer));
   std::error_code error;

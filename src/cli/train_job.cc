@@ -25,7 +25,7 @@
 #include "cli/train_results.h"
 #include "cli/train_resume.h"
 #include "cli/train_saver.h"
-#include "kernels/bf16_matmul.h"
+#include "kernels/mixed_matmul.h"
 #include "model/checkpoint.h"
 #include "model/model_source.h"
 #include "text/tokenizer.h"

@@ -42,8 +42,8 @@ void SmallMatMul(int64_t rows, int64_t columns, int64_t depth, const float* a, i
   for (int64_t j = 0; j < columns; j += width) {
     for (int64_t i = 0; i < rows; i += kTileRows) {
       TileRowsEdge(static_cast<int>(std::min<int64_t>(kTileRows, rows - i)), columns - j, depth,
-                   a + i * row_stride, row_stride, depth_stride, b, c + i * c_stride + j, c_stride,
-                   accumulate);
+                   TileOfA{a + i * row_stride, row_stride, depth_stride}, Panel<float>{b, b, 0},
+                   c + i * c_stride + j, c_stride, accumulate);
     }
     b += depth * width;
   }

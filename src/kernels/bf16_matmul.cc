@@ -1,135 +1,96 @@
 #include "kernels/bf16_matmul.h"
 
 #include <algorithm>
-#include <cassert>
-#include <cstdlib>
-#include <string_view>
+#include <cstring>
 
-#include "kernels/bf16.h"
-#include "kernels/onednn_matmul.h"
+#include "kernels/amx_block.h"
+#include "kernels/bf16_dot.h"
+#include "kernels/matmul_tiles.h"
+#include "kernels/row_tiles.h"
+#include "kernels/x86_features.h"
 
-#undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels/bf16_matmul.cc"
-#include "kernels/targets.h"
-//
-#include <hwy/foreach_target.h>
-//
-#include <hwy/highway.h>
-
-HWY_BEFORE_NAMESPACE();
 namespace bertie::kernels {
-namespace HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
-
-void RoundRange(int64_t count, const float* x, uint16_t* out) {
-  const hn::ScalableTag<uint32_t> d;
-  const hn::Rebind<float, decltype(d)> df;
-  const hn::Rebind<uint16_t, decltype(d)> d16;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  const auto half = hn::Set(d, 0x7fffu);
-  const auto one = hn::Set(d, 1u);
-  const auto infinity = hn::Set(d, 0x7f800000u);
-  int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    const auto bits = hn::BitCast(d, hn::LoadU(df, x + i));
-    const auto odd = hn::And(hn::ShiftRight<16>(bits), one);
-    const auto rounded = hn::Add(bits, hn::Add(half, odd));
-    const auto is_nan = hn::Gt(hn::And(bits, hn::Set(d, 0x7fffffffu)), infinity);
-    const auto kept = hn::IfThenElse(is_nan, hn::Or(bits, hn::Set(d, 0x400000u)), rounded);
-    // The upper halves as signed numbers fit the saturating narrowing exactly.
-    const hn::RebindToSigned<decltype(d)> di;
-    const hn::RebindToSigned<decltype(d16)> di16;
-    hn::StoreU(hn::BitCast(d16, hn::DemoteTo(di16, hn::ShiftRight<16>(hn::BitCast(di, kept)))), d16,
-               out + i);
-  }
-  for (; i < count; ++i) out[i] = ToBF16(x[i]);
-}
-
-}  // namespace HWY_NAMESPACE
-}  // namespace bertie::kernels
-HWY_AFTER_NAMESPACE();
-
-#if HWY_ONCE
-namespace bertie::kernels {
-
-HWY_EXPORT(RoundRange);
-
 namespace {
 
-enum class Mode { kNone, kNative, kEmulated };
+constexpr int64_t kWidth = 32;  // columns of a panel
+static_assert(kWidth == kAmxWidth && kWidth == kBF16DotWidth);
 
-Mode CurrentMode() {
-  static const Mode mode = [] {
-    const char* asked = std::getenv("BERTIE_BF16");
-    if (asked != nullptr && std::string_view(asked) == "emulate") return Mode::kEmulated;
-    return __builtin_cpu_supports("avx512bf16") ? Mode::kNative : Mode::kNone;
-  }();
-  return mode;
+// Sums [rows][kWidth] into C, as many columns as it has there.
+void Place(const BF16Job& job, int64_t row, int rows, int64_t column, const float* sums) {
+  const int64_t columns = std::min(kWidth, job.columns - column);
+  float* c = job.c + row * job.c_stride + column;
+  for (int r = 0; r < rows; ++r) {
+    std::memcpy(c + r * job.c_stride, sums + r * kWidth,
+                static_cast<size_t>(columns) * sizeof(float));
+  }
+  ApplyEpilogue(job.options, row, rows, column, columns, c, job.c_stride);
 }
 
-// A matrix's memory as contiguous runs: its rows, or where these are strided its columns.
-struct Runs {
-  int64_t count, length, stride;
-  bool transposed;
-};
-
-Runs RunsOf(const MatrixView& view) {
-  assert(view.column_stride == 1 || view.row_stride == 1);
-  if (view.column_stride == 1) return {view.rows, view.columns, view.row_stride, false};
-  return {view.columns, view.rows, view.column_stride, true};
+void MultiplyByAmx(const BF16Job& job, int64_t row0, int64_t row1, int64_t panel0, int64_t panel1) {
+  const int64_t panel_bytes = PanelBytes(WeightType::kBF16, job.depth, {kWidth, 2});
+  AmxBlock block(AmxType::kBF16, {job.a.data + row0 * job.a.stride, job.a.stride, row1 - row0,
+                                  (job.depth + 1) / 2});
+  for (int64_t p = panel0; p < panel1; ++p) {
+    const std::byte* b = job.b + p * panel_bytes;
+    block.Multiply(b, b + panel_bytes, [&](int64_t row, int rows, const std::byte* sums) {
+      Place(job, row0 + row, rows, p * kWidth, reinterpret_cast<const float*>(sums));
+    });
+  }
 }
 
-// round(from, run) for every run of the matrix; runs become dense.
-template <class Out, class Round>
-void ForRuns(const MatrixView& view, Out* out, ThreadPool& pool, const Round& round) {
-  const Runs runs = RunsOf(view);
-  constexpr int64_t kElements = 1 << 14;
-  const int64_t group = std::max<int64_t>(1, kElements / std::max<int64_t>(1, runs.length));
-  pool.ParallelFor((runs.count + group - 1) / group, [&](int64_t task, int) {
-    for (int64_t i = task * group; i < std::min(runs.count, (task + 1) * group); ++i) {
-      round(runs.length, view.data + i * runs.stride, out + i * runs.length);
+void MultiplyByPairs(const BF16Job& job, int64_t row0, int64_t row1, int64_t panel0,
+                     int64_t panel1) {
+  const int64_t pairs = (job.depth + 1) / 2;
+  const int64_t panel_bytes = PanelBytes(WeightType::kBF16, job.depth, {kWidth, 2});
+  const RowTiles tiles(row0, row1, kBF16DotRows);
+  for (int64_t p = panel0; p < panel1; ++p) {
+    const std::byte* b = job.b + p * panel_bytes;
+    const bool whole = (p + 1) * kWidth <= job.columns;
+    // The fetch of the next panel is spread over this one's tiles.
+    const std::byte* next = b + panel_bytes;
+    const int64_t next_step = std::max<int64_t>(2, 4 * kWidth / tiles.count());
+    for (int64_t tile = 0; tile < tiles.count(); ++tile) {
+      const int64_t row = tiles.Begin(tile);
+      const int rows = tiles.Height(tile);
+      const std::byte* a = job.a.data + row * job.a.stride;
+      if (whole) {
+        float* c = job.c + row * job.c_stride + p * kWidth;
+        BF16DotTile(rows, pairs, a, job.a.stride, b, c, job.c_stride, next, next_step);
+        ApplyEpilogue(job.options, row, rows, p * kWidth, kWidth, c, job.c_stride);
+      } else {
+        float sums[kBF16DotRows * kWidth];
+        BF16DotTile(rows, pairs, a, job.a.stride, b, sums, kWidth, next, next_step);
+        Place(job, row, rows, p * kWidth, sums);
+      }
+      next += pairs * next_step;
     }
-  });
-}
-
-BF16View Round(const MatrixView& view, Buffer& memory, ThreadPool& pool) {
-  auto* out = reinterpret_cast<uint16_t*>(memory.Resize((view.rows * view.columns + 1) / 2));
-  ForRuns(view, out, pool, RoundToBF16);
-  const Runs runs = RunsOf(view);
-  const BF16View dense{out, runs.count, runs.length, runs.length, 1};
-  return runs.transposed ? dense.Transposed() : dense;
-}
-
-MatrixView RoundInFloat(const MatrixView& view, Buffer& memory, ThreadPool& pool) {
-  float* out = memory.Resize(view.rows * view.columns);
-  ForRuns(view, out, pool, [](int64_t count, const float* from, float* to) {
-    for (int64_t i = 0; i < count; ++i) to[i] = FromBF16(ToBF16(from[i]));
-  });
-  const Runs runs = RunsOf(view);
-  const MatrixView dense = RowMajor(out, runs.count, runs.length);
-  return runs.transposed ? dense.Transposed() : dense;
+  }
 }
 
 }  // namespace
 
-bool UseBF16() { return CurrentMode() != Mode::kNone; }
-
-void RoundToBF16(int64_t count, const float* x, uint16_t* out) {
-  HWY_DYNAMIC_DISPATCH(RoundRange)(count, x, out);
+RoundedRows RoundRows(const MatrixView& a, Buffer& scratch, ThreadPool& pool) {
+  const int64_t padded = (a.columns + 31) / 32 * 32;
+  // A line more than a row, so that rows a multiple of 4 KiB long do not share their cache sets.
+  const int64_t stride = 2 * padded + 64;
+  auto* data = reinterpret_cast<std::byte*>(scratch.Resize(a.rows * stride / 4));
+  // Fewer elements than this are done before another thread has woken.
+  constexpr int64_t kTaskElements = 16384;
+  const int64_t rows_a_task = std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, a.columns));
+  pool.ParallelFor((a.rows + rows_a_task - 1) / rows_a_task, [&](int64_t task, int) {
+    const int64_t last = std::min(a.rows, (task + 1) * rows_a_task);
+    for (int64_t row = task * rows_a_task; row < last; ++row) {
+      RoundToBF16(a.columns, padded, a.data + row * a.row_stride, data + row * stride);
+    }
+  });
+  return {data, stride};
 }
 
-void BF16MatMul(const MatrixView& a, const MatrixView& b, float* c, int64_t c_stride,
-                const MatMulOptions& options, MatMulScratch& scratch, ThreadPool& pool) {
-  if (CurrentMode() == Mode::kNative) {
-    const BF16View rounded_a = Round(a, scratch.rounded_a, pool);
-    OneDnnMatMul(rounded_a, Round(b, scratch.rounded_b, pool), c, c_stride, options, pool);
-    return;
-  }
-  MatMulOptions floats = options;
-  floats.bf16 = false;
-  const MatrixView rounded_a = RoundInFloat(a, scratch.rounded_a, pool);
-  MatMul(rounded_a, RoundInFloat(b, scratch.rounded_b, pool), c, c_stride, floats, scratch, pool);
+void MultiplyBF16Block(const BF16Job& job, int64_t row0, int64_t row1, int64_t panel0,
+                       int64_t panel1) {
+  if (row0 >= row1) return;
+  if (UseAmxBF16()) return MultiplyByAmx(job, row0, row1, panel0, panel1);
+  MultiplyByPairs(job, row0, row1, panel0, panel1);
 }
 
 }  // namespace bertie::kernels
-#endif  // HWY_ONCE

@@ -1,22 +1,41 @@
-// Matrix products whose operands are rounded to bfloat16, for training.
+// Products of bf16 weights with rows rounded to bf16, summed in fp32: for processors that multiply
+// pairs of bf16 (AVX512_BF16 or AMX). All others widen the weights and multiply fp32
+// (matmul_tiles.h).
+//
+// A row's result has the same bits for any rows beside it: were it otherwise, a last bit's
+// difference would round the next product's row to another bf16, some ten thousand times as far.
 #pragma once
+
+#include <cstddef>
+#include <cstdint>
 
 #include "base/thread_pool.h"
 #include "kernels/matmul.h"
+#include "tensor/buffer.h"
 
 namespace bertie::kernels {
 
-// Whether the processor multiplies bfloat16 (AVX512_BF16, AMX). BERTIE_BF16=emulate in the
-// environment makes it true anywhere: operands are then rounded, and multiplied as floats, which
-// tells what bf16 does to a model but not how fast. Fixed for the life of the process.
-bool UseBF16();
+struct RoundedRows {
+  const std::byte* data = nullptr;  // bf16, [rows], zeros up to a multiple of 64 bytes
+  int64_t stride = 0;               // bytes from row to row
+};
 
-// out[i] = bf16(x[i]), round to nearest, ties to even.
-void RoundToBF16(int64_t count, const float* x, uint16_t* out);
+// Rounds all rows of a (column_stride 1) into scratch. Only where UseBF16Dot() (x86_features.h), as
+// all here.
+RoundedRows RoundRows(const MatrixView& a, Buffer& scratch, ThreadPool& pool);
 
-// c[a.rows, b.columns] = a b (+ bias), or c += a b, with kNone or kBias. Each operand's rows or
-// columns are contiguous.
-void BF16MatMul(const MatrixView& a, const MatrixView& b, float* c, int64_t c_stride,
-                const MatMulOptions& options, MatMulScratch& scratch, ThreadPool& pool);
+struct BF16Job {
+  RoundedRows a;
+  int64_t depth = 0;
+  const std::byte* b = nullptr;  // PackedMatrix::bytes() of kBF16
+  int64_t columns = 0;
+  float* c = nullptr;
+  int64_t c_stride = 0;
+  MatMulOptions options;  // without accumulate
+};
+
+// Rows [row0, row1) and panels [panel0, panel1) of C, with the epilogue.
+void MultiplyBF16Block(const BF16Job& job, int64_t row0, int64_t row1, int64_t panel0,
+                       int64_t panel1);
 
 }  // namespace bertie::kernels

@@ -24,8 +24,8 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // To rows [row, row + rows) and columns [column, column + columns) of C, the first of them at c.
-inline void ApplyEpilogue(const MatMulOptions& options, int64_t row, int64_t rows, int64_t column,
-                          int64_t columns, float* c, int64_t c_stride) {
+inline void ApplyEpilogueTo(const MatMulOptions& options, int64_t row, int64_t rows, int64_t column,
+                            int64_t columns, float* c, int64_t c_stride) {
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t j = 0; j < columns; j += lanes) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/int8_matmul.cc"
@@ -12,11 +13,14 @@
 //
 #include <hwy/highway.h>
 
+#include "kernels/amx_block.h"
 #include "kernels/epilogue-inl.h"
 #include "kernels/int8_vnni.h"
 #include "kernels/matmul_tiles.h"
 #include "kernels/microkernel-inl.h"
 #include "kernels/row_tiles.h"
+#include "kernels/tile_table.h"
+#include "kernels/x86_features.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace bertie::kernels {
@@ -103,27 +107,9 @@ HWY_INLINE void QuadTile(int64_t octets, const std::byte* HWY_RESTRICT a, int64_
 inline void QuadTileRows(int rows, int64_t octets, const std::byte* a, int64_t a_stride,
                          const std::byte* b, int32_t* sums, const std::byte* next,
                          int64_t next_step) {
-#define BERTIE_TILE_CASE(n)                                                            \
-  case n:                                                                              \
-    if constexpr (n <= kTileRows) {                                                    \
-      QuadTile<n <= kTileRows ? n : 1>(octets, a, a_stride, b, sums, next, next_step); \
-    }                                                                                  \
-    break
-  switch (rows) {
-    BERTIE_TILE_CASE(1);
-    BERTIE_TILE_CASE(2);
-    BERTIE_TILE_CASE(3);
-    BERTIE_TILE_CASE(4);
-    BERTIE_TILE_CASE(5);
-    BERTIE_TILE_CASE(6);
-    BERTIE_TILE_CASE(7);
-    BERTIE_TILE_CASE(8);
-    BERTIE_TILE_CASE(9);
-    BERTIE_TILE_CASE(10);
-    BERTIE_TILE_CASE(11);
-    BERTIE_TILE_CASE(12);
-  }
-#undef BERTIE_TILE_CASE
+  static constexpr auto kTiles =
+      TileTable<kTileRows>([](auto height) { return &QuadTile<height()>; });
+  kTiles[static_cast<size_t>(rows - 1)](octets, a, a_stride, b, sums, next, next_step);
 }
 
 // The row's range includes 0, so that 0 stays 0 exactly.
@@ -195,14 +181,39 @@ void Dequantize(const QuantizedRows& a, int64_t row, int rows, const int32_t* su
 
 // What one panel needs beside the job: where it lies, and the kernel's steps.
 struct Int8Panel {
-  const std::byte* b;
-  int64_t bytes;
-  int64_t octets;
+  const std::byte* b = nullptr;
+  int64_t column = 0;  // its first
+  int64_t bytes = 0;
+  int64_t octets = 0;
 };
 
-void MultiplyTile(const Int8Job& job, const Int8Panel& panel, int64_t column, int64_t row, int rows,
-                  const std::byte* next, int64_t next_step) {
+// The most rows whose sums are placed at once.
+constexpr int kMostPlaced = std::max<int>(kTileRows, kAmxRows);
+
+// Sums [rows][TileColumns()] into C.
+void Place(const Int8Job& job, const Int8Panel& panel, int64_t row, int rows, const int32_t* sums) {
   const int64_t width = TileColumns();
+  const auto* scales = reinterpret_cast<const float*>(panel.b + panel.bytes) - 2 * width;
+  const auto* column_sums = reinterpret_cast<const int32_t*>(scales + width);
+  const int64_t columns = std::min(width, job.columns - panel.column);
+  float* c = job.c + row * job.c_stride + panel.column;
+  if (columns == width) {
+    Dequantize(job.a, row, rows, sums, scales, column_sums, c, job.c_stride);
+  } else {
+    HWY_ALIGN float tile[kMostPlaced * kMaxTileColumns];
+    Dequantize(job.a, row, rows, sums, scales, column_sums, tile, width);
+    for (int r = 0; r < rows; ++r) {
+      std::memcpy(c + r * job.c_stride, tile + r * width,
+                  static_cast<size_t>(columns) * sizeof(float));
+    }
+  }
+  if (job.options.epilogue != Epilogue::kNone) {
+    ApplyEpilogueTo(job.options, row, rows, panel.column, columns, c, job.c_stride);
+  }
+}
+
+void MultiplyTile(const Int8Job& job, const Int8Panel& panel, int64_t row, int rows,
+                  const std::byte* next, int64_t next_step) {
   HWY_ALIGN int32_t sums[kTileRows * kMaxTileColumns];
   const std::byte* a = job.a.data + row * job.a.stride;
   // VNNI's tiles and panels are as AVX-512's.
@@ -211,42 +222,45 @@ void MultiplyTile(const Int8Job& job, const Int8Panel& panel, int64_t column, in
   } else {
     QuadTileRows(rows, panel.octets, a, job.a.stride, panel.b, sums, next, next_step);
   }
-  const auto* scales = reinterpret_cast<const float*>(panel.b + panel.bytes) - 2 * width;
-  const auto* column_sums = reinterpret_cast<const int32_t*>(scales + width);
-  const int64_t columns = std::min(width, job.columns - column);
-  float* c = job.c + row * job.c_stride + column;
-  if (columns == width) {
-    Dequantize(job.a, row, rows, sums, scales, column_sums, c, job.c_stride);
-  } else {
-    HWY_ALIGN float tile[kTileRows * kMaxTileColumns];
-    Dequantize(job.a, row, rows, sums, scales, column_sums, tile, width);
-    for (int r = 0; r < rows; ++r) {
-      std::memcpy(c + r * job.c_stride, tile + r * width,
-                  static_cast<size_t>(columns) * sizeof(float));
-    }
+  Place(job, panel, row, rows, sums);
+}
+
+void MultiplyByTiles(const Int8Job& job, const RowTiles& tiles, const Int8Panel& panel) {
+  // The fetch of the next panel is spread over this one's tiles.
+  const std::byte* next = panel.b + panel.bytes;
+  const int64_t next_step = std::max<int64_t>(2, 8 * TileColumns() / tiles.count());
+  for (int64_t tile = 0; tile < tiles.count(); ++tile) {
+    MultiplyTile(job, panel, tiles.Begin(tile), tiles.Height(tile), next, next_step);
+    next += panel.octets * next_step;
   }
-  if (job.options.epilogue != Epilogue::kNone) {
-    ApplyEpilogue(job.options, row, rows, column, columns, c, job.c_stride);
-  }
+}
+
+void MultiplyByAmx(const Int8Job& job, AmxBlock& block, int64_t row0, const Int8Panel& panel) {
+  block.Multiply(panel.b, panel.b + panel.bytes, [&](int64_t row, int rows, const std::byte* sums) {
+    Place(job, panel, row0 + row, rows, reinterpret_cast<const int32_t*>(sums));
+  });
 }
 
 void MultiplyInt8BlockImpl(const Int8Job& job, int64_t row0, int64_t row1, int64_t panel0,
                            int64_t panel1) {
   if (row0 >= row1) return;
-  const int64_t width = TileColumns();
-  const RowTiles tiles(row0, row1, kTileRows);
   Int8Panel panel;
   panel.bytes = PanelBytes(WeightType::kI8, job.depth, NativeLayout(WeightType::kI8));
   panel.octets = (job.depth + 7) / 8;
-  const int64_t step_bytes = 8 * width;
+  const RowTiles tiles(row0, row1, kTileRows);
+  std::optional<AmxBlock> amx;
+  if (HWY_TARGET == HWY_AVX3 && row1 - row0 >= kAmxRows && UseAmxInt8()) {
+    const AmxRowsOfA a{job.a.data + row0 * job.a.stride, job.a.stride, row1 - row0,
+                       2 * panel.octets};
+    amx.emplace(AmxType::kInt8, a);
+  }
   for (int64_t p = panel0; p < panel1; ++p) {
     panel.b = job.b + p * panel.bytes;
-    // The fetch of the next panel is spread over this one's tiles.
-    const std::byte* next = panel.b + panel.bytes;
-    const int64_t next_step = std::max<int64_t>(2, step_bytes / tiles.count());
-    for (int64_t tile = 0; tile < tiles.count(); ++tile) {
-      MultiplyTile(job, panel, p * width, tiles.Begin(tile), tiles.Height(tile), next, next_step);
-      next += panel.octets * next_step;
+    panel.column = p * TileColumns();
+    if (amx) {
+      MultiplyByAmx(job, *amx, row0, panel);
+    } else {
+      MultiplyByTiles(job, tiles, panel);
     }
   }
 }
@@ -261,18 +275,10 @@ namespace bertie::kernels {
 HWY_EXPORT(QuantizeRowImpl);
 HWY_EXPORT(MultiplyInt8BlockImpl);
 
-const char* Int8Instructions() {
-  if (UseVnni()) return "avx512_vnni";
-  return PanelColumns() == 32   ? "avx512"
-         : PanelColumns() == 16 ? "avx2"
-         : PanelColumns() == 8  ? "sse4"
-                                : "scalar";
-}
-
 QuantizedRows QuantizeRows(const MatrixView& a, Buffer& scratch, ThreadPool& pool) {
-  const int64_t padded = (a.columns + 7) / 8 * 8;
+  const int64_t padded = (a.columns + 63) / 64 * 64;
   // A line more than a row, so that rows a multiple of 4 KiB long do not share their cache sets.
-  const int64_t stride = (padded + 63) / 64 * 64 + 64;
+  const int64_t stride = padded + 64;
   const int64_t tables = (2 * a.rows + 15) / 16 * 16;
   float* memory = scratch.Resize(tables + a.rows * stride / 4);
   float* scales = memory;

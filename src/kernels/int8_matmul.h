@@ -25,14 +25,11 @@ namespace bertie::kernels {
 inline constexpr int32_t kMostOfFour = 32767 / 255;
 
 struct QuantizedRows {
-  const std::byte* data = nullptr;  // q, [rows][stride], zeros up to a multiple of 8
+  const std::byte* data = nullptr;  // q, [rows][stride], zeros up to a multiple of 64
   int64_t stride = 0;               // bytes from row to row
   const float* scales = nullptr;    // [rows]
   const int32_t* zeros = nullptr;   // [rows]
 };
-
-// The instructions in use, for messages: "avx512_vnni", "avx2", ...
-const char* Int8Instructions();
 
 // Quantises all rows of a (column_stride 1) into scratch.
 QuantizedRows QuantizeRows(const MatrixView& a, Buffer& scratch, ThreadPool& pool);

@@ -2,9 +2,9 @@
 
 #include <immintrin.h>
 
-#include <cstdlib>
 #include <cstring>
-#include <string_view>
+
+#include "kernels/tile_table.h"
 
 // GCC warns of its own header's deliberately uninitialised vectors.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -43,24 +43,11 @@ BERTIE_VNNI void Tile(int64_t groups, const std::byte* a, int64_t a_stride, cons
 
 }  // namespace
 
-bool UseVnni() {
-  static const bool use = [] {
-    const char* asked = std::getenv("BERTIE_INT8");
-    if (asked != nullptr && std::string_view(asked) == "quads") return false;
-    return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  }();
-  return use;
-}
-
 void VnniTile(int rows, int64_t groups, const std::byte* a, int64_t a_stride, const std::byte* b,
               int32_t* sums, const std::byte* next, int64_t next_step) {
-  using Function = void (*)(int64_t, const std::byte*, int64_t, const std::byte*, int32_t*,
-                            const std::byte*, int64_t);
-  static constexpr Function kTiles[kVnniTileRows] = {Tile<1>, Tile<2>,  Tile<3>,  Tile<4>,
-                                                     Tile<5>, Tile<6>,  Tile<7>,  Tile<8>,
-                                                     Tile<9>, Tile<10>, Tile<11>, Tile<12>};
-  kTiles[rows - 1](groups, a, a_stride, b, sums, next, next_step);
+  static constexpr auto kTiles =
+      TileTable<kVnniTileRows>([](auto height) { return &Tile<height()>; });
+  kTiles[static_cast<size_t>(rows - 1)](groups, a, a_stride, b, sums, next, next_step);
 }
 
 }  // namespace bertie::kernels

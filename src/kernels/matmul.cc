@@ -2,17 +2,20 @@
 
 #include <algorithm>
 
+#include "kernels/amx_block.h"
 #include "kernels/bf16_matmul.h"
 #include "kernels/int8_matmul.h"
 #include "kernels/matmul_tiles.h"
+#include "kernels/mixed_matmul.h"
 #include "kernels/onednn_matmul.h"
+#include "kernels/x86_features.h"
 
 namespace bertie::kernels {
 namespace {
 
 // Rows of one task: its share of A (144 KiB packed) stays in L2 while the panels of B pass by.
 constexpr int64_t kBlockRows = 96;
-constexpr int64_t kBlockBytes = 192 << 10;  // of quantised rows
+constexpr int64_t kBlockBytes = 192 << 10;  // of quantised rows; twice that of bf16
 // Tasks for each worker, so that one that the machine holds up does not hold up the product.
 constexpr int64_t kTasksPerWorker = 4;
 // Below this oneDNN falls to 60 to 90 % of the peak, and our own kernel does not.
@@ -29,8 +32,8 @@ struct Split {
   int64_t groups;
 };
 
-Split SplitProduct(int64_t rows, int64_t columns, int64_t most_rows, int64_t workers) {
-  const int64_t height = TileHeight();
+Split SplitProduct(int64_t rows, int64_t columns, int64_t most_rows, int64_t height,
+                   int64_t workers) {
   Split split{rows, CeilDiv(columns, PanelColumns()), 0, 0, 0, 0};
   // Blocks of nearly equal height.
   const int64_t row_blocks = std::max<int64_t>(1, CeilDiv(rows, most_rows));
@@ -57,13 +60,18 @@ void ForTasks(const Split& split, ThreadPool& pool, const Body& body) {
 }
 
 void Run(const MatMulJob& job, MatMulScratch& scratch, ThreadPool& pool) {
-  const Split split = SplitProduct(job.a.rows, job.columns, kBlockRows, pool.size());
+  const Split split = SplitProduct(job.a.rows, job.columns, kBlockRows, TileHeight(), pool.size());
   const int64_t stride = BlockScratch(split.block);
   float* packed = scratch.packed_a.Resize(stride * pool.size());
   ForTasks(split, pool,
            [&](int64_t row0, int64_t row1, int64_t panel0, int64_t panel1, int worker) {
              MultiplyBlock(job, row0, row1, panel0, panel1, packed + worker * stride);
            });
+}
+
+// Rows of a block that lie in `bytes`, stride bytes each.
+int64_t MostRows(int64_t stride, int64_t bytes) {
+  return std::clamp<int64_t>(bytes / stride, 1, kBlockRows);
 }
 
 void RunInt8(const MatrixView& a, const PackedMatrix& b, float* c, int64_t c_stride,
@@ -75,10 +83,28 @@ void RunInt8(const MatrixView& a, const PackedMatrix& b, float* c, int64_t c_str
               c,
               c_stride,
               options};
-  const int64_t most_rows = std::clamp<int64_t>(kBlockBytes / job.a.stride, 1, kBlockRows);
-  ForTasks(SplitProduct(a.rows, b.columns(), most_rows, pool.size()), pool,
-           [&](int64_t row0, int64_t row1, int64_t panel0, int64_t panel1, int) {
+  const bool amx = UseAmxInt8() && a.rows >= kAmxRows;
+  ForTasks(SplitProduct(a.rows, b.columns(), MostRows(job.a.stride, kBlockBytes),
+                        amx ? 2 * kAmxRows : TileHeight(), pool.size()),
+           pool, [&](int64_t row0, int64_t row1, int64_t panel0, int64_t panel1, int) {
              MultiplyInt8Block(job, row0, row1, panel0, panel1);
+           });
+}
+
+// On processors that multiply pairs of bf16.
+void RunBF16(const MatrixView& a, const PackedMatrix& b, float* c, int64_t c_stride,
+             const MatMulOptions& options, MatMulScratch& scratch, ThreadPool& pool) {
+  BF16Job job{RoundRows(a, scratch.quantized_a, pool),
+              b.depth(),
+              b.bytes().data(),
+              b.columns(),
+              c,
+              c_stride,
+              options};
+  ForTasks(SplitProduct(a.rows, b.columns(), MostRows(job.a.stride, 2 * kBlockBytes),
+                        UseAmxBF16() ? 2 * kAmxRows : TileHeight(), pool.size()),
+           pool, [&](int64_t row0, int64_t row1, int64_t panel0, int64_t panel1, int) {
+             MultiplyBF16Block(job, row0, row1, panel0, panel1);
            });
 }
 
@@ -92,17 +118,47 @@ void PackAll(const MatrixView& b, float* out, ThreadPool& pool) {
   });
 }
 
+const char* VectorInstructions() {
+  switch (PanelColumns()) {
+    case 32:
+      return "avx512";
+    case 16:
+      return "avx2";
+    case 8:
+      return "sse4";
+    default:
+      return "scalar";
+  }
+}
+
 }  // namespace
+
+const char* Instructions(WeightType type) {
+  switch (type) {
+    case WeightType::kF32:
+      break;
+    case WeightType::kBF16:
+      if (UseBF16Dot()) return UseAmxBF16() ? "amx" : "avx512_bf16";
+      break;
+    case WeightType::kI8:
+      if (UseVnni()) return UseAmxInt8() ? "amx" : "avx512_vnni";
+      break;
+  }
+  return VectorInstructions();
+}
 
 void MatMul(const MatrixView& a, const PackedMatrix& b, float* c, int64_t c_stride,
             const MatMulOptions& options, MatMulScratch& scratch, ThreadPool& pool) {
   if (b.type() == WeightType::kI8) return RunInt8(a, b, c, c_stride, options, scratch, pool);
+  if (b.type() == WeightType::kBF16 && UseBF16Dot()) {
+    return RunBF16(a, b, c, c_stride, options, scratch, pool);
+  }
   Run({a, b.bytes().data(), b.type(), b.columns(), c, c_stride, options}, scratch, pool);
 }
 
 void MatMul(const MatrixView& a, const MatrixView& b, float* c, int64_t c_stride,
             const MatMulOptions& options, MatMulScratch& scratch, ThreadPool& pool) {
-  if (options.bf16) return BF16MatMul(a, b, c, c_stride, options, scratch, pool);
+  if (options.bf16) return MixedMatMul(a, b, c, c_stride, options, scratch, pool);
   const bool plain = options.epilogue == Epilogue::kNone || options.epilogue == Epilogue::kBias;
   if (plain && a.rows >= kOneDnnRows && UseOneDnn()) {
     OneDnnMatMul(a, b, c, c_stride, options, pool);

@@ -30,7 +30,7 @@ struct MatMulOptions {
   int64_t residual_stride = 0;
   bool accumulate = false;  // C += A B; with kNone only
   // Both matrices are rounded to bfloat16 first; sums stay fp32. Of products of two matrices in
-  // plain memory only, and where UseBF16() (bf16_matmul.h) is true.
+  // plain memory only, and where UseBF16() (mixed_matmul.h) is true.
   bool bf16 = false;
 };
 
@@ -42,8 +42,12 @@ struct MatMulScratch {
   Buffer rounded_a, rounded_b;
 };
 
-// c[a.rows, b.columns()] = a b, c_stride floats from row to row. Where b is int8, a's rows lie one
-// after another (column_stride 1) and options.accumulate is false.
+// The instructions that multiply weights of this type here, for messages: "avx2", "avx512_vnni",
+// "avx512_bf16", "amx", ...
+const char* Instructions(WeightType type);
+
+// c[a.rows, b.columns()] = a b, c_stride floats from row to row. Where b is not fp32, a row's
+// elements lie one after another (column_stride 1) and options.accumulate is false.
 void MatMul(const MatrixView& a, const PackedMatrix& b, float* c, int64_t c_stride,
             const MatMulOptions& options, MatMulScratch& scratch, ThreadPool& pool);
 

@@ -23,11 +23,37 @@ constexpr int64_t kDepthBlock = 384;
 // multiple of 4 KiB apart in BERT's shapes, so that a tile's rows fight for the same cache sets.
 constexpr int64_t kPackRows = 2 * kTileRows + 1;
 
+// With 16 registers a tile that widens bf16 is five rows tall at most.
+constexpr bool kFewRegisters = kTileRows == 6;
+
 int64_t PanelColumnsImpl() { return TileColumns(); }
 int64_t TileHeightImpl() { return kTileRows; }
-int64_t BlockScratchImpl(int64_t rows) {
-  constexpr int64_t kTile = TallestTile<BF16>();  // the most tiles that rows may be cut into
-  return (rows + kTile - 1) / kTile * kTileRows * kDepthBlock;
+// A block of few rows has fewer tiles where the first one alone widens the weights and keeps them
+// for the others, as tall as those of fp32. With many rows it loses more by reading twice the
+// bytes.
+bool WidenOnce(int64_t rows) {
+  if (!kFewRegisters || rows > 4 * kTileRows) return false;
+  const RowTiles kept(0, rows, kTileRows, 1), widening(0, rows, kTileRows - 1);
+  return kept.count() < widening.count();
+}
+
+RowTiles BF16Tiles(int64_t row0, int64_t row1) {
+  if (!kFewRegisters) return RowTiles(row0, row1, kTileRows);
+  // One row to spare: the tiles are not all as tall as can be, and so the first one is not.
+  return WidenOnce(row1 - row0) ? RowTiles(row0, row1, kTileRows, 1)
+                                : RowTiles(row0, row1, kTileRows - 1);
+}
+
+// Rows of A in the order of their tiles, and behind them a panel's share of bf16 weights as fp32.
+int64_t PackedRows(int64_t rows) {
+  constexpr int64_t kLowest = kFewRegisters ? kTileRows - 1 : kTileRows;
+  return (rows + kLowest - 1) / kLowest * kTileRows * kDepthBlock;
+}
+int64_t BlockScratchImpl(int64_t rows) { return PackedRows(rows) + TileColumns() * kDepthBlock; }
+
+void ApplyEpilogueImpl(const MatMulOptions& options, int64_t row, int64_t rows, int64_t column,
+                       int64_t columns, float* c, int64_t c_stride) {
+  ApplyEpilogueTo(options, row, rows, column, columns, c, c_stride);
 }
 
 void PackPanelsImpl(const MatrixView& b, int64_t first, int64_t last, float* out) {
@@ -52,35 +78,56 @@ void PackRows(const MatrixView& a, const RowTiles& tiles, int64_t k0, int64_t k1
   }
 }
 
-// One panel's share of C, [k0, k1) of the sums; Weight is how b's elements are stored.
+// What the panels of a block share: one pass, over the depth [k0, k1).
+struct Pass {
+  const RowTiles& tiles;
+  int64_t k0, k1;
+  const float* packed;  // A's tiles, where they are packed
+  float* widened;       // memory for a panel's share of bf16 weights, where one tile widens for all
+};
+
+// One tile of the panel at `column`.
 template <class Weight>
-void MultiplyPanel(const MatMulJob& job, const RowTiles& tiles, int64_t panel, int64_t k0,
-                   int64_t k1, const float* packed) {
-  const MatrixView& a = job.a;
-  const int64_t depth = a.columns;
+HWY_INLINE void MultiplyOneTile(const MatMulJob& job, const Pass& pass, int64_t tile,
+                                int64_t column, const Panel<Weight>& panel) {
+  const int64_t columns = std::min(TileColumns(), job.columns - column);
+  const int64_t depth = pass.k1 - pass.k0;
+  const int64_t row = pass.tiles.Begin(tile);
+  const int rows = pass.tiles.Height(tile);
+  const TileOfA a =
+      pass.packed != nullptr
+          ? TileOfA{pass.packed + tile * kTileRows * depth, 1, kTileRows}
+          : TileOfA{job.a.data + row * job.a.row_stride + pass.k0, job.a.row_stride, 1};
+  float* c = job.c + row * job.c_stride + column;
+  TileRowsEdge(rows, columns, depth, a, panel, c, job.c_stride,
+               pass.k0 > 0 || job.options.accumulate);
+  if (pass.k1 == job.a.columns && job.options.epilogue != Epilogue::kNone) {
+    ApplyEpilogueTo(job.options, row, rows, column, columns, c, job.c_stride);
+  }
+}
+
+// One panel's share of C; Weight is how b's elements are stored.
+template <class Weight>
+void MultiplyPanel(const MatMulJob& job, const Pass& pass, int64_t index) {
   const int64_t width = TileColumns();
-  const int64_t column = panel * width;
-  const int64_t columns = std::min(width, job.columns - column);
-  const int64_t padded_depth = PaddedDepth<Weight>(depth);
-  const Weight* b = static_cast<const Weight*>(job.b) + (panel * padded_depth + k0) * width;
+  const int64_t count = pass.tiles.count();
+  const int64_t panel_depth = PaddedDepth<Weight>(job.a.columns);
+  Panel<Weight> panel;
+  panel.b = static_cast<const Weight*>(job.b) + (index * panel_depth + pass.k0) * width;
   // The fetch of the next panel's share is spread over this one's tiles.
-  const int64_t next_step = std::max<int64_t>(1, width / tiles.count());
-  const Weight* next = b + padded_depth * width;
-  const bool accumulate = k0 > 0 || job.options.accumulate;
-  for (int64_t tile = 0; tile < tiles.count(); ++tile) {
-    const int64_t row = tiles.Begin(tile);
-    const int rows = tiles.Height(tile);
-    float* c = job.c + row * job.c_stride + column;
-    if (packed != nullptr) {
-      TileRowsEdge(rows, columns, k1 - k0, packed + tile * kTileRows * (k1 - k0), 1, kTileRows, b,
-                   c, job.c_stride, accumulate, next, next_step);
+  panel.next = panel.b + panel_depth * width;
+  panel.next_step = std::max<int64_t>(1, width / count);
+  const int64_t asked = (pass.k1 - pass.k0) * panel.next_step;
+  if (std::is_same_v<Weight, BF16>) panel.widened = pass.widened;
+  MultiplyOneTile(job, pass, 0, index * width, panel);
+  for (int64_t tile = 1; tile < count; ++tile) {
+    panel.next += asked;
+    if (panel.widened == nullptr) {
+      MultiplyOneTile(job, pass, tile, index * width, panel);
     } else {
-      TileRowsEdge(rows, columns, k1 - k0, a.data + row * a.row_stride + k0, a.row_stride, 1, b, c,
-                   job.c_stride, accumulate, next, next_step);
-    }
-    next += (k1 - k0) * next_step;
-    if (k1 == depth && job.options.epilogue != Epilogue::kNone) {
-      ApplyEpilogue(job.options, row, rows, column, columns, c, job.c_stride);
+      const Panel<float> wide{panel.widened, reinterpret_cast<const float*>(panel.next),
+                              panel.next_step / 2};
+      MultiplyOneTile(job, pass, tile, index * width, wide);
     }
   }
 }
@@ -90,17 +137,19 @@ void MultiplyBlockImpl(const MatMulJob& job, int64_t row0, int64_t row1, int64_t
   if (row0 >= row1) return;
   const int64_t depth = job.a.columns;
   const bool bf16 = job.b_type == WeightType::kBF16;
-  const RowTiles tiles(row0, row1, bf16 ? TallestTile<BF16>() : TallestTile<float>());
+  const bool widen_once = bf16 && WidenOnce(row1 - row0);
+  const RowTiles tiles = bf16 ? BF16Tiles(row0, row1) : RowTiles(row0, row1, kTileRows);
   const bool pack = job.a.column_stride != 1 || row1 - row0 >= kPackRows;
+  float* widened = widen_once ? scratch + PackedRows(row1 - row0) : nullptr;
   for (int64_t k0 = 0; k0 < depth || k0 == 0; k0 += kDepthBlock) {
-    const int64_t k1 = std::min(depth, k0 + kDepthBlock);
-    if (pack) PackRows(job.a, tiles, k0, k1, scratch);
+    const Pass pass{tiles, k0, std::min(depth, k0 + kDepthBlock), pack ? scratch : nullptr,
+                    widened};
+    if (pack) PackRows(job.a, tiles, pass.k0, pass.k1, scratch);
     for (int64_t panel = panel0; panel < panel1; ++panel) {
-      const float* packed = pack ? scratch : nullptr;
       if (bf16) {
-        MultiplyPanel<BF16>(job, tiles, panel, k0, k1, packed);
+        MultiplyPanel<BF16>(job, pass, panel);
       } else {
-        MultiplyPanel<float>(job, tiles, panel, k0, k1, packed);
+        MultiplyPanel<float>(job, pass, panel);
       }
     }
   }
@@ -117,6 +166,7 @@ HWY_EXPORT(PanelColumnsImpl);
 HWY_EXPORT(TileHeightImpl);
 HWY_EXPORT(BlockScratchImpl);
 HWY_EXPORT(PackPanelsImpl);
+HWY_EXPORT(ApplyEpilogueImpl);
 HWY_EXPORT(MultiplyBlockImpl);
 
 int64_t PanelColumns() { return HWY_DYNAMIC_DISPATCH(PanelColumnsImpl)(); }
@@ -130,6 +180,12 @@ void PackPanels(const MatrixView& b, int64_t first, int64_t last, float* out) {
 void MultiplyBlock(const MatMulJob& job, int64_t row0, int64_t row1, int64_t panel0, int64_t panel1,
                    float* scratch) {
   HWY_DYNAMIC_DISPATCH(MultiplyBlockImpl)(job, row0, row1, panel0, panel1, scratch);
+}
+
+void ApplyEpilogue(const MatMulOptions& options, int64_t row, int64_t rows, int64_t column,
+                   int64_t columns, float* c, int64_t c_stride) {
+  if (options.epilogue == Epilogue::kNone) return;
+  HWY_DYNAMIC_DISPATCH(ApplyEpilogueImpl)(options, row, rows, column, columns, c, c_stride);
 }
 
 }  // namespace bertie::kernels

@@ -32,4 +32,9 @@ void PackPanels(const MatrixView& b, int64_t first, int64_t last, float* out);
 void MultiplyBlock(const MatMulJob& job, int64_t row0, int64_t row1, int64_t panel0, int64_t panel1,
                    float* scratch);
 
+// options.epilogue on rows [row, row + rows) and columns [column, column + columns) of C, the first
+// of them at c.
+void ApplyEpilogue(const MatMulOptions& options, int64_t row, int64_t rows, int64_t column,
+                   int64_t columns, float* c, int64_t c_stride);
+
 }  // namespace bertie::kernels

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "kernels/tile_table.h"
+
 #if defined(BERTIE_MICROKERNEL_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef BERTIE_MICROKERNEL_INL_H_
 #undef BERTIE_MICROKERNEL_INL_H_
@@ -41,37 +43,59 @@ struct BF16 {
   uint16_t bits;
 };
 
-// The tallest tile: bf16 needs registers for widening its weights.
-template <class Weight>
-HWY_INLINE constexpr int TallestTile() {
-  return std::is_same_v<Weight, BF16> && kTileRows == 6 ? 5 : kTileRows;
-}
-
 template <class Weight>
 HWY_INLINE int64_t PaddedDepth(int64_t depth) {
   return std::is_same_v<Weight, BF16> ? (depth + 1) / 2 * 2 : depth;
 }
 
-// C[kRows, 2 vectors] (+)= A[kRows, depth] B[depth, 2 vectors]. Element (r, k) of A is
-// a[r * row_stride + k * depth_stride]; row k of B is b + k * TileColumns(), aligned.
-// Each step also asks for one cache line at b_next, b_next + next_step, ...: the panel wanted next,
-// so that weights stream in from memory while all tiles of this one are computed.
+// A panel's share for a tile of any height, and where it is kept in fp32 for the tiles after it.
+template <class Weight>
+struct Panel {
+  const Weight* b;  // row k is b + k * TileColumns(), aligned
+  // Each step also asks for one cache line at next, next + next_step, ...: the panel wanted next,
+  // so that weights stream in from memory while all tiles of this one are computed.
+  const Weight* next = nullptr;
+  int64_t next_step = 0;
+  float* widened = nullptr;  // [depth][TileColumns()] of bf16 weights, if they are wanted
+};
+
+// A tile's share of A: element (r, k) is a[r * row_stride + k * depth_stride].
+struct TileOfA {
+  const float* a;
+  int64_t row_stride;
+  int64_t depth_stride;
+};
+
+// C[kRows, 2 vectors] (+)= A[kRows, depth] B[depth, 2 vectors].
 // Sums run over k in order from C's old value, so a product cut into several calls along k has the
 // same bits as one call.
-template <int kRows, class Weight>
-HWY_INLINE void TileKernel(int64_t depth, const float* HWY_RESTRICT a, int64_t row_stride,
-                           int64_t depth_stride, const Weight* HWY_RESTRICT b,
-                           float* HWY_RESTRICT c, int64_t c_stride, bool accumulate,
-                           const Weight* b_next, int64_t next_step) {
+template <int kRows, class Weight, bool kWiden>
+HWY_INLINE void TileKernel(int64_t depth, const TileOfA& rows, const Panel<Weight>& panel,
+                           float* HWY_RESTRICT c, int64_t c_stride, bool accumulate) {
   const Floats d;
   using V = hn::Vec<Floats>;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const float* HWY_RESTRICT a = rows.a;
+  const int64_t row_stride = rows.row_stride, depth_stride = rows.depth_stride;
+  const Weight* HWY_RESTRICT b = panel.b;
+  const Weight* next = panel.next;
+  const int64_t next_step = panel.next_step;
   V s0[kRows], s1[kRows];
-  for (int r = 0; r < kRows; ++r) {
-    s0[r] = accumulate ? hn::LoadU(d, c + r * c_stride) : hn::Zero(d);
-    s1[r] = accumulate ? hn::LoadU(d, c + r * c_stride + lanes) : hn::Zero(d);
+  if (accumulate) {
+    for (int r = 0; r < kRows; ++r) {
+      s0[r] = hn::LoadU(d, c + r * c_stride);
+      s1[r] = hn::LoadU(d, c + r * c_stride + lanes);
+    }
+  } else {
+    for (int r = 0; r < kRows; ++r) s0[r] = s1[r] = hn::Zero(d);
   }
+  float* HWY_RESTRICT widened = panel.widened;
   const auto add_products = [&](V b0, V b1) HWY_ATTR {
+    if constexpr (kWiden) {
+      hn::Store(b0, d, widened);
+      hn::Store(b1, d, widened + lanes);
+      widened += 2 * lanes;
+    }
     for (int r = 0; r < kRows; ++r) {
       const V ar = hn::Set(d, a[r * row_stride]);
       s0[r] = hn::MulAdd(ar, b0, s0[r]);
@@ -81,8 +105,8 @@ HWY_INLINE void TileKernel(int64_t depth, const float* HWY_RESTRICT a, int64_t r
   };
   if constexpr (std::is_same_v<Weight, float>) {
     for (int64_t k = 0; k < depth; ++k) {
-      __builtin_prefetch(b_next);
-      b_next += next_step;
+      __builtin_prefetch(next);
+      next += next_step;
       add_products(hn::Load(d, b), hn::Load(d, b + lanes));
       b += 2 * lanes;
     }
@@ -91,8 +115,8 @@ HWY_INLINE void TileKernel(int64_t depth, const float* HWY_RESTRICT a, int64_t r
     const auto upper = hn::Set(du, 0xffff0000u);
     for (int64_t k = 0; k < depth; k += 2) {
       const auto* pairs = reinterpret_cast<const uint32_t*>(b);
-      __builtin_prefetch(b_next);
-      b_next += 2 * next_step;
+      __builtin_prefetch(next);
+      next += 2 * next_step;
       add_products(hn::BitCast(d, hn::ShiftLeft<16>(hn::Load(du, pairs))),
                    hn::BitCast(d, hn::ShiftLeft<16>(hn::Load(du, pairs + lanes))));
       if (k + 1 == depth) break;
@@ -109,31 +133,19 @@ HWY_INLINE void TileKernel(int64_t depth, const float* HWY_RESTRICT a, int64_t r
 
 // TileKernel for 1 <= rows <= kTileRows known only at run time.
 template <class Weight>
-void TileRows(int rows, int64_t depth, const float* a, int64_t row_stride, int64_t depth_stride,
-              const Weight* b, float* c, int64_t c_stride, bool accumulate, const Weight* b_next,
-              int64_t next_step) {
-#define BERTIE_TILE_CASE(n)                                                                  \
-  case n:                                                                                    \
-    if constexpr (n <= kTileRows) {                                                          \
-      TileKernel<n <= kTileRows ? n : 1>(depth, a, row_stride, depth_stride, b, c, c_stride, \
-                                         accumulate, b_next, next_step);                     \
-    }                                                                                        \
-    break
-  switch (rows) {
-    BERTIE_TILE_CASE(1);
-    BERTIE_TILE_CASE(2);
-    BERTIE_TILE_CASE(3);
-    BERTIE_TILE_CASE(4);
-    BERTIE_TILE_CASE(5);
-    BERTIE_TILE_CASE(6);
-    BERTIE_TILE_CASE(7);
-    BERTIE_TILE_CASE(8);
-    BERTIE_TILE_CASE(9);
-    BERTIE_TILE_CASE(10);
-    BERTIE_TILE_CASE(11);
-    BERTIE_TILE_CASE(12);
+HWY_INLINE void TileRows(int rows, int64_t depth, const TileOfA& a, const Panel<Weight>& panel,
+                         float* c, int64_t c_stride, bool accumulate) {
+  const auto index = static_cast<size_t>(rows - 1);
+  if constexpr (std::is_same_v<Weight, BF16>) {
+    if (panel.widened != nullptr) {
+      static constexpr auto kTiles =
+          TileTable<kTileRows>([](auto height) { return &TileKernel<height(), Weight, true>; });
+      return kTiles[index](depth, a, panel, c, c_stride, accumulate);
+    }
   }
-#undef BERTIE_TILE_CASE
+  static constexpr auto kTiles =
+      TileTable<kTileRows>([](auto height) { return &TileKernel<height(), Weight, false>; });
+  kTiles[index](depth, a, panel, c, c_stride, accumulate);
 }
 
 // The largest TileColumns() of any target, for buffers on the stack.
@@ -141,21 +153,17 @@ inline constexpr int64_t kMaxTileColumns = 32;
 
 // One tile of which only `columns` columns of C exist; B's panel is padded, C is not.
 template <class Weight>
-void TileRowsEdge(int rows, int64_t columns, int64_t depth, const float* a, int64_t row_stride,
-                  int64_t depth_stride, const Weight* b, float* c, int64_t c_stride,
-                  bool accumulate, const Weight* b_next = nullptr, int64_t next_step = 0) {
+HWY_INLINE void TileRowsEdge(int rows, int64_t columns, int64_t depth, const TileOfA& a,
+                             const Panel<Weight>& panel, float* c, int64_t c_stride,
+                             bool accumulate) {
   const int64_t width = TileColumns();
-  if (columns >= width) {
-    TileRows(rows, depth, a, row_stride, depth_stride, b, c, c_stride, accumulate, b_next,
-             next_step);
-    return;
-  }
+  if (columns >= width) return TileRows(rows, depth, a, panel, c, c_stride, accumulate);
   HWY_ALIGN float tile[kTileRows * kMaxTileColumns] = {};
   const size_t bytes = static_cast<size_t>(columns) * sizeof(float);
   if (accumulate) {
     for (int r = 0; r < rows; ++r) std::memcpy(tile + r * width, c + r * c_stride, bytes);
   }
-  TileRows(rows, depth, a, row_stride, depth_stride, b, tile, width, accumulate, b_next, next_step);
+  TileRows(rows, depth, a, panel, tile, width, accumulate);
   for (int r = 0; r < rows; ++r) std::memcpy(c + r * c_stride, tile + r * width, bytes);
 }
 

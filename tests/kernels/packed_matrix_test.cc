@@ -12,10 +12,14 @@
 #include <string>
 #include <vector>
 
+#include "kernels/amx_block.h"
+#include "kernels/bf16_matmul.h"
 #include "kernels/int8_matmul.h"
+#include "kernels/int8_vnni.h"
 #include "kernels/matmul.h"
 #include "kernels/onednn_matmul.h"
 #include "kernels/random_values.h"
+#include "kernels/x86_features.h"
 
 namespace bertie::kernels {
 namespace {
@@ -112,10 +116,11 @@ void ExpectExactInt8Sums(const MatrixView& a, const PackedMatrix& packed) {
 
 // tests/long/emulated/run reads what this prints, and says what to expect.
 TEST(Int8MatMul, NamesItsInstructions) {
-  const std::string instructions = Int8Instructions();
+  const std::string instructions = Instructions(WeightType::kI8);
   const int64_t width = NativeLayout(WeightType::kI8).width;
-  std::printf("instructions: int8 %s, %d columns a panel, oneDNN %s\n", instructions.c_str(),
-              static_cast<int>(width), UseOneDnn() ? "yes" : "no");
+  std::printf("instructions: int8 %s, bf16 %s, %d columns a panel, oneDNN %s\n",
+              instructions.c_str(), Instructions(WeightType::kBF16), static_cast<int>(width),
+              UseOneDnn() ? "yes" : "no");
   EXPECT_EQ(width, instructions == "scalar" ? 2
                    : instructions == "sse4" ? 8
                    : instructions == "avx2" ? 16
@@ -192,6 +197,7 @@ float Rounded(float value) {
 }
 
 TEST(BF16MatMul, EqualsTheProductWithTheRoundedWeightsBitForBit) {
+  if (UseBF16Dot()) GTEST_SKIP() << "this processor rounds the other factor too";
   ThreadPool pool(2);
   for (const Case& c : kCases) {
     Operands x(c);
@@ -200,6 +206,84 @@ TEST(BF16MatMul, EqualsTheProductWithTheRoundedWeightsBitForBit) {
     EXPECT_EQ(Multiply(x.a, packed, 2),
               Multiply(x.a, PackedMatrix::Pack(x.b, WeightType::kF32, pool), 1))
         << c.rows << 'x' << c.columns << 'x' << c.depth;
+  }
+}
+
+// Products of bf16 are exact in fp32, so that nothing but the order of the sums is left.
+TEST(BF16MatMul, IsTheProductOfBothFactorsRounded) {
+  if (!UseBF16Dot()) GTEST_SKIP() << "no AVX512_BF16 here, or BERTIE_BF16=widen";
+  ThreadPool pool(2);
+  for (const Case& c : kCases) {
+    Operands x(c);
+    const auto out = Multiply(x.a, PackedMatrix::Pack(x.b, WeightType::kBF16, pool), 2);
+    for (float& value : x.a_values) value = Rounded(value);
+    for (float& value : x.b_values) value = Rounded(value);
+    for (int64_t i = 0; i < c.rows; ++i) {
+      for (int64_t j = 0; j < c.columns; ++j) {
+        double sum = 0, size = 0;
+        for (int64_t k = 0; k < c.depth; ++k) {
+          const double product = static_cast<double>(x.a_values[i * c.depth + k]) *
+                                 static_cast<double>(x.b_values[j * c.depth + k]);
+          sum += product;
+          size += std::abs(product);
+        }
+        ASSERT_NEAR(out[static_cast<size_t>(i * c.columns + j)], sum, 2e-6 * size)
+            << c.rows << 'x' << c.columns << 'x' << c.depth << " at " << i << ", " << j;
+      }
+    }
+  }
+}
+
+TEST(BF16Dot, RoundsToNearestWithTiesToEven) {
+  if (!UseBF16Dot()) GTEST_SKIP() << "no AVX512_BF16 here, or BERTIE_BF16=widen";
+  ThreadPool pool(2);
+  for (const Case& c : kCases) {
+    Operands x(c);
+    for (size_t i = 0; i < x.a_values.size(); i += 3) {  // ties
+      x.a_values[i] = std::bit_cast<float>(std::bit_cast<uint32_t>(x.a_values[i]) | 0x8000u);
+    }
+    Buffer memory;
+    const RoundedRows rounded = RoundRows(x.a, memory, pool);
+    for (int64_t i = 0; i < c.rows; ++i) {
+      for (int64_t k = 0; k < (c.depth + 31) / 32 * 32; ++k) {
+        uint16_t bits;
+        std::memcpy(&bits, rounded.data + i * rounded.stride + 2 * k, sizeof(bits));
+        const float expected =
+            k < c.depth ? Rounded(x.a_values[static_cast<size_t>(i * c.depth + k)]) : 0.0f;
+        ASSERT_EQ(std::bit_cast<float>(static_cast<uint32_t>(bits) << 16), expected)
+            << c.depth << " at " << i << ", " << k;
+      }
+    }
+  }
+}
+
+// By intrinsics, where the processor has more than one way to the same sums.
+TEST(AmxInt8, HasTheSumsOfVnni) {
+  if (!UseAmxInt8()) GTEST_SKIP() << "no AMX here, or BERTIE_INT8 forbids it";
+  ThreadPool pool(2);
+  for (const Case& c : kCases) {
+    const Operands x(c);
+    const auto packed = PackedMatrix::Pack(x.b, WeightType::kI8, pool);
+    Buffer memory;
+    const QuantizedRows rows = QuantizeRows(x.a, memory, pool);
+    const int64_t panel_bytes = PanelBytes(WeightType::kI8, c.depth, {kAmxWidth, 4});
+    const int64_t groups = (c.depth + 7) / 8 * 2;
+    AmxBlock block(AmxType::kInt8, {rows.data, rows.stride, c.rows, groups});
+    for (int64_t panel = 0; panel < (c.columns + kAmxWidth - 1) / kAmxWidth; ++panel) {
+      const std::byte* b = packed.bytes().data() + panel * panel_bytes;
+      int64_t seen = 0;
+      block.Multiply(b, b, [&](int64_t first, int count, const std::byte* found) {
+        ASSERT_EQ(first, seen);
+        seen += count;
+        for (int64_t row = first; row < first + count; ++row) {
+          int32_t sums[kVnniWidth];
+          VnniTile(1, groups, rows.data + row * rows.stride, rows.stride, b, sums, b, 0);
+          ASSERT_EQ(std::memcmp(sums, found + (row - first) * kAmxWidth * 4, sizeof(sums)), 0)
+              << c.rows << 'x' << c.columns << 'x' << c.depth << ", row " << row;
+        }
+      });
+      ASSERT_EQ(seen, c.rows);
+    }
   }
 }
 

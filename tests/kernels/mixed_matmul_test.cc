@@ -1,4 +1,4 @@
-#include "kernels/bf16_matmul.h"
+#include "kernels/mixed_matmul.h"
 
 #include <gtest/gtest.h>
 
@@ -19,7 +19,7 @@ namespace {
   return true;
 }();
 
-TEST(RoundToBF16, IsTheScalarRounding) {
+TEST(RoundRunToBF16, IsTheScalarRounding) {
   std::vector<float> values = RandomValues(1003, 5);
   const float infinity = std::numeric_limits<float>::infinity();
   const float special[] = {
@@ -31,7 +31,7 @@ TEST(RoundToBF16, IsTheScalarRounding) {
     values.push_back(std::bit_cast<float>(payload));
   }
   std::vector<uint16_t> rounded(values.size());
-  RoundToBF16(static_cast<int64_t>(values.size()), values.data(), rounded.data());
+  RoundRunToBF16(static_cast<int64_t>(values.size()), values.data(), rounded.data());
   for (size_t i = 0; i < values.size(); ++i) {
     EXPECT_EQ(rounded[i], ToBF16(values[i])) << values[i];
     EXPECT_EQ(std::isnan(FromBF16(rounded[i])), std::isnan(values[i]));
@@ -56,7 +56,7 @@ std::vector<double> Expected(const MatrixView& a, const MatrixView& b) {
   return c;
 }
 
-TEST(BF16MatMul, RoundsOperandsAndSumsInFloat) {
+TEST(MixedMatMul, RoundsOperandsAndSumsInFloat) {
   ASSERT_TRUE(UseBF16());
   ThreadPool pool(2);
   MatMulScratch scratch;
