@@ -7,6 +7,7 @@
 
 #include "kernels/bf16.h"
 #include "kernels/onednn_matmul.h"
+#include "kernels/x86_features.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/mixed_matmul.cc"
@@ -62,7 +63,7 @@ Mode CurrentMode() {
   static const Mode mode = [] {
     const char* asked = std::getenv("BERTIE_BF16");
     if (asked != nullptr && std::string_view(asked) == "emulate") return Mode::kEmulated;
-    return __builtin_cpu_supports("avx512bf16") ? Mode::kNative : Mode::kNone;
+    return UseBF16Dot() ? Mode::kNative : Mode::kNone;
   }();
   return mode;
 }

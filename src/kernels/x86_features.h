@@ -3,7 +3,7 @@
 //
 // For tests and comparisons the environment forbids what a processor has:
 //   BERTIE_INT8  quads: neither of int8's; vnni: no AMX
-//   BERTIE_BF16  widen: neither of bf16's; dot: no AMX
+//   BERTIE_BF16  widen: neither of bf16's; dot: no AMX (emulate: mixed_matmul.h)
 #pragma once
 
 namespace bertie::kernels {
