@@ -6,6 +6,8 @@
 #include "cli/data_flags.h"
 #include "cli/train_flags.h"
 #include "cli/train_job.h"
+#include "cli/train_processes.h"
+#include "cli/train_ranks.h"
 
 namespace bertie::cli {
 namespace {
@@ -71,7 +73,7 @@ void AddRecipeFlags(CLI::App& command, Flags& flags) {
       ->check(positive)
       ->capture_default_str()
       ->group("Recipe");
-  command.add_option("-b,--batch-size", t.batch_size, "Sentences of one pass")
+  command.add_option("-b,--batch-size", t.batch_size, "Sentences of one pass, all ranks' together")
       ->check(positive)
       ->capture_default_str()
       ->group("Recipe");
@@ -143,7 +145,8 @@ void AddRunFlags(CLI::App& command, Flags& flags) {
       .add_flag("!--no-report", flags.job.reports,
                 "Write no report and no model card (README.md), and test the saved model no more")
       ->group("Run");
-  command.add_option("-t,--threads", flags.job.threads, "0: all processors")
+  command
+      .add_option("-t,--threads", flags.job.threads, "0: all processors; --nproc shares them out")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str()
       ->group("Run");
@@ -235,6 +238,8 @@ Result<TrainJob> ToJob(const CLI::App& command, Flags flags) {
   // As transformers' early stopping, which watches the loss unless told otherwise.
   if (selection.patience > 0 && command.count("--best") == 0) flags.best = "loss";
   BERTIE_ASSIGN_OR_RETURN(selection.by, train::ParseSelectBy(flags.best));
+  flags.job.trainer.wire =
+      flags.job.ranks.wire == "bf16" ? comm::Wire::kBfloat16 : comm::Wire::kFloat32;
   flags.job.checkpoints.resume = command.count("--resume") > 0;
   BERTIE_ASSIGN_OR_RETURN(flags.job.dataset, ToDatasetOptions(flags.data));
   flags.job.trainer.order =
@@ -245,6 +250,12 @@ Result<TrainJob> ToJob(const CLI::App& command, Flags flags) {
                  "data.csv'"};
   }
   return flags.job;
+}
+
+int StartTrainJob(const TrainJob& job) {
+  if (job.ranks.nproc <= 1 || IsStartedRank()) return RunTrainJob(job);
+  auto code = RunProcesses(job.ranks.nproc);
+  return code.ok() ? *code : ReportError(code.error());
 }
 
 }  // namespace
@@ -258,6 +269,7 @@ std::function<Result<TrainJob>()> AddTrainFlags(CLI::App& command) {
   AddSelectionFlags(command, *flags);
   AddCheckpointFlags(command, *flags);
   AddRunFlags(command, *flags);
+  AddRankFlags(command, flags->job.ranks);
   return [&command, flags] { return ToJob(command, *flags); };
 }
 
@@ -269,14 +281,17 @@ void AddTrain(CLI::App& app, int& exit_code) {
       "  bertie train reviews.csv\n"
       "  bertie train train.csv --test test.csv --model bert-base-uncased --out spam-filter\n"
       "  bertie train train.csv --test test.csv --recipe cola-notebook\n"
+      "  bertie train train.csv --nproc 4    or, on each of two hosts (N 0 and 1):\n"
+      "  bertie train train.csv --rank N --world-size 2 --master HOST0:29500\n"
       "Ctrl-C or SIGTERM writes a checkpoint and ends the run; --resume goes on with it. Exit "
       "code:\n"
-      "0 done, 1 failed, 2 wrong flags, 130 after Ctrl-C, 143 after SIGTERM. Without any argument,\n"
+      "0 done, 1 failed, 2 wrong flags, 130 after Ctrl-C, 143 after SIGTERM. Without any "
+      "argument,\n"
       "in a SageMaker training container (/opt/ml/input/config is there), data, model and flags\n"
       "come from the container's files.");
   command->callback([make_job, &exit_code] {
     const Result<TrainJob> job = make_job();
-    exit_code = job.ok() ? RunTrainJob(*job) : ReportError(job.error());
+    exit_code = job.ok() ? StartTrainJob(*job) : ReportError(job.error());
   });
 }
 

@@ -6,7 +6,9 @@
 #include <csignal>
 #include <filesystem>
 #include <iostream>
+#include <memory>
 #include <optional>
+#include <streambuf>
 #include <utility>
 
 #include "base/directory.h"
@@ -17,6 +19,8 @@
 #include "cli/progress.h"
 #include "cli/table.h"
 #include "cli/train_data.h"
+#include "cli/train_processes.h"
+#include "cli/train_ranks.h"
 #include "cli/train_reporter.h"
 #include "cli/train_results.h"
 #include "cli/train_resume.h"
@@ -140,9 +144,34 @@ Status Continue(const ResumePoint& point, model::TrainableClassifier& model,
   return {};
 }
 
+// stdout and stderr are rank 0's; what the others write to them is dropped while this lives.
+class Hush {
+ public:
+  explicit Hush(bool on)
+      : out_(on ? std::cout.rdbuf(nullptr) : nullptr),
+        error_(on ? std::cerr.rdbuf(nullptr) : nullptr) {}
+  Hush(const Hush&) = delete;
+  Hush& operator=(const Hush&) = delete;
+  ~Hush() {
+    if (out_ != nullptr) std::cout.rdbuf(out_);
+    if (error_ != nullptr) std::cerr.rdbuf(error_);
+  }
+
+ private:
+  std::streambuf* out_;
+  std::streambuf* error_;
+};
+
+void ReportRanks(const TrainJob& job, const comm::Launch& launch) {
+  std::cerr << launch.size << " ranks (" << launch.starter << "), " << job.trainer.batch_size
+            << " sentences of each pass shared out\n";
+}
+
 // The last line is the command that goes on with the run, to be copied whole.
 int ReportInterrupted(const TrainJob& job, const train::Position& position, int64_t total_steps) {
   const bool kept = job.checkpoints.keep.value_or(2) > 0;
+  // Where another rank had it, it was as a spot machine's end.
+  if (interrupting_signal == 0) interrupting_signal = SIGTERM;
   std::cout << "stopped by " << (interrupting_signal == SIGTERM ? "SIGTERM" : "SIGINT")
             << " after step " << FormatCount(position.step) << " of " << FormatCount(total_steps);
   if (kept) {
@@ -172,23 +201,61 @@ void ReportSaved(const TrainJob& job, const train::TrainOutcome& outcome) {
   std::cout << "next: bertie serve " << job.out << std::endl;
 }
 
-}  // namespace
+// What rank 0 writes; the other ranks have none of it.
+struct Records {
+  Records(const TrainJob& job, const text::Tokenizer& tokenizer, train::RunIdentity identity,
+          int64_t sentences)
+      : reporter(job, sentences), saver(job, tokenizer, std::move(identity)) {}
 
-Result<int> ExecuteTrainJob(TrainJob job) {
+  TrainReporter reporter;
+  TrainSaver saver;
+};
+
+train::TrainerHooks MakeHooks(Records* records) {
+  train::TrainerHooks hooks;
+  hooks.stop = &interrupted;
+  if (records == nullptr) return hooks;
+  hooks.on_step = [records](const train::StepReport& step) { records->reporter.OnStep(step); };
+  hooks.on_epoch = [records](const train::EpochReport& epoch, model::TrainableClassifier& trained) {
+    records->saver.OnEpoch(epoch, trained);
+    records->reporter.OnEpoch(epoch);
+    return Status();
+  };
+  hooks.on_boundary = [records](const train::TrainingState& state, train::Boundary boundary) {
+    records->saver.OnBoundary(state, boundary);
+    return Status();
+  };
+  return hooks;
+}
+
+int ThreadsFor(const TrainJob& job, const comm::Launch& launch) {
+  if (job.threads == 0) return ThreadsOfRank(launch);
+  return IsStartedRank() ? std::max(1, job.threads / launch.local_size) : job.threads;
+}
+
+Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ranks) {
   const auto started = std::chrono::steady_clock::now();
+  const bool leads = launch.rank == 0;
+  if (job.ranks.rank_batch_size > 0) {
+    job.trainer.batch_size = job.ranks.rank_batch_size * launch.size;
+  }
   BERTIE_ASSIGN_OR_RETURN(const fs::path model_path,
                           job.model.empty() ? FindBaseModel() : FindModel(job.model));
-  BERTIE_RETURN_IF_ERROR(CheckOut(job.out, model_path));
-  AtomicDirectory::Recover(job.out);
-  BERTIE_ASSIGN_OR_RETURN(const std::optional<ResumePoint> point, FindResumePoint(job));
+  std::optional<ResumePoint> point;
+  if (leads) {
+    BERTIE_RETURN_IF_ERROR(CheckOut(job.out, model_path));
+    AtomicDirectory::Recover(job.out);
+    BERTIE_ASSIGN_OR_RETURN(point, FindResumePoint(job));
+  }
   BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(model_path));
   BERTIE_ASSIGN_OR_RETURN(const text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
   BERTIE_ASSIGN_OR_RETURN(TrainData data, LoadTrainData(job));
   BERTIE_ASSIGN_OR_RETURN(model::Checkpoint base, LoadBase(job, source.dir(), data.train.labels));
-  const int threads = job.threads > 0 ? job.threads : ThreadPool::DefaultThreads();
+  const int threads = ThreadsFor(job, launch);
   std::cerr << "model " << model_path.string() << ": " << base.config.num_hidden_layers
             << " layers, hidden " << base.config.hidden_size << ", " << threads
             << (threads == 1 ? " thread\n" : " threads\n");
+  if (launch.size > 1) ReportRanks(job, launch);
   job.max_length = std::min(job.max_length, base.config.max_position_embeddings);
   const auto train = EncodeForTraining(tokenizer, data.train.examples, job.max_length, "training");
   const auto test = EncodeForTraining(tokenizer, data.test, job.max_length, "test");
@@ -197,47 +264,72 @@ Result<int> ExecuteTrainJob(TrainJob job) {
         ErrorCode::kInvalidArgument,
         "--best and --early-stopping need test sentences: give --test FILE or a --holdout"};
   }
-  train::RunIdentity identity = IdentifyRun(job, base, train, test, threads);
+  train::RunIdentity identity = IdentifyRun(job, base, train, test, threads, launch.size);
+  if (launch.size > 1) BERTIE_RETURN_IF_ERROR(CheckSameOnAllRanks(identity.recipe, ranks));
   if (point) BERTIE_RETURN_IF_ERROR(CheckSameRun(identity, *point));
   BERTIE_ASSIGN_OR_RETURN(auto model, MakeModel(std::move(base), point));
 
   ThreadPool pool(threads);
-  train::Trainer trainer(model, train, test.encodings.empty() ? nullptr : &test, job.trainer, pool);
+  train::Trainer trainer(model, train, test.encodings.empty() ? nullptr : &test, job.trainer, pool,
+                         &ranks);
   if (point) BERTIE_RETURN_IF_ERROR(Continue(*point, model, trainer));
-  TrainReporter reporter(job, static_cast<int64_t>(train.encodings.size()));
-  BERTIE_RETURN_IF_ERROR(reporter.Start(model.config(), threads, trainer.position()));
-  TrainSaver saver(job, tokenizer, std::move(identity));
-  BERTIE_RETURN_IF_ERROR(saver.Start(point));
+  std::unique_ptr<Records> records;
+  if (leads) {
+    records = std::make_unique<Records>(job, tokenizer, std::move(identity),
+                                        static_cast<int64_t>(train.encodings.size()));
+    BERTIE_RETURN_IF_ERROR(records->reporter.Start(model.config(), threads, trainer.position()));
+    BERTIE_RETURN_IF_ERROR(records->saver.Start(point));
+  }
   std::signal(SIGINT, OnSignal);
   std::signal(SIGTERM, OnSignal);
-  train::TrainerHooks hooks;
-  hooks.on_step = [&](const train::StepReport& step) { reporter.OnStep(step); };
-  hooks.on_epoch = [&](const train::EpochReport& epoch, model::TrainableClassifier& trained) {
-    saver.OnEpoch(epoch, trained);
-    reporter.OnEpoch(epoch);
-    return Status();
-  };
-  hooks.on_boundary = [&](const train::TrainingState& state, train::Boundary boundary) {
-    saver.OnBoundary(state, boundary);
-    return Status();
-  };
-  hooks.stop = &interrupted;
-  auto outcome = trainer.Run(hooks);
+  auto outcome = trainer.Run(MakeHooks(records.get()));
   if (!outcome.ok()) {
-    return Error{outcome.error().code, outcome.error().message + saver.NewestCheckpoint()};
+    return Error{outcome.error().code,
+                 outcome.error().message + (leads ? records->saver.NewestCheckpoint() : "")};
   }
-  reporter.End();
+  if (leads) records->reporter.End();
   if (outcome->interrupted) {
     return ReportInterrupted(job, trainer.position(), trainer.total_steps());
   }
-  BERTIE_RETURN_IF_ERROR(saver.Finish(*outcome, model));
+  if (!leads) return kExitOk;
+  BERTIE_RETURN_IF_ERROR(records->saver.Finish(*outcome, model));
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   BERTIE_RETURN_IF_ERROR(
       Finish({job, model_path.string(), model.config(), data, test, threads, seconds}, pool));
-  saver.RemoveCheckpoints();
+  records->saver.RemoveCheckpoints();
   ReportSaved(job, *outcome);
   return kExitOk;
+}
+
+// A run among the ranks. No rank ends well before rank 0 has saved everything.
+Result<int> RunAmongRanks(const TrainJob& job, const comm::Launch& launch) {
+  BERTIE_ASSIGN_OR_RETURN(const auto ranks, FindRanks(job.ranks, launch));
+  auto code = Run(job, launch, *ranks);
+  Status status = code.ok() ? ranks->Barrier() : Status(code.error());
+  ranks->Leave(status);
+  if (!status.ok()) return status.error();
+  return code;
+}
+
+}  // namespace
+
+Result<int> ExecuteTrainJob(TrainJob job) {
+  BERTIE_ASSIGN_OR_RETURN(const comm::Launch launch, FindLaunch(job.ranks));
+  auto code = [&] {
+    const Hush hush(launch.rank != 0);
+    return RunAmongRanks(job, launch);
+  }();
+  if (code.ok()) return *code;
+  if (launch.rank != 0) {
+    return code.error().WithContext("rank " + std::to_string(launch.rank));
+  }
+  if (launch.size > 1 && code.error().code == ErrorCode::kUnavailable && !IsStartedRank()) {
+    return Error{code.error().code, code.error().message +
+                                        "; all ranks started again with --resume go on from the "
+                                        "newest checkpoint"};
+  }
+  return code.error();
 }
 
 int RunTrainJob(const TrainJob& job) {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "cli/train_ranks.h"
 #include "data/dataset.h"
 #include "train/trainer.h"
 
@@ -41,6 +42,7 @@ struct TrainJob {
   bool reports = true;         // write report.html and README.md at the end
   std::string report;          // the page's path; "": out/report.html
   bool container_log = false;  // also print the lines that SageMaker's metric definitions look for
+  RankOptions ranks;
 };
 
 // Trains, saves and reports. Returns the exit code of a run that was not an error.

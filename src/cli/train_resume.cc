@@ -106,7 +106,7 @@ Result<std::optional<ResumePoint>> FindResumePoint(const TrainJob& job) {
 
 train::RunIdentity IdentifyRun(const TrainJob& job, const model::Checkpoint& checkpoint,
                                const train::EncodedDataset& train,
-                               const train::EncodedDataset& test, int threads) {
+                               const train::EncodedDataset& test, int threads, int ranks) {
   train::RunIdentity run;
   train::Recipe& recipe = run.recipe;
   recipe = train::DescribeOptions(job.trainer);
@@ -118,10 +118,10 @@ train::RunIdentity IdentifyRun(const TrainJob& job, const model::Checkpoint& che
   recipe["training sentences"] = train::HashDataset(train);
   recipe["test sentences"] = train::HashDataset(test);
   recipe["initial weights"] = train::HashWeights(checkpoint);
-  recipe["world size"] = "1";
   const Machine machine = DescribeMachine();
   run.machine = {{"threads", std::to_string(threads)},
                  {"processor", machine.cpu + " (" + Joined(machine.features, " ") + ")"},
+                 {"ranks", std::to_string(ranks)},
                  {"version", BERTIE_VERSION}};
   return run;
 }

@@ -30,7 +30,7 @@ Result<std::optional<ResumePoint>> FindResumePoint(const TrainJob& job);
 // What the run is made of. checkpoint holds the weights it begins with, the head among them.
 train::RunIdentity IdentifyRun(const TrainJob& job, const model::Checkpoint& checkpoint,
                                const train::EncodedDataset& train,
-                               const train::EncodedDataset& test, int threads);
+                               const train::EncodedDataset& test, int threads, int ranks);
 
 // kInvalidArgument, naming each item, where the run is another than the checkpoint's. What may
 // change the last bits only is said on stderr.

@@ -69,7 +69,8 @@ struct TrainableClassifier::Impl {
   void EmbedForward(const PackedBatch& batch, const LayerContext& context);
   void EmbedBackward(const PackedBatch& batch, const LayerContext& context);
   void Forward(const PackedBatch& batch, float* logits, const LayerContext& context);
-  void Backward(const PackedBatch& batch, const LayerContext& context);
+  void Backward(const PackedBatch& batch, const LayerContext& context,
+                const std::function<void(int64_t)>& on_gradients);
 };
 
 void TrainableClassifier::Impl::MakeRefs() {
@@ -147,7 +148,8 @@ void TrainableClassifier::Impl::Forward(const PackedBatch& batch, float* logits,
   LinearForward(classifier, dropped.data(), context.sentences, logits, context);
 }
 
-void TrainableClassifier::Impl::Backward(const PackedBatch& batch, const LayerContext& context) {
+void TrainableClassifier::Impl::Backward(const PackedBatch& batch, const LayerContext& context,
+                                         const std::function<void(int64_t)>& on_gradients) {
   const int64_t h = config.hidden_size;
   const int64_t count = context.sentences * h;
   float* d = d_pooled.Resize(count);
@@ -162,6 +164,9 @@ void TrainableClassifier::Impl::Backward(const PackedBatch& batch, const LayerCo
   for (size_t i = layers.size(); i-- > 0;) {
     LayerBackward(layers[i], static_cast<int64_t>(i), i + 1 == layers.size(), activations[i],
                   layer_gradients, g, context);
+    // A layer's parameters lie end to end, its query weights first, and the layers one after the
+    // other, the pooler and the classifier behind them.
+    if (on_gradients) on_gradients(layers[i].qkv.d_weight - parameters.gradients());
   }
   EmbedBackward(batch, context);
 }
@@ -214,7 +219,7 @@ Result<TrainingResult> TrainableClassifier::Accumulate(const TrainingPass& pass,
   impl_->Forward(batch, result.logits.data(), context);
   result.loss_sum = kernels::CrossEntropy(result.logits.data(), pass.labels, config.num_labels(),
                                           pass.gradient_scale, impl_->d_logits.data());
-  impl_->Backward(batch, context);
+  impl_->Backward(batch, context, pass.on_gradients);
   return result;
 }
 

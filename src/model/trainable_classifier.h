@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -20,6 +21,10 @@ struct TrainingPass {
   float gradient_scale = 1;         // of the sum of losses: 1 / batch size for the mean
   uint64_t dropout_seed = 0;
   uint64_t step = 0;  // with the seed, chooses the dropout masks
+  // Called during the backward pass: this pass adds no more to the gradients in [from, size) of
+  // the flat buffer. from falls from call to call; nothing is said of what is final only at the
+  // end. May be null.
+  std::function<void(int64_t from)> on_gradients = {};
 };
 
 struct TrainingResult {

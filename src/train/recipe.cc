@@ -58,6 +58,7 @@ Recipe DescribeOptions(const TrainerOptions& options) {
           {"max-grad-norm", Number(options.max_grad_norm)},
           {"seed", std::to_string(options.seed)},
           {"order", OrderName(options.order)},
+          {"wire", options.wire == comm::Wire::kBfloat16 ? "bf16" : "fp32"},
           {"best", SelectByName(options.selection.by)},
           {"early-stopping", std::to_string(options.selection.patience)},
           {"early-stopping-threshold", Number(options.selection.threshold)}};

@@ -27,7 +27,8 @@ int64_t CountSentences(std::span<const std::vector<size_t>> passes) {
 }  // namespace
 
 Trainer::Trainer(model::TrainableClassifier& model, const EncodedDataset& train,
-                 const EncodedDataset* test, const TrainerOptions& options, ThreadPool& pool)
+                 const EncodedDataset* test, const TrainerOptions& options, ThreadPool& pool,
+                 comm::Communicator* communicator)
     : model_(model),
       train_(train),
       test_(test),
@@ -43,6 +44,10 @@ Trainer::Trainer(model::TrainableClassifier& model, const EncodedDataset& train,
       DivideUp(DivideUp(sentences, options.batch_size), options.gradient_accumulation);
   warmup_steps_ =
       static_cast<int64_t>(std::ceil(options.warmup_ratio * static_cast<double>(total_steps())));
+  if (communicator != nullptr && communicator->size() > 1) {
+    ranks_ = std::make_unique<Ranks>(*communicator, model.parameters(),
+                                     ReducerOptions{.wire = options.wire});
+  }
 }
 
 bool Trainer::finished() const {
@@ -69,6 +74,7 @@ Result<TrainOutcome> Trainer::Run(const TrainerHooks& hooks) {
     return Error{ErrorCode::kInvalidArgument, "no sentence to train on"};
   }
   hooks_ = &hooks;
+  if (ranks_) BERTIE_RETURN_IF_ERROR(ranks_->TakeFromRankZero(position_, optimizer_));
   TrainOutcome outcome;
   while (!finished()) {
     BERTIE_ASSIGN_OR_RETURN(bool going_on, RunSteps());
@@ -116,12 +122,18 @@ Status Trainer::RunStep(Passes passes) {
   StepReport report;
   report.sentences = CountSentences(passes);
   parameters.ZeroGradients(pool_);
+  if (ranks_) BeginRanksStep(passes);
   double loss = 0;
   for (size_t i = 0; i < passes.size(); ++i) {
-    BERTIE_ASSIGN_OR_RETURN(const double sum,
-                            Accumulate(passes[i], position_.passes + i + 1,
-                                       1.0f / static_cast<float>(report.sentences)));
+    BERTIE_ASSIGN_OR_RETURN(
+        const double sum,
+        Accumulate(passes[i], position_.passes + i + 1, 1.0f / static_cast<float>(report.sentences),
+                   i + 1 == passes.size()));
     loss += sum;
+  }
+  if (ranks_) {
+    ranks_stop_ = HasStopSign();
+    BERTIE_RETURN_IF_ERROR(ranks_->EndStep(loss, ranks_stop_));
   }
   report.loss = loss / static_cast<double>(report.sentences);
   report.gradient_norm = parameters.GradientNorm(pool_);
@@ -156,16 +168,36 @@ void Trainer::Advance(Passes passes, const StepReport& step, double seconds) {
   hooks_->on_step(report);
 }
 
-Result<double> Trainer::Accumulate(const std::vector<size_t>& indices, uint64_t pass, float scale) {
+// The batch's loss: with several ranks, that of this rank's share.
+Result<double> Trainer::Accumulate(std::span<const size_t> indices, uint64_t pass, float scale,
+                                   bool last) {
+  model::TrainingPass work{&batch_, {}, scale, options_.seed, pass};
+  if (ranks_) {
+    indices = ShareOf(indices, lengths_, ranks_->rank(), ranks_->size());
+    // Each rank has masks of its own, as its batches' rows are others.
+    work.dropout_seed += static_cast<uint64_t>(ranks_->rank()) * 0x9e3779b97f4a7c15u;
+    if (last) work.on_gradients = [this](int64_t from) { ranks_->GradientsReady(from); };
+  }
   batch_.Clear();
   labels_.clear();
   for (size_t index : indices) {
     batch_.Add(train_.encodings[index].ids, train_.encodings[index].type_ids);
     labels_.push_back(train_.labels[index]);
   }
-  BERTIE_ASSIGN_OR_RETURN(auto result,
-                          model_.Accumulate({&batch_, labels_, scale, options_.seed, pass}, pool_));
+  work.labels = labels_;
+  BERTIE_ASSIGN_OR_RETURN(auto result, model_.Accumulate(work, pool_));
   return result.loss_sum;
+}
+
+void Trainer::BeginRanksStep(Passes passes) {
+  std::vector<int32_t> ids;
+  for (const auto& pass : passes) {
+    for (size_t index : pass) {
+      const auto& sentence = train_.encodings[index].ids;
+      ids.insert(ids.end(), sentence.begin(), sentence.end());
+    }
+  }
+  ranks_->BeginStep(ids);
 }
 
 Result<bool> Trainer::EndEpoch() {
@@ -200,6 +232,11 @@ Result<std::optional<Metrics>> Trainer::Test() {
       model::Classifier::Create(model_.parameters().View(model_.config()), pool_));
   EvaluatorOptions evaluation;
   evaluation.batch_size = options_.test_batch_size;
+  if (ranks_) {
+    BERTIE_ASSIGN_OR_RETURN(Metrics shared,
+                            ranks_->Evaluate(classifier, *test_, evaluation, pool_));
+    return std::optional<Metrics>(std::move(shared));
+  }
   evaluation.stop = hooks_->stop;
   BERTIE_ASSIGN_OR_RETURN(Metrics metrics, Evaluate(classifier, *test_, evaluation, pool_));
   return std::optional<Metrics>(std::move(metrics));

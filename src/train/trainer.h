@@ -4,12 +4,14 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "base/status.h"
 #include "base/thread_pool.h"
+#include "comm/communicator.h"
 #include "data/sampler.h"
 #include "model/classifier.h"
 #include "model/trainable_classifier.h"
@@ -17,6 +19,7 @@
 #include "train/evaluator.h"
 #include "train/metrics.h"
 #include "train/position.h"
+#include "train/ranks.h"
 #include "train/schedule.h"
 #include "train/selection.h"
 
@@ -24,7 +27,8 @@ namespace bertie::train {
 
 struct TrainerOptions {
   int64_t epochs = 3;
-  int64_t batch_size = 32;            // sentences of one forward and backward pass
+  // Sentences of one forward and backward pass, all ranks' together.
+  int64_t batch_size = 32;
   int64_t gradient_accumulation = 1;  // passes of one optimiser step
   double learning_rate = 5e-5;
   Schedule schedule = Schedule::kLinear;
@@ -33,9 +37,10 @@ struct TrainerOptions {
   double max_grad_norm = 1.0;  // 0: no clipping
   uint64_t seed = 1;
   data::Order order = data::Order::kLengthGrouped;
-  SelectionOptions selection;     // anything but the default needs test data
-  int64_t log_interval = 50;      // optimiser steps
-  int64_t test_batch_size = 256;  // sentences
+  SelectionOptions selection;              // anything but the default needs test data
+  int64_t log_interval = 50;               // optimiser steps
+  int64_t test_batch_size = 256;           // sentences
+  comm::Wire wire = comm::Wire::kFloat32;  // of the gradients, between ranks
 };
 
 // After each optimiser step.
@@ -96,13 +101,20 @@ struct TrainOutcome {
   Selection selection;
 };
 
-// One run over the model, in place. The same model, data, options and pool size give the same
+// One run over the model, in place. With a communicator of several ranks it is one rank's part of
+// the run: the ranks begin with rank 0's weights and position, share out each batch and the test,
+// and have the same weights, losses and metrics after every step. A run of N ranks takes the steps
+// of one rank alone, but for the order of the sums and, where there is dropout, the masks. Any
+// rank's `stop` stops all.
+//
+// The same model, data, options and pool size give the same
 // weights bit for bit, in one go or continued from any of its states. What the constructor gets
 // must outlive the object; test may be null. Not thread-safe.
 class Trainer {
  public:
   Trainer(model::TrainableClassifier& model, const EncodedDataset& train,
-          const EncodedDataset* test, const TrainerOptions& options, ThreadPool& pool);
+          const EncodedDataset* test, const TrainerOptions& options, ThreadPool& pool,
+          comm::Communicator* communicator = nullptr);
 
   const Position& position() const { return position_; }
   AdamW& optimizer() { return optimizer_; }
@@ -115,18 +127,21 @@ class Trainer {
   Status ContinueFrom(const Position& position);
 
   // kInvalidData when a loss or a gradient is not finite: the message names the step and a tensor,
-  // and the parameters are those before the step.
+  // and the parameters are those before the step. kUnavailable when a rank was lost.
   Result<TrainOutcome> Run(const TrainerHooks& hooks);
 
  private:
   using Passes = std::span<const std::vector<size_t>>;
 
-  bool Stopped() const { return hooks_->stop != nullptr && hooks_->stop->load(); }
+  bool HasStopSign() const { return hooks_->stop != nullptr && hooks_->stop->load(); }
+  // Several ranks look once a step, together.
+  bool Stopped() const { return ranks_ ? ranks_stop_ : HasStopSign(); }
   // Both return false when the run was stopped.
   Result<bool> RunSteps();
   Result<bool> EndEpoch();
   Status RunStep(Passes passes);
-  Result<double> Accumulate(const std::vector<size_t>& indices, uint64_t pass, float scale);
+  Result<double> Accumulate(std::span<const size_t> indices, uint64_t pass, float scale, bool last);
+  void BeginRanksStep(Passes passes);
   void Advance(Passes passes, const StepReport& step, double seconds);
   Result<std::optional<Metrics>> Test();
   Status ShowState(Boundary boundary);
@@ -144,6 +159,8 @@ class Trainer {
   Position position_;
   model::PackedBatch batch_;
   std::vector<int32_t> labels_;
+  std::unique_ptr<Ranks> ranks_;  // null with one rank
+  bool ranks_stop_ = false;
 };
 
 // A Trainer's whole run from the start.
