@@ -48,18 +48,16 @@ std::vector<std::string> FlagsForProgram(const SageMakerConfig& config,
   return all;
 }
 
-// The one place where a job on several hosts is told of the others: as torchrun and the PyTorch
-// image's entry do, by MASTER_ADDR, MASTER_PORT, RANK and WORLD_SIZE. Hosts are ranked by their
-// sorted names. Variables that are set already win.
-Status JoinHosts(const SageMakerConfig& config) {
+// The one place where a job on several hosts is told of the others: by the variables that the
+// SageMaker toolkit sets, whether or not it ran before (comm/launch.h reads them, after RANK,
+// WORLD_SIZE and the like). Hosts are ranked by their sorted names.
+void NameHosts(const SageMakerConfig& config) {
   const auto rank = std::find(config.hosts.begin(), config.hosts.end(), config.current_host) -
                     config.hosts.begin();
   Say("host " + config.current_host + ", rank " + std::to_string(rank) + " of " +
       std::to_string(config.hosts.size()));
-  if (config.hosts.size() == 1) return {};
-  return Error{ErrorCode::kUnsupported,
-               "the job has " + std::to_string(config.hosts.size()) +
-                   " hosts, and this version of bertie trains on one: set instance_count to 1"};
+  setenv("SM_HOSTS", formats::DumpJson(formats::Json(config.hosts)).c_str(), 1);
+  setenv("SM_CURRENT_HOST", config.current_host.c_str(), 1);
 }
 
 Result<TrainJob> Parse(const std::vector<std::string>& flags, CLI::App& app,
@@ -94,6 +92,15 @@ Result<TrainJob> Prepare(const SageMakerPaths& paths, const SageMakerConfig& con
   job.report = (paths.output_data / "report.html").string();
   job.tensorboard = (paths.output / "tensorboard").string();
   job.container_log = true;
+  // A spot machine that was taken away comes back with the checkpoints.
+  const fs::path checkpoints = paths.base / "checkpoints";
+  std::error_code error;
+  if (job.checkpoints.folder.empty() && fs::is_directory(checkpoints, error)) {
+    job.checkpoints.folder = checkpoints.string();
+    job.checkpoints.resume = true;
+  }
+  // The hosts of a job have a network of their own.
+  if (std::getenv("BERTIE_RANK_TOKEN") == nullptr) job.ranks.insecure = true;
   return job;
 }
 
@@ -109,7 +116,7 @@ Result<int> Run(const SageMakerPaths& paths) {
   const std::string name = config.Setting("job_name");
   Say("SageMaker training job" + (name.empty() ? "" : " " + name) + ", configuration in " +
       paths.config().string());
-  BERTIE_RETURN_IF_ERROR(JoinHosts(config));
+  NameHosts(config);
   BERTIE_ASSIGN_OR_RETURN(TrainJob job, Prepare(paths, config));
   BERTIE_RETURN_IF_ERROR(MakeFolder(paths.output_data));
   return ExecuteTrainJob(std::move(job));

@@ -315,7 +315,7 @@ Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ra
     return Error{outcome.error().code,
                  outcome.error().message + (leads ? records->saver.NewestCheckpoint() : "")};
   }
-  reporter.End();
+  if (leads) records->reporter.End();
   if (outcome->interrupted) {
     return ReportInterrupted(job, trainer.position(), trainer.total_steps());
   }
@@ -348,14 +348,16 @@ Result<int> ExecuteTrainJob(TrainJob job) {
     const Hush hush(launch.rank != 0);
     return RunAmongRanks(job, launch);
   }();
-  if (code.ok()) return code;
-  if (launch.rank != 0) return code.error().WithContext("rank " + std::to_string(launch.rank));
-  if (launch.size > 1 && code.error().code == ErrorCode::kUnavailable && !IsStartedRank()) {
-    return Error{code.error().code,
-                 code.error().message +
-                     "\nAll ranks started again with --resume go on from the newest checkpoint."};
+  if (code.ok()) return *code;
+  if (launch.rank != 0) {
+    return code.error().WithContext("rank " + std::to_string(launch.rank));
   }
-  return code;
+  if (launch.size > 1 && code.error().code == ErrorCode::kUnavailable && !IsStartedRank()) {
+    return Error{code.error().code, code.error().message +
+                                        "; all ranks started again with --resume go on from the "
+                                        "newest checkpoint"};
+  }
+  return code.error();
 }
 
 int RunTrainJob(const TrainJob& job) {

@@ -39,12 +39,12 @@ struct TrainJob {
   model::TuningOptions tuning;
   train::TrainerOptions trainer;
   CheckpointOptions checkpoints;
-  RankOptions ranks;
   bool events = true;          // write TensorBoard's event file
   std::string tensorboard;     // folder for it; "": a new one under out/runs
   bool reports = true;         // write report.html and README.md at the end
   std::string report;          // the page's path; "": out/report.html
   bool container_log = false;  // also print the lines that SageMaker's metric definitions look for
+  RankOptions ranks;
 };
 
 // Trains, saves and reports. Returns the exit code of a run that was not an error.

@@ -275,9 +275,11 @@ class TestFailures:
         (container.config / f"{file}.json").write_text(text)
         fails(f"{file}.json")
 
-    def test_several_hosts(self, container, fails):
-        container.resources("algo-1", "algo-2")
-        fails("2 hosts")
+    def test_a_host_that_is_not_of_the_job(self, container, fails):
+        container.resources("127.0.0.1", "localhost")
+        container.environment["RANK"] = "2"
+        container.environment["WORLD_SIZE"] = "2"
+        fails("RANK")
 
     def test_an_earlier_failure_stays(self, container):
         (container.base / "output").mkdir()
@@ -301,9 +303,71 @@ def test_sigterm_is_no_failure(container):
     finally:
         process.kill()
         process.wait()
-    assert process.returncode == 130
+    assert process.returncode == 143
     assert container.failure is None and not container.succeeded
     assert (container.model / "config.json").exists()
+
+
+def test_a_spot_machine_that_comes_back_goes_on(container):
+    """Checkpoints outlive the machine; the model folder does not."""
+    container.hyperparameters(epochs="60", batch_size="4", checkpoint_steps="5", lr="1e-3")
+    (container.base / "checkpoints").mkdir()
+    process = subprocess.Popen(container.command(["train"]), env=container.environment,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        end = time.monotonic() + 60
+        while not any((container.base / "checkpoints").iterdir()):
+            assert time.monotonic() < end and process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 143, stderr
+    shutil.rmtree(container.model)
+    done = container.run()
+    assert done.returncode == 0, done.stderr
+    assert container.succeeded
+    assert "going on from" in done.stderr
+    (resume,) = container.history("resume")
+    assert 0 < resume["step"] < 600
+    again = (container.model / "model.safetensors").read_bytes()
+    shutil.rmtree(container.model)
+    shutil.rmtree(container.base / "checkpoints")
+    assert container.run().returncode == 0
+    assert (container.model / "model.safetensors").read_bytes() == again
+
+
+def test_two_hosts_train_one_model(bertie, tiny_model, tmp_path):
+    """The loss of two ranks is that of one on the same batches; only the first host saves."""
+    from conftest import free_port
+
+    port = str(free_port())
+    hosts = ["127.0.0.1", "localhost"]
+    containers = [Container(tmp_path / host, bertie, tiny_model) for host in [*hosts, "alone"]]
+    for container in containers:
+        container.hyperparameters(epochs="2", batch_size="8", num_labels="2", backend='"gloo"',
+                                  dropout="0", log_interval="1")
+    processes = []
+    for container, current, other in zip(containers, hosts, reversed(hosts)):
+        container.resources(current, other)
+        processes.append(subprocess.Popen(
+            container.command(["train"]), env=container.environment | {"MASTER_PORT": port},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    try:
+        ends = [process.communicate(timeout=120) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert [process.returncode for process in processes] == [0, 0], ends
+    assert all(container.succeeded for container in containers[:2])
+    assert "rank 0 of 2" in ends[0][0] and "rank 1 of 2" in ends[1][0]
+    assert not (containers[1].model / "config.json").exists()
+    assert containers[2].run().returncode == 0
+    losses = [[event["loss"] for event in containers[i].history("step")] for i in (0, 2)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 def test_serve_alone_serves_the_containers_model(container):
