@@ -1,12 +1,12 @@
 #include "kernels/packed_matrix.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
 
+#include "kernels/bf16.h"
 #include "kernels/int8_matmul.h"
 #include "kernels/matmul_tiles.h"
 
@@ -27,13 +27,6 @@ int64_t ElementBytes(WeightType type) {
 
 int64_t ElementIndex(const PanelLayout& layout, int64_t k, int64_t column) {
   return (k / layout.group * layout.width + column) * layout.group + k % layout.group;
-}
-
-// Round to nearest, ties to even; a NaN stays one.
-uint16_t ToBF16(float value) {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>(bits >> 16 | 0x40u);
-  return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
 void PackBF16Panel(const MatrixView& b, int64_t column0, const PanelLayout& layout,
