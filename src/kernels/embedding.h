@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/thread_pool.h"
+#include "kernels/packed_matrix.h"
 
 namespace bertie::kernels {
 
@@ -15,8 +16,16 @@ struct EmbeddingInput {
   int64_t hidden = 0;
 };
 
+// A table's rows, one after another: float, the bits of bf16, or int8 to be multiplied by its row's
+// scale.
+struct WordRows {
+  const void* values = nullptr;
+  WeightType type = WeightType::kF32;
+  const float* scales = nullptr;  // of int8
+};
+
 struct EmbeddingTables {
-  const float* word = nullptr;      // [vocabulary, hidden]
+  WordRows word;                    // [vocabulary, hidden]
   const float* position = nullptr;  // [max positions, hidden]
   const float* type = nullptr;      // [types, hidden]
 };

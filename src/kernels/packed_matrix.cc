@@ -1,7 +1,6 @@
 #include "kernels/packed_matrix.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>

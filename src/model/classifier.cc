@@ -91,7 +91,7 @@ void Classifier::Impl::EmbedTokens(const PackedBatch& batch, ThreadPool& pool, W
   w.hidden.Resize(batch.tokens() * config.hidden_size);
   kernels::Embed({batch.token_ids.data(), batch.type_ids.data(),
                   batch.cumulative_seq_lengths.data(), batch.size(), config.hidden_size},
-                 {weights.word.data(), weights.position.data(), weights.type.data()},
+                 {weights.word.rows(), weights.position.data(), weights.type.data()},
                  w.hidden.data(), pool);
   Normalise(weights.embedding_norm, batch.tokens(), w.hidden.data(), pool);
 }

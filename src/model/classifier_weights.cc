@@ -28,6 +28,21 @@ class Packer {
 
   Status Table(const std::string& name, FloatTable& table, int64_t) { return Read({name}, table); }
 
+  Status Embedding(const std::string& name, kernels::EmbeddingTable& table, int64_t rows,
+                   int64_t columns) {
+    FloatTable values;
+    BERTIE_RETURN_IF_ERROR(Read({name + ".weight"}, values));
+    const WeightType type = plan_.TypeOf(name);
+    if (type == WeightType::kF32) {
+      table = kernels::EmbeddingTable::FromBytes(
+          type, rows, columns, reinterpret_cast<const std::byte*>(values.data()), values.storage);
+      return {};
+    }
+    BERTIE_RETURN_IF_ERROR(CheckFinite(type, name + ".weight", values));
+    table = kernels::EmbeddingTable::Pack(values.data(), rows, columns, type, pool_);
+    return {};
+  }
+
   Status Matrix(const std::string& name, const std::vector<std::string>& sources, Linear& linear,
                 int64_t depth, int64_t columns) {
     std::vector<std::string> weights, biases;
@@ -39,18 +54,23 @@ class Packer {
     BERTIE_RETURN_IF_ERROR(Read(weights, rows));
     BERTIE_RETURN_IF_ERROR(Read(biases, linear.bias));
     const WeightType type = plan_.TypeOf(name);
-    if (type == WeightType::kI8 && !std::all_of(rows.data(), rows.data() + rows.size,
-                                                [](float x) { return std::isfinite(x); })) {
-      return Error{ErrorCode::kInvalidData, checkpoint_.source.string() + ": " + weights[0] +
-                                                " holds a value that is not finite, which int8 "
-                                                "has no place for"};
-    }
+    BERTIE_RETURN_IF_ERROR(CheckFinite(type, weights[0], rows));
     linear.weight = kernels::PackedMatrix::Pack(
         kernels::RowMajor(rows.data(), columns, depth).Transposed(), type, pool_);
     return {};
   }
 
  private:
+  Status CheckFinite(WeightType type, const std::string& name, const FloatTable& values) const {
+    if (type != WeightType::kI8 || std::all_of(values.data(), values.data() + values.size,
+                                               [](float x) { return std::isfinite(x); })) {
+      return {};
+    }
+    return Error{ErrorCode::kInvalidData,
+                 checkpoint_.source.string() + ": " + name +
+                     " holds a value that is not finite, which int8 has no place for"};
+  }
+
   Status Read(const std::vector<std::string>& names, FloatTable& table) {
     int64_t total = 0;
     std::vector<const TensorView*> views;

@@ -12,6 +12,7 @@
 
 #include "base/status.h"
 #include "base/thread_pool.h"
+#include "kernels/embedding_table.h"
 #include "kernels/packed_matrix.h"
 #include "model/checkpoint.h"
 #include "model/config.h"
@@ -25,8 +26,9 @@ const char* PrecisionName(WeightType type);
 // Absent for every other text, the empty one among them.
 std::optional<WeightType> ParsePrecision(std::string_view name);
 
-// In which precision each matrix is held. The classification head is always fp32, and the pooler
-// bf16 where the rest is int8: together they are a hundredth of the weights and make the answer.
+// In which precision each matrix is held, the word embeddings among them. The classification head
+// is always fp32, and the pooler bf16 where the rest is int8: together they are a hundredth of the
+// weights and make the answer.
 struct PrecisionPlan {
   WeightType precision = WeightType::kF32;
   // Names (ForEachPart's) of matrices that an int8 plan holds in bf16, or a bf16 plan in fp32.
@@ -66,7 +68,8 @@ struct LayerWeights {
 
 struct ClassifierWeights {
   Config config;
-  FloatTable word, position, type;
+  kernels::EmbeddingTable word;
+  FloatTable position, type;
   Norm embedding_norm;
   std::vector<LayerWeights> layers;  // [config.num_hidden_layers]
   Linear pooler;
@@ -74,11 +77,13 @@ struct ClassifierWeights {
 };
 
 // Calls, for every part in one order,
+//   visitor.Embedding(name, table, rows, columns)
 //   visitor.Table(name, table, size)
 //   visitor.Matrix(name, sources, linear, depth, columns)
-// where name is transformers' parameter name, but for fused matrices, whose name ends with
-// "self.query_key_value" or "self.key_value"; sources are transformers' names (without ".weight")
-// of what lies side by side in it. weights.layers has its length already. Stops at the first error.
+// where name is transformers' parameter name (of embeddings and matrices without ".weight"), but
+// for fused matrices, whose name ends with "self.query_key_value" or "self.key_value"; sources are
+// transformers' names (without ".weight") of what lies side by side in it. weights.layers has its
+// length already. Stops at the first error.
 template <class Weights, class Visitor>
 Status ForEachPart(Weights& weights, Visitor& visitor);
 
@@ -100,7 +105,7 @@ Status ForEachPart(Weights& weights, Visitor& visitor) {
   };
   const std::string embeddings = "bert.embeddings";
   BERTIE_RETURN_IF_ERROR(
-      visitor.Table(embeddings + ".word_embeddings.weight", weights.word, config.vocab_size * h));
+      visitor.Embedding(embeddings + ".word_embeddings", weights.word, config.vocab_size, h));
   BERTIE_RETURN_IF_ERROR(visitor.Table(embeddings + ".position_embeddings.weight", weights.position,
                                        config.max_position_embeddings * h));
   BERTIE_RETURN_IF_ERROR(visitor.Table(embeddings + ".token_type_embeddings.weight", weights.type,

@@ -19,7 +19,7 @@ using formats::Json;
 using kernels::PanelLayout;
 
 constexpr const char* kFormat = "bertie-compiled";
-constexpr const char* kVersion = "1";
+constexpr const char* kVersion = "2";
 
 // One matrix of the file, by its name in "matrices".
 struct StoredMatrix {
@@ -64,12 +64,25 @@ Result<std::map<std::string, StoredMatrix>> FromHeader(const std::string& text,
   return matrices;
 }
 
-// Lists the parts for writing: matrices first, since their sizes keep the next ones aligned.
+// The word embeddings' rows lie alike on all processors.
+constexpr PanelLayout kRows{1, 1};
+
+// Lists the parts for writing: matrices first, since their sizes keep the next ones aligned, and
+// the embeddings last, since theirs may not.
 class Writer {
  public:
   Status Table(const std::string& name, const FloatTable& table, int64_t) {
     tables_.push_back(
         {name, {DType::kF32, {table.size}, reinterpret_cast<const std::byte*>(table.data())}});
+    return {};
+  }
+
+  Status Embedding(const std::string& name, const kernels::EmbeddingTable& table, int64_t,
+                   int64_t) {
+    const auto bytes = table.bytes();
+    last_.push_back(
+        {name + ".weight", {DType::kU8, {static_cast<int64_t>(bytes.size())}, bytes.data()}});
+    matrices_[name] = {table.type(), kRows};
     return {};
   }
 
@@ -85,13 +98,14 @@ class Writer {
   Status Write(const fs::path& path, std::map<std::string, std::string> metadata) {
     metadata["matrices"] = ToHeader(matrices_);
     entries_.insert(entries_.end(), tables_.begin(), tables_.end());
+    entries_.insert(entries_.end(), last_.begin(), last_.end());
     return formats::WriteSafetensors(path, entries_, metadata);
   }
 
   const std::map<std::string, StoredMatrix>& matrices() const { return matrices_; }
 
  private:
-  std::vector<formats::SafetensorsEntry> entries_, tables_;
+  std::vector<formats::SafetensorsEntry> entries_, tables_, last_;
   std::map<std::string, StoredMatrix> matrices_;
 };
 
@@ -124,27 +138,56 @@ class Reader {
   Status Matrix(const std::string& name, const std::vector<std::string>&, Linear& linear,
                 int64_t depth, int64_t columns) {
     BERTIE_RETURN_IF_ERROR(Table(name + ".bias", linear.bias, columns));
-    const auto found = file_.tensors.find(name + ".weight");
-    const auto stored = matrices_.find(name);
-    if (found == file_.tensors.end() || stored == matrices_.end()) {
-      return Damaged(where_, "no matrix " + Quote(name));
-    }
-    const auto [type, layout] = stored->second;
-    const int64_t expected = kernels::PackedBytes(type, depth, columns, layout);
-    const auto found_bytes = static_cast<int64_t>(found->second.bytes());
-    if (found->second.dtype != DType::kU8 || found_bytes != expected) {
-      return Damaged(where_, Quote(name) + " has " + std::to_string(found_bytes) +
-                                 " bytes; config.json asks for " + std::to_string(expected));
-    }
+    Bytes found;
+    const auto expected = [&](const StoredMatrix& stored) {
+      return kernels::PackedBytes(stored.type, depth, columns, stored.layout);
+    };
+    BERTIE_RETURN_IF_ERROR(Find(name, expected, found));
+    const auto [type, layout] = found.stored;
     if (layout != kernels::NativeLayout(type)) ++repacked_;
-    linear.weight = kernels::PackedMatrix::FromBytes(type, depth, columns, layout,
-                                                     found->second.data, file_.storage, pool_);
+    linear.weight = kernels::PackedMatrix::FromBytes(type, depth, columns, layout, found.data,
+                                                     file_.storage, pool_);
+    return {};
+  }
+
+  Status Embedding(const std::string& name, kernels::EmbeddingTable& table, int64_t rows,
+                   int64_t columns) {
+    Bytes found;
+    const auto expected = [&](const StoredMatrix& stored) {
+      return kernels::EmbeddingTable::Bytes(stored.type, rows, columns);
+    };
+    BERTIE_RETURN_IF_ERROR(Find(name, expected, found));
+    table = kernels::EmbeddingTable::FromBytes(found.stored.type, rows, columns, found.data,
+                                               file_.storage);
     return {};
   }
 
   int64_t repacked() const { return repacked_; }
 
  private:
+  // What the file has under one of the names in "matrices".
+  struct Bytes {
+    StoredMatrix stored;
+    const std::byte* data = nullptr;
+  };
+
+  template <class Expected>
+  Status Find(const std::string& name, const Expected& expected_bytes, Bytes& bytes) {
+    const auto found = file_.tensors.find(name + ".weight");
+    const auto stored = matrices_.find(name);
+    if (found == file_.tensors.end() || stored == matrices_.end()) {
+      return Damaged(where_, "no matrix " + Quote(name));
+    }
+    const int64_t expected = expected_bytes(stored->second);
+    const auto found_bytes = static_cast<int64_t>(found->second.bytes());
+    if (found->second.dtype != DType::kU8 || found_bytes != expected) {
+      return Damaged(where_, Quote(name) + " has " + std::to_string(found_bytes) +
+                                 " bytes; config.json asks for " + std::to_string(expected));
+    }
+    bytes = {stored->second, found->second.data};
+    return {};
+  }
+
   const formats::SafetensorsFile& file_;
   const std::map<std::string, StoredMatrix> matrices_;
   const std::string where_;

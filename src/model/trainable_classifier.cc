@@ -131,7 +131,7 @@ void TrainableClassifier::Impl::EmbedForward(const PackedBatch& batch,
   const int64_t count = context.tokens * config.hidden_size;
   float* values = parameters.values();
   kernels::Embed(Embedding(batch),
-                 {Table("word", values), Table("position", values), Table("token_type", values)},
+                 {{Table("word", values)}, Table("position", values), Table("token_type", values)},
                  embedding_sum.Resize(count), *context.pool);
   kernels::LayerNormInput input;
   input.rows = context.tokens;

@@ -8,15 +8,34 @@
 namespace bertie::train {
 namespace {
 
-// The names of the matrices that a plan can raise: a visitor of ForEachPart.
-struct MatrixNames {
+// The parts that a plan can raise, in ForEachPart's order: a visitor of it.
+class RaisableParts {
+ public:
+  struct Part {
+    std::string name;
+    kernels::EmbeddingTable* table = nullptr;  // one of the two
+    kernels::PackedMatrix* matrix = nullptr;
+  };
+
+  explicit RaisableParts(model::ClassifierWeights& weights) {
+    (void)model::ForEachPart(weights, *this);  // this visitor fails nowhere
+  }
+
   Status Table(const std::string&, const model::FloatTable&, int64_t) { return {}; }
-  Status Matrix(const std::string& name, const std::vector<std::string>&, const model::Linear&,
-                int64_t, int64_t) {
-    names.push_back(name);
+  Status Embedding(const std::string& name, kernels::EmbeddingTable& table, int64_t, int64_t) {
+    parts_.push_back({name, &table, nullptr});
     return {};
   }
-  std::vector<std::string> names;
+  Status Matrix(const std::string& name, const std::vector<std::string>&, model::Linear& linear,
+                int64_t, int64_t) {
+    parts_.push_back({name, nullptr, &linear.weight});
+    return {};
+  }
+
+  const std::vector<Part>& parts() const { return parts_; }
+
+ private:
+  std::vector<Part> parts_;
 };
 
 Result<std::vector<float>> Logits(const model::ClassifierWeights& weights,
@@ -52,20 +71,21 @@ class Search {
         data_(data),
         options_(options),
         pool_(pool),
-        plan_{precision, {}} {}
+        precision_(precision) {}
 
   Result<SearchResult> Run() {
     BERTIE_ASSIGN_OR_RETURN(const auto original, model::PackWeights(checkpoint_, {}, pool_));
     BERTIE_ASSIGN_OR_RETURN(original_, Logits(original, data_.encodings, pool_));
+    BERTIE_ASSIGN_OR_RETURN(lowest_, model::PackWeights(checkpoint_, {precision_, {}}, pool_));
     SearchResult result;
     BERTIE_RETURN_IF_ERROR(Try(result));
     result.first = result.comparison;
     if (options_.bound.Holds(result.comparison)) return result;
-    BERTIE_ASSIGN_OR_RETURN(const auto costliest, Weigh(result.weights));
+    BERTIE_RETURN_IF_ERROR(PackRaised());
+    BERTIE_ASSIGN_OR_RETURN(const auto costliest, Weigh());
     for (size_t count = 1; !options_.bound.Holds(result.comparison); count *= 2) {
       count = std::min(count, costliest.size());
       result.raised.assign(costliest.begin(), costliest.begin() + static_cast<ptrdiff_t>(count));
-      plan_.higher = {result.raised.begin(), result.raised.end()};
       BERTIE_RETURN_IF_ERROR(Try(result));
       if (count == costliest.size()) break;
     }
@@ -75,19 +95,45 @@ class Search {
  private:
   int num_labels() const { return static_cast<int>(checkpoint_.config.num_labels()); }
 
-  // Packs by plan_ and compares on all data.
+  // The weights with all parts raised that can be.
+  Status PackRaised() {
+    model::PrecisionPlan plan{precision_, {}};
+    const RaisableParts all(lowest_);
+    for (const auto& part : all.parts()) {
+      const model::WeightType lowest = plan.TypeOf(part.name);
+      plan.higher.insert(part.name);
+      if (plan.TypeOf(part.name) != lowest) raisable_.push_back(part.name);  // not so the head
+    }
+    BERTIE_ASSIGN_OR_RETURN(highest_, model::PackWeights(checkpoint_, plan, pool_));
+    return {};
+  }
+
+  // The weights with these parts raised. Copies share their memory: nothing is packed anew.
+  model::ClassifierWeights Mix(const std::vector<std::string>& raised) {
+    model::ClassifierWeights mixed = lowest_;
+    if (raised.empty()) return mixed;
+    const RaisableParts to(mixed), from(highest_);
+    for (size_t i = 0; i < to.parts().size(); ++i) {
+      const auto& part = to.parts()[i];
+      if (std::find(raised.begin(), raised.end(), part.name) == raised.end()) continue;
+      if (part.table != nullptr) *part.table = *from.parts()[i].table;
+      if (part.matrix != nullptr) *part.matrix = *from.parts()[i].matrix;
+    }
+    return mixed;
+  }
+
+  // Compares on all data with result.raised raised.
   Status Try(SearchResult& result) {
-    BERTIE_ASSIGN_OR_RETURN(result.weights, model::PackWeights(checkpoint_, plan_, pool_));
+    result.weights = Mix(result.raised);
     BERTIE_ASSIGN_OR_RETURN(const auto lowered, Logits(result.weights, data_.encodings, pool_));
     BERTIE_ASSIGN_OR_RETURN(result.comparison,
                             Compare(data_.labels, original_, lowered, num_labels()));
     return {};
   }
 
-  // Sum of squared differences from the original's logits, on the sample.
-  Result<double> SampleError() {
-    BERTIE_ASSIGN_OR_RETURN(const auto weights, model::PackWeights(checkpoint_, plan_, pool_));
-    BERTIE_ASSIGN_OR_RETURN(const auto logits, Logits(weights, sample_, pool_));
+  // Sum of squared differences from the original's logits on the sample, with one part raised.
+  Result<double> SampleError(const std::string& name) {
+    BERTIE_ASSIGN_OR_RETURN(const auto logits, Logits(Mix({name}), sample_, pool_));
     double error = 0;
     for (size_t i = 0; i < logits.size(); ++i) {
       const double difference = static_cast<double>(logits[i] - original_[i]);
@@ -96,23 +142,18 @@ class Search {
     return error;
   }
 
-  // The matrices by what is left of the error when each alone is raised, the least first.
-  Result<std::vector<std::string>> Weigh(const model::ClassifierWeights& weights) {
-    MatrixNames matrices;
-    BERTIE_RETURN_IF_ERROR(model::ForEachPart(weights, matrices));
+  // The parts by what is left of the error when each alone is raised, the least first.
+  Result<std::vector<std::string>> Weigh() {
     const size_t sample = std::min(data_.encodings.size(), static_cast<size_t>(options_.sample));
     sample_.assign(data_.encodings.begin(),
                    data_.encodings.begin() + static_cast<ptrdiff_t>(sample));
     std::vector<std::pair<double, std::string>> weighed;
-    for (const std::string& name : matrices.names) {
-      const model::WeightType lowest = plan_.TypeOf(name);
-      plan_.higher = {name};
-      if (plan_.TypeOf(name) == lowest) continue;  // the head: as high as it gets
+    for (const std::string& name : raisable_) {
       if (options_.progress) {
         options_.progress({"weighing matrices", static_cast<int64_t>(weighed.size()) + 1,
-                           static_cast<int64_t>(matrices.names.size())});
+                           static_cast<int64_t>(raisable_.size())});
       }
-      BERTIE_ASSIGN_OR_RETURN(const double error, SampleError());
+      BERTIE_ASSIGN_OR_RETURN(const double error, SampleError(name));
       weighed.emplace_back(error, name);
     }
     std::sort(weighed.begin(), weighed.end());
@@ -125,8 +166,10 @@ class Search {
   const EncodedDataset& data_;
   const SearchOptions& options_;
   ThreadPool& pool_;
-  model::PrecisionPlan plan_;
-  std::vector<float> original_;  // logits
+  const model::WeightType precision_;
+  model::ClassifierWeights lowest_, highest_;
+  std::vector<std::string> raisable_;  // names
+  std::vector<float> original_;        // logits
   std::vector<text::Encoding> sample_;
 };
 

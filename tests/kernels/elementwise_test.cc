@@ -8,6 +8,7 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/dropout.h"
 #include "kernels/embedding.h"
+#include "kernels/embedding_table.h"
 #include "kernels/random_values.h"
 
 namespace bertie::kernels {
@@ -119,7 +120,7 @@ TEST(Embedding, SumsRowsAndScattersGradientsBack) {
              type = RandomValues(2 * 70, 3), d_out = RandomValues(4 * 70, 4);
   const EmbeddingInput input{ids.data(), types.data(), offsets.data(), 2, 70};
   std::vector<float> out(4 * 70);
-  Embed(input, {word.data(), position.data(), type.data()}, out.data(), pool);
+  Embed(input, {{word.data()}, position.data(), type.data()}, out.data(), pool);
   EXPECT_FLOAT_EQ(out[2 * 70 + 5], word[3 * 70 + 5] + type[70 + 5] + position[2 * 70 + 5]);
   EXPECT_FLOAT_EQ(out[3 * 70 + 69], word[69] + type[69] + position[69]);
   std::vector<float> d_word(5 * 70), d_position(4 * 70), d_type(2 * 70);
@@ -128,6 +129,41 @@ TEST(Embedding, SumsRowsAndScattersGradientsBack) {
   EXPECT_FLOAT_EQ(d_word[4 * 70 + 5], 0);
   EXPECT_FLOAT_EQ(d_position[5], d_out[5] + d_out[3 * 70 + 5]);
   EXPECT_FLOAT_EQ(d_type[70 + 5], d_out[70 + 5] + d_out[2 * 70 + 5]);
+}
+
+TEST(Embedding, RowsInLowerPrecisionsAreTheRoundedOnes) {
+  ThreadPool pool(2);
+  for (const int64_t hidden : {1, 7, 70, 128}) {
+    constexpr int64_t kRows = 300;
+    auto word = RandomValues(kRows * hidden, 1);
+    std::fill_n(word.begin() + 5 * hidden, hidden, 0.0f);  // as padding's row may be
+    const auto position = RandomValues(2 * hidden, 2), type = RandomValues(hidden, 3);
+    const std::vector<int32_t> ids = {299, 5, 0}, types = {0, 0, 0}, offsets = {0, 2, 3};
+    const EmbeddingInput input{ids.data(), types.data(), offsets.data(), 2, hidden};
+    for (const WeightType kind : {WeightType::kF32, WeightType::kBF16, WeightType::kI8}) {
+      const auto packed = EmbeddingTable::Pack(word.data(), kRows, hidden, kind, pool);
+      // As from a file in which it does not lie on a multiple of 4.
+      std::vector<std::byte> moved(packed.bytes().size() + 1);
+      std::copy(packed.bytes().begin(), packed.bytes().end(), moved.begin() + 1);
+      const auto table = EmbeddingTable::FromBytes(kind, kRows, hidden, moved.data() + 1, nullptr);
+      std::vector<float> out(static_cast<size_t>(3 * hidden));
+      Embed(input, {table.rows(), position.data(), type.data()}, out.data(), pool);
+      for (int64_t t = 0; t < 3; ++t) {
+        const float* row = word.data() + ids[static_cast<size_t>(t)] * hidden;
+        float largest = 0;
+        for (int64_t j = 0; j < hidden; ++j) largest = std::max(largest, std::abs(row[j]));
+        for (int64_t j = 0; j < hidden; ++j) {
+          const float step = kind == WeightType::kI8     ? largest / 127
+                             : kind == WeightType::kBF16 ? std::abs(row[j]) / 128
+                                                         : 0;
+          const float expected = row[j] + type[static_cast<size_t>(j)] +
+                                 position[static_cast<size_t>((t < 2 ? t : 0) * hidden + j)];
+          ASSERT_NEAR(out[static_cast<size_t>(t * hidden + j)], expected, 0.501f * step + 1e-6f)
+              << "type " << static_cast<int>(kind) << ", token " << t << ", " << j;
+        }
+      }
+    }
+  }
 }
 
 TEST(CrossEntropy, IsTheLogOfTheSoftmaxAndItsGradient) {

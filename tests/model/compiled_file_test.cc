@@ -6,6 +6,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <tuple>
 
 #include "base/directory.h"
 #include "formats/safetensors.h"
@@ -110,6 +111,25 @@ TEST_F(CompiledFile, RemembersWhichMatricesAreHeldHigher) {
   EXPECT_EQ(model->weights.layers[0].intermediate.weight.type(), WeightType::kI8);
   EXPECT_EQ(model->weights.pooler.weight.type(), WeightType::kBF16);
   EXPECT_EQ(model->weights.classifier.weight.type(), WeightType::kF32);
+  EXPECT_EQ(model->weights.word.type(), WeightType::kI8);
+}
+
+TEST_F(CompiledFile, WordEmbeddingsTakeTheBytesOfTheirPrecision) {
+  for (const auto& [precision, higher, bytes] :
+       {std::tuple(WeightType::kF32, "", 4), std::tuple(WeightType::kBF16, "", 2),
+        std::tuple(WeightType::kI8, "", 1),
+        std::tuple(WeightType::kI8, "bert.embeddings.word_embeddings", 2)}) {
+    Save(Pack(precision, {higher}), precision);
+    const auto file = formats::SafetensorsFile::Open(dir_ / kCompiledFile);
+    ASSERT_TRUE(file.ok());
+    const Config& config = golden_.LoadModel().config;
+    const int64_t scales = bytes == 1 ? 4 * config.vocab_size : 0;
+    EXPECT_EQ(file->tensors.at("bert.embeddings.word_embeddings.weight").bytes(),
+              static_cast<size_t>(bytes * config.vocab_size * config.hidden_size + scales));
+    const auto info = ReadCompiledInfo(dir_);
+    ASSERT_TRUE(info.ok());
+    EXPECT_EQ(info->higher, *higher == '\0' ? 0 : 1);
+  }
 }
 
 TEST_F(CompiledFile, IsNoCheckpointAndSaysSo) {
@@ -138,6 +158,10 @@ TEST_F(CompiledFile, DamageIsNamed) {
             }).find("no matrix 'bert.pooler.dense'"),
             std::string::npos);
   EXPECT_NE(broken([](File& file) {
+              file.tensors["bert.embeddings.word_embeddings.weight"].shape[0] -= 1;
+            }).find("'bert.embeddings.word_embeddings' has"),
+            std::string::npos);
+  EXPECT_NE(broken([](File& file) {
               file.tensors.erase("classifier.bias");
             }).find("no tensor 'classifier.bias'"),
             std::string::npos);
@@ -145,7 +169,7 @@ TEST_F(CompiledFile, DamageIsNamed) {
               file.tensors["bert.pooler.dense.weight"].shape[0] -= 64;
             }).find("config.json asks for"),
             std::string::npos);
-  EXPECT_NE(broken([](File& file) { file.metadata["version"] = "2"; }).find("version '2'"),
+  EXPECT_NE(broken([](File& file) { file.metadata["version"] = "1"; }).find("version '1'"),
             std::string::npos);
   EXPECT_NE(broken([](File& file) { file.metadata["format"] = "pt"; }).find("the format is 'pt'"),
             std::string::npos);

@@ -61,6 +61,15 @@ TEST_F(PrecisionSearch, ABrokenBoundRaisesTheCostliestMatrices) {
   EXPECT_EQ(result.raised.size(), static_cast<size_t>(weighed));
   EXPECT_LT(result.comparison.mean_difference, result.first.mean_difference);
   for (const std::string& name : result.raised) EXPECT_NE(name, "classifier");
+  // What was mixed of two packed models is what a plan packs.
+  model::PrecisionPlan plan{model::WeightType::kI8, {}};
+  plan.higher = {result.raised.begin(), result.raised.end()};
+  EXPECT_TRUE(plan.higher.contains("bert.embeddings.word_embeddings"));
+  const auto packed = model::PackWeights(checkpoint_, plan, pool_);
+  ASSERT_TRUE(packed.ok());
+  const auto expected = ComputeLogits(model::Classifier(*packed), data_.encodings, {}, pool_);
+  const auto found = ComputeLogits(model::Classifier(result.weights), data_.encodings, {}, pool_);
+  EXPECT_EQ(*found, *expected);
 }
 
 }  // namespace
