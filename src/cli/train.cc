@@ -4,6 +4,7 @@
 #include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/data_flags.h"
+#include "cli/run_record.h"
 #include "cli/train_job.h"
 
 namespace bertie::cli {
@@ -209,6 +210,13 @@ void AddCheckpointFlags(CLI::App& command, Flags& flags) {
       ->group(group);
 }
 
+void AddRepeatFlag(CLI::App& command, Flags& flags) {
+  command
+      .add_option("--from", flags.job.from,
+                  "A run.json: repeats that run; other flags override its own")
+      ->group("Run");
+}
+
 // The recipe's values for flags that were not given.
 void ApplyRecipe(const CLI::App& command, Flags& flags) {
   auto unset = [&](const char* name) { return command.count(name) == 0; };
@@ -263,16 +271,27 @@ void AddTrain(CLI::App& app, int& exit_code) {
   AddRecipeFlags(*command, *flags);
   AddSelectionFlags(*command, *flags);
   AddCheckpointFlags(*command, *flags);
+  AddRepeatFlag(*command, *flags);
   AddRunFlags(*command, *flags);
   command->footer(
       "Examples:\n"
       "  bertie train reviews.csv\n"
       "  bertie train train.csv --test test.csv --model bert-base-uncased --out spam-filter\n"
       "  bertie train train.csv --test test.csv --recipe cola-notebook\n"
+      "  bertie train train.csv --resume\n"
       "Ctrl-C or SIGTERM writes a checkpoint and ends the run; --resume goes on with it. Exit "
       "code:\n"
       "0 done, 1 failed, 2 wrong flags, 130 after Ctrl-C, 143 after SIGTERM.");
-  command->callback([command, flags, &exit_code] { exit_code = RunTrain(*command, *flags); });
+  command->callback([command, flags, &exit_code] {
+    if (!flags->job.from.empty()) {
+      if (Status applied = ApplyRunFlags(flags->job.from, *command); !applied.ok()) {
+        exit_code = ReportError(applied.error());
+        return;
+      }
+    }
+    flags->job.flags = GivenFlags(*command);
+    exit_code = RunTrain(*command, *flags);
+  });
 }
 
 }  // namespace bertie::cli

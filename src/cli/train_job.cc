@@ -15,6 +15,7 @@
 #include "cli/commands.h"
 #include "cli/model_card.h"
 #include "cli/progress.h"
+#include "cli/run_record.h"
 #include "cli/table.h"
 #include "cli/train_data.h"
 #include "cli/train_reporter.h"
@@ -201,6 +202,7 @@ Result<int> ExecuteTrainJob(TrainJob job) {
   }
   train::RunIdentity identity = IdentifyRun(job, base, train, test, threads);
   if (point) BERTIE_RETURN_IF_ERROR(CheckSameRun(identity, *point));
+  RunRecord record(job, model_path.string(), identity, point);
   BERTIE_ASSIGN_OR_RETURN(auto model, MakeModel(std::move(base), point));
 
   ThreadPool pool(threads);
@@ -210,6 +212,7 @@ Result<int> ExecuteTrainJob(TrainJob job) {
   BERTIE_RETURN_IF_ERROR(reporter.Start(model.config(), threads, trainer.position()));
   TrainSaver saver(job, tokenizer, std::move(identity));
   BERTIE_RETURN_IF_ERROR(saver.Start(point));
+  record.Write();
   std::signal(SIGINT, OnSignal);
   std::signal(SIGTERM, OnSignal);
   train::TrainerHooks hooks;
@@ -233,11 +236,13 @@ Result<int> ExecuteTrainJob(TrainJob job) {
     return ReportInterrupted(job, trainer.position(), trainer.total_steps());
   }
   BERTIE_RETURN_IF_ERROR(saver.Finish(*outcome, model));
+  record.WriteFinished(*outcome);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   BERTIE_RETURN_IF_ERROR(
       Finish({job, model_path.string(), model.config(), data, test, threads, seconds}, pool));
   saver.RemoveCheckpoints();
+  record.PrintComparison();
   ReportSaved(job, *outcome);
   return kExitOk;
 }
