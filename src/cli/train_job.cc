@@ -17,6 +17,7 @@
 #include "cli/commands.h"
 #include "cli/model_card.h"
 #include "cli/progress.h"
+#include "cli/run_record.h"
 #include "cli/table.h"
 #include "cli/train_data.h"
 #include "cli/train_processes.h"
@@ -230,11 +231,14 @@ void ReportSaved(const TrainJob& job, const train::TrainOutcome& outcome) {
 // What rank 0 writes; the other ranks have none of it.
 struct Records {
   Records(const TrainJob& job, const text::Tokenizer& tokenizer, train::RunIdentity identity,
-          int64_t sentences)
-      : reporter(job, sentences), saver(job, tokenizer, std::move(identity)) {}
+          RunRecord run, int64_t sentences)
+      : reporter(job, sentences),
+        saver(job, tokenizer, std::move(identity)),
+        record(std::move(run)) {}
 
   TrainReporter reporter;
   TrainSaver saver;
+  RunRecord record;
 };
 
 train::TrainerHooks MakeHooks(Records* records) {
@@ -303,10 +307,12 @@ Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ra
   if (point) BERTIE_RETURN_IF_ERROR(Continue(*point, model, trainer));
   std::unique_ptr<Records> records;
   if (leads) {
-    records = std::make_unique<Records>(job, tokenizer, std::move(identity),
+    RunRecord record(job, model_path.string(), identity, point);
+    records = std::make_unique<Records>(job, tokenizer, std::move(identity), std::move(record),
                                         static_cast<int64_t>(train.encodings.size()));
     BERTIE_RETURN_IF_ERROR(records->reporter.Start(model.config(), threads, trainer.position()));
     BERTIE_RETURN_IF_ERROR(records->saver.Start(point));
+    records->record.Write();
   }
   std::signal(SIGINT, OnSignal);
   std::signal(SIGTERM, OnSignal);
@@ -321,11 +327,13 @@ Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ra
   }
   if (!leads) return kExitOk;
   BERTIE_RETURN_IF_ERROR(records->saver.Finish(*outcome, model));
+  records->record.WriteFinished(*outcome);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   BERTIE_RETURN_IF_ERROR(
       Finish({job, model_path.string(), model.config(), data, test, threads, seconds}, pool));
   records->saver.RemoveCheckpoints();
+  records->record.PrintComparison();
   ReportSaved(job, *outcome);
   return kExitOk;
 }
