@@ -134,6 +134,7 @@ Status Trainer::RunStep(Passes passes) {
   if (ranks_) {
     ranks_stop_ = HasStopSign();
     BERTIE_RETURN_IF_ERROR(ranks_->EndStep(loss, ranks_stop_));
+    report.waited = ranks_->waited();
   }
   report.loss = loss / static_cast<double>(report.sentences);
   report.gradient_norm = parameters.GradientNorm(pool_);
@@ -165,6 +166,7 @@ void Trainer::Advance(Passes passes, const StepReport& step, double seconds) {
   report.step = position_.step;
   report.total_steps = total_steps();
   report.sentences = position_.sentences;
+  report.seconds = seconds;
   hooks_->on_step(report);
 }
 
