@@ -4,8 +4,9 @@
 #include <cmath>
 #include <string>
 
-#include "cli/bench_plot.h"
+#include "cli/html.h"
 #include "cli/output.h"
+#include "cli/plot.h"
 #include "cli/table.h"
 
 namespace bertie::cli {
@@ -228,7 +229,12 @@ std::string BenchReport::ToHtml() const {
     load.curves[2].points.push_back({*r.rate, r.p999});
   }
   if (!open.empty()) plots.push_back(std::move(load));
-  return HtmlPage(title_, plots, Tables({}));
+  std::string body = "<h1>" + EscapeHtml(title_) + "</h1>\n";
+  for (const Plot& plot : plots) {
+    body += "<h2>" + EscapeHtml(plot.title) + "</h2>\n" + ToSvg(plot);
+  }
+  body += "<h2>Figures</h2>\n<pre>" + EscapeHtml(Tables({})) + "</pre>\n";
+  return HtmlPage(title_, body);
 }
 
 }  // namespace bertie::cli

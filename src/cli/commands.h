@@ -9,8 +9,8 @@ namespace bertie::cli {
 
 // Exit codes of the program.
 inline constexpr int kExitOk = 0;
-inline constexpr int kExitFailure = 1;      // the work failed: bad file, full disk, ...
-inline constexpr int kExitUsage = 2;        // wrong flags
+inline constexpr int kExitFailure = 1;        // the work failed: bad file, full disk, ...
+inline constexpr int kExitUsage = 2;          // wrong flags
 inline constexpr int kExitInterrupted = 130;  // ended cleanly by Ctrl-C
 
 void AddTrain(CLI::App& app, int& exit_code);

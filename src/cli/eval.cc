@@ -8,6 +8,7 @@
 #include "cli/classify.h"
 #include "cli/commands.h"
 #include "cli/data_flags.h"
+#include "cli/metric_tables.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/table.h"
@@ -32,11 +33,6 @@ struct Evaluation {
   int64_t max_length = 0;
   double seconds = 0;
 };
-
-// The F1 that --min-f1 is about and that stands for the model.
-double MainF1(const train::Metrics& metrics) {
-  return metrics.binary_f1.value_or(metrics.macro_f1);
-}
 
 Result<Evaluation> Evaluate(const EvalFlags& flags) {
   BERTIE_ASSIGN_OR_RETURN(data::DatasetOptions options, ToDatasetOptions(flags.data));
@@ -72,63 +68,15 @@ Result<Evaluation> Evaluate(const EvalFlags& flags) {
   return result;
 }
 
-std::string FiguresTable(const Evaluation& evaluation) {
-  const train::Metrics& metrics = evaluation.metrics;
-  Table table;
-  table.AlignRight({1});
-  table.Add({"accuracy", FormatFixed(metrics.accuracy, 4)});
-  if (metrics.binary_f1) {
-    table.Add(
-        {"F1 of " + OneLine(evaluation.dataset.labels[1], 30), FormatFixed(*metrics.binary_f1, 4)});
-  }
-  table.Add({"macro F1", FormatFixed(metrics.macro_f1, 4)});
-  table.Add({"micro F1", FormatFixed(metrics.micro_f1, 4)});
-  table.Add({"MCC", FormatFixed(metrics.mcc, 4)});
-  table.Add({"loss", FormatFixed(metrics.loss, 4)});
-  return table.ToString();
-}
-
-std::string LabelsTable(const Evaluation& evaluation) {
-  Table table({"label", "precision", "recall", "F1", "sentences"});
-  table.AlignRight({1, 2, 3, 4});
-  for (size_t label = 0; label < evaluation.metrics.classes.size(); ++label) {
-    const train::ClassMetrics& one = evaluation.metrics.classes[label];
-    table.Add({OneLine(evaluation.dataset.labels[label], 40), FormatFixed(one.precision, 4),
-               FormatFixed(one.recall, 4), FormatFixed(one.f1, 4), FormatCount(one.support)});
-  }
-  return table.ToString();
-}
-
-std::string ConfusionTable(const Evaluation& evaluation) {
-  // Wider than a screen it helps nobody; --json has it whole.
-  constexpr size_t kMostLabels = 20;
-  const std::vector<std::string>& labels = evaluation.dataset.labels;
-  if (labels.size() > kMostLabels) {
-    return "confusion matrix: " + std::to_string(labels.size()) + " labels; see --json\n";
-  }
-  std::vector<std::string> header = {"true \\ predicted"};
-  std::vector<size_t> right;
-  for (size_t label = 0; label < labels.size(); ++label) {
-    header.push_back(OneLine(labels[label], 20));
-    right.push_back(label + 1);
-  }
-  Table table(std::move(header));
-  table.AlignRight(right);
-  for (size_t label = 0; label < labels.size(); ++label) {
-    std::vector<std::string> row = {OneLine(labels[label], 40)};
-    for (int64_t count : evaluation.metrics.confusion[label]) row.push_back(FormatCount(count));
-    table.Add(std::move(row));
-  }
-  return table.ToString();
-}
-
 std::string ToText(const Evaluation& evaluation) {
   const int64_t count = evaluation.metrics.examples;
-  std::string text = data::DescribeDataset(evaluation.dataset) + "\n" + FiguresTable(evaluation) +
-                     "\n" + LabelsTable(evaluation) + "\n" + ConfusionTable(evaluation) + "\n" +
-                     FormatCount(count) + " sentences in " + FormatFixed(evaluation.seconds, 1) +
-                     " s (" + FormatSpeed(static_cast<double>(count) / evaluation.seconds) +
-                     "/s)\n";
+  const std::vector<std::string>& labels = evaluation.dataset.labels;
+  std::string text =
+      data::DescribeDataset(evaluation.dataset) + "\n" + FiguresTable(evaluation.metrics, labels) +
+      "\n" + LabelsTable(evaluation.metrics, labels) + "\n" +
+      ConfusionTable(evaluation.metrics, labels, "--json") + "\n" + FormatCount(count) +
+      " sentences in " + FormatFixed(evaluation.seconds, 1) + " s (" +
+      FormatSpeed(static_cast<double>(count) / evaluation.seconds) + "/s)\n";
   if (evaluation.truncated > 0) {
     text += FormatCount(evaluation.truncated) + " of them cut to " +
             std::to_string(evaluation.max_length) + " tokens\n";

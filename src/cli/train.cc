@@ -4,6 +4,7 @@
 #include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/data_flags.h"
+#include "cli/run_record.h"
 #include "cli/train_job.h"
 #include "cli/train_processes.h"
 #include "cli/train_ranks.h"
@@ -131,6 +132,20 @@ void AddRunFlags(CLI::App& command, Flags& flags) {
       ->capture_default_str()
       ->group("Run");
   command
+      .add_option("--tensorboard", flags.job.tensorboard,
+                  "Folder for TensorBoard's event file; without it a new one under OUT/runs")
+      ->group("Run");
+  command.add_flag("!--no-tensorboard", flags.job.events, "Write no event file")->group("Run");
+  command
+      .add_option("--report", flags.job.report,
+                  "Page with curves, confusion matrix and mistakes, written at the end; without it "
+                  "OUT/report.html")
+      ->group("Run");
+  command
+      .add_flag("!--no-report", flags.job.reports,
+                "Write no report and no model card (README.md), and test the saved model no more")
+      ->group("Run");
+  command
       .add_option("-t,--threads", flags.job.threads, "0: all processors; --nproc shares them out")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str()
@@ -198,6 +213,13 @@ void AddCheckpointFlags(CLI::App& command, Flags& flags) {
       ->group(group);
 }
 
+void AddRepeatFlag(CLI::App& command, Flags& flags) {
+  command
+      .add_option("--from", flags.job.from,
+                  "A run.json: repeats that run; other flags override its own")
+      ->group("Run");
+}
+
 // The recipe's values for flags that were not given.
 void ApplyRecipe(const CLI::App& command, Flags& flags) {
   auto unset = [&](const char* name) { return command.count(name) == 0; };
@@ -258,6 +280,7 @@ void AddTrain(CLI::App& app, int& exit_code) {
   AddRecipeFlags(*command, *flags);
   AddSelectionFlags(*command, *flags);
   AddCheckpointFlags(*command, *flags);
+  AddRepeatFlag(*command, *flags);
   AddRunFlags(*command, *flags);
   AddRankFlags(*command, flags->job.ranks);
   command->footer(
@@ -267,10 +290,20 @@ void AddTrain(CLI::App& app, int& exit_code) {
       "  bertie train train.csv --test test.csv --recipe cola-notebook\n"
       "  bertie train train.csv --nproc 4    or, on each of two hosts (N 0 and 1):\n"
       "  bertie train train.csv --rank N --world-size 2 --master HOST0:29500\n"
+      "  bertie train train.csv --resume\n"
       "Ctrl-C or SIGTERM writes a checkpoint and ends the run; --resume goes on with it. Exit "
       "code:\n"
       "0 done, 1 failed, 2 wrong flags, 130 after Ctrl-C, 143 after SIGTERM.");
-  command->callback([command, flags, &exit_code] { exit_code = RunTrain(*command, *flags); });
+  command->callback([command, flags, &exit_code] {
+    if (!flags->job.from.empty()) {
+      if (Status applied = ApplyRunFlags(flags->job.from, *command); !applied.ok()) {
+        exit_code = ReportError(applied.error());
+        return;
+      }
+    }
+    flags->job.flags = GivenFlags(*command);
+    exit_code = RunTrain(*command, *flags);
+  });
 }
 
 }  // namespace bertie::cli

@@ -2,22 +2,28 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <streambuf>
+#include <utility>
 
 #include "base/directory.h"
 #include "cli/base_model.h"
 #include "cli/command_line.h"
 #include "cli/commands.h"
+#include "cli/model_card.h"
 #include "cli/progress.h"
+#include "cli/run_record.h"
 #include "cli/table.h"
 #include "cli/train_data.h"
 #include "cli/train_processes.h"
 #include "cli/train_ranks.h"
 #include "cli/train_reporter.h"
+#include "cli/train_results.h"
 #include "cli/train_resume.h"
 #include "cli/train_saver.h"
 #include "model/checkpoint.h"
@@ -65,6 +71,38 @@ Status CheckOut(const fs::path& out, const fs::path& model) {
 fs::path ArchivePath(fs::path out) {
   if (!out.has_filename()) out = out.parent_path();
   return out.string() + ".tar.gz";
+}
+
+// What a run leaves behind beside the model. Its lack is no reason to call a saved model a failure.
+void Warn(const Error& error) { std::cerr << "bertie: warning: " << error.message << std::endl; }
+
+// The model card is part of the model and of its archive; the report, which quotes sentences, is
+// not.
+Status Finish(const FinishedRun& run, ThreadPool& pool) {
+  std::optional<TrainSummary> summary;
+  if (run.job.reports) {
+    auto made = Summarize(run, pool);
+    if (made.ok()) {
+      summary = std::move(*made);
+      PrintTest(*summary);
+      const auto card = SaveModelCard(run.job.out, ModelCard(*summary));
+      if (!card.ok()) {
+        Warn(card.error());
+      } else if (card->filename() != "README.md") {
+        std::cerr << "README.md was edited and stays as it is; the new model card is "
+                  << card->string() << '\n';
+      }
+    } else {
+      Warn(made.error());
+    }
+  }
+  if (run.job.archive) {
+    BERTIE_RETURN_IF_ERROR(model::SaveArchive(run.job.out, ArchivePath(run.job.out)));
+  }
+  if (summary) {
+    if (Status status = SaveReport(*summary); !status.ok()) Warn(status.error());
+  }
+  return {};
 }
 
 // The base model's weights and configuration as this run begins with them.
@@ -146,11 +184,6 @@ int ReportInterrupted(const TrainJob& job, const train::Position& position, int6
   return 128 + interrupting_signal;
 }
 
-Status Archive(const TrainJob& job) {
-  if (!job.archive) return {};
-  return model::SaveArchive(job.out, ArchivePath(job.out));
-}
-
 void ReportSaved(const TrainJob& job, const train::TrainOutcome& outcome) {
   std::cout << "saved " << job.out
             << (job.archive ? " and " + ArchivePath(job.out).string() : std::string());
@@ -164,15 +197,21 @@ void ReportSaved(const TrainJob& job, const train::TrainOutcome& outcome) {
     std::cout << "; stopped early after epoch " << outcome.epochs << ", the last "
               << outcome.selection.epochs_without_gain << " without a gain";
   }
-  std::cout << "\nnext: bertie serve " << job.out << std::endl;
+  std::cout << '\n';
+  if (job.reports) std::cout << "report " << ReportPath(job).string() << '\n';
+  std::cout << "next: bertie serve " << job.out << std::endl;
 }
 
 // What rank 0 writes; the other ranks have none of it.
 struct Records {
-  Records(const TrainJob& job, const text::Tokenizer& tokenizer, train::RunIdentity identity,
+  Records(const TrainJob& job, const text::Tokenizer& tokenizer, const std::string& base_model,
+          const train::RunIdentity& identity, const std::optional<ResumePoint>& point,
           int64_t sentences)
-      : reporter(job, sentences), saver(job, tokenizer, std::move(identity)) {}
+      : record(job, base_model, identity, point),
+        reporter(job, sentences),
+        saver(job, tokenizer, identity) {}
 
+  RunRecord record;
   TrainReporter reporter;
   TrainSaver saver;
 };
@@ -199,11 +238,13 @@ int ThreadsFor(const TrainJob& job, const comm::Launch& launch) {
   return IsStartedRank() ? std::max(1, job.threads / launch.local_size) : job.threads;
 }
 
+// This rank's part of the run.
 Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ranks) {
   const bool leads = launch.rank == 0;
   if (job.ranks.rank_batch_size > 0) {
     job.trainer.batch_size = job.ranks.rank_batch_size * launch.size;
   }
+  const auto started = std::chrono::steady_clock::now();
   fs::path model_path = job.model;
   if (job.model.empty()) {
     BERTIE_ASSIGN_OR_RETURN(model_path, FindBaseModel());
@@ -242,10 +283,11 @@ Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ra
   if (point) BERTIE_RETURN_IF_ERROR(Continue(*point, model, trainer));
   std::unique_ptr<Records> records;
   if (leads) {
-    records = std::make_unique<Records>(job, tokenizer, std::move(identity),
+    records = std::make_unique<Records>(job, tokenizer, model_path.string(), identity, point,
                                         static_cast<int64_t>(train.encodings.size()));
     BERTIE_RETURN_IF_ERROR(records->reporter.Start(model.config(), threads, trainer.position()));
     BERTIE_RETURN_IF_ERROR(records->saver.Start(point));
+    records->record.Write();
   }
   std::signal(SIGINT, OnSignal);
   std::signal(SIGTERM, OnSignal);
@@ -254,12 +296,19 @@ Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ra
     return Error{outcome.error().code,
                  outcome.error().message + (leads ? records->saver.NewestCheckpoint() : "")};
   }
+  if (leads) records->reporter.End();
   if (outcome->interrupted) {
     return ReportInterrupted(job, trainer.position(), trainer.total_steps());
   }
   if (!leads) return kExitOk;
   BERTIE_RETURN_IF_ERROR(records->saver.Finish(*outcome, model));
-  BERTIE_RETURN_IF_ERROR(Archive(job));
+  records->record.WriteFinished(*outcome);
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  BERTIE_RETURN_IF_ERROR(
+      Finish({job, model_path.string(), model.config(), data, test, threads, seconds}, pool));
+  records->saver.RemoveCheckpoints();
+  records->record.PrintComparison();
   ReportSaved(job, *outcome);
   return kExitOk;
 }
@@ -276,23 +325,22 @@ Result<int> RunAmongRanks(const TrainJob& job, const comm::Launch& launch) {
 
 }  // namespace
 
+Result<int> ExecuteTrainJob(TrainJob job) {
+  BERTIE_ASSIGN_OR_RETURN(const comm::Launch launch, FindLaunch(job.ranks));
+  const Hush hush(launch.rank != 0);
+  auto code = RunAmongRanks(job, launch);
+  if (code.ok() || launch.size == 1) return code;
+  if (launch.rank != 0) return code.error().WithContext("rank " + std::to_string(launch.rank));
+  Error error = code.error();
+  if (error.code == ErrorCode::kUnavailable && !IsStartedRank()) {
+    error.message += "; all ranks started again with --resume go on from the newest checkpoint";
+  }
+  return error;
+}
+
 int RunTrainJob(const TrainJob& job) {
-  auto launch = FindLaunch(job.ranks);
-  if (!launch.ok()) return ReportError(launch.error());
-  auto code = [&] {
-    const Hush hush(launch->rank != 0);
-    return RunAmongRanks(job, *launch);
-  }();
-  if (code.ok()) return *code;
-  if (launch->rank != 0) {
-    return ReportError(code.error().WithContext("rank " + std::to_string(launch->rank)));
-  }
-  const int exit_code = ReportError(code.error());
-  if (launch->size > 1 && code.error().code == ErrorCode::kUnavailable && !IsStartedRank()) {
-    std::cerr << "All ranks started again with --resume go on from the newest checkpoint."
-              << std::endl;
-  }
-  return exit_code;
+  auto code = ExecuteTrainJob(job);
+  return code.ok() ? *code : ReportError(code.error());
 }
 
 }  // namespace bertie::cli

@@ -1,16 +1,63 @@
 #include "cli/train_reporter.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <ctime>
 #include <iostream>
 #include <string>
 #include <system_error>
 #include <utility>
 
+#include "base/file.h"
+#include "cli/metric_tables.h"
 #include "cli/table.h"
+#include "cli/train_recipe.h"
+#include "cli/train_results.h"
 
 namespace bertie::cli {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 void Warn(const Error& error) { std::cerr << "bertie: warning: " << error.message << std::endl; }
+
+// "2025-01-31_13-45-59_HOST": sorts by time, and tells apart runs that share a folder.
+std::string RunName() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local = {};
+  localtime_r(&now, &local);
+  char time[32];
+  std::strftime(time, sizeof(time), "%Y-%m-%d_%H-%M-%S", &local);
+  char host[256] = {};
+  if (gethostname(host, sizeof(host) - 1) != 0) return time;
+  return std::string(time) + "_" + host;
+}
+
+// The lines of two widely used training programs, by whose form SageMaker's metric definitions
+// find the numbers.
+void PrintForContainer(const train::StepReport& step, int64_t sentences) {
+  const double share = static_cast<double>(step.sentences) / static_cast<double>(sentences);
+  std::printf("Train Epoch: %lld [%lld/%lld (%.0f%%)] Loss: %.6f\n",
+              static_cast<long long>(step.epoch), static_cast<long long>(step.sentences),
+              static_cast<long long>(sentences), 100 * share, step.loss);
+  std::printf("{'loss': %.4f, 'grad_norm': %.4f, 'learning_rate': %.6g, 'epoch': %.2f}\n",
+              step.loss, step.gradient_norm, step.learning_rate,
+              static_cast<double>(step.epoch - 1) + share);
+  std::fflush(stdout);
+}
+
+void PrintForContainer(const train::EpochReport& epoch) {
+  std::printf("Average training loss: %f\n", epoch.train_loss);
+  if (epoch.test) {
+    std::printf("Test set: Accuracy: %f\n", epoch.test->accuracy);
+    std::printf("{'eval_loss': %.4f, 'eval_accuracy': %.4f, 'eval_f1': %.4f, 'epoch': %.1f}\n",
+                epoch.test->loss, epoch.test->accuracy, MainF1(*epoch.test),
+                static_cast<double>(epoch.epoch));
+  }
+  std::fflush(stdout);
+}
 
 }  // namespace
 
@@ -32,6 +79,7 @@ Status TrainReporter::Start(const model::Config& config, int threads,
     event.Set("epoch", position.epoch).Set("step", position.step).Set("threads", threads);
     BERTIE_RETURN_IF_ERROR(Append(event));
   }
+  if (job_.events) OpenEvents();
   BeginEpoch(position.epoch, position.sentences);
   return {};
 }
@@ -66,12 +114,23 @@ void TrainReporter::OnStep(const train::StepReport& step) {
   event.Set("loss", step.loss).Set("lr", step.learning_rate);
   event.Set("grad_norm", step.gradient_norm).Set("sentences_per_s", progress_->speed());
   if (step.waited > 0) event.Set("step_s", step.seconds).Set("wait_s", step.waited);
-  // The log is a help, not the result: a full disk here must not end the run before its save.
   if (Status status = Append(event); !status.ok()) Warn(status.error());
+  const double share = static_cast<double>(step.sentences) / static_cast<double>(sentences_);
+  AddScalars(step.step, {{"train/loss", step.loss},
+                         {"train/learning_rate", step.learning_rate},
+                         {"train/grad_norm", step.gradient_norm},
+                         {"train/sentences_per_s", progress_->speed()},
+                         {"train/epoch", static_cast<double>(step.epoch - 1) + share}});
+  if (job_.container_log) {
+    progress_->Clear();
+    PrintForContainer(step, sentences_);
+  }
+  if (Clock::now() >= next_table_) WriteTable();
 }
 
 void TrainReporter::OnEpoch(const train::EpochReport& epoch) {
   progress_->Finish();
+  if (epoch.epoch == 1) RemoveOldReports(job_);
   history_.reset();  // the save put a new folder, with the old history in it, into its place
   train::HistoryEvent event("epoch");
   event.Set("epoch", epoch.epoch).Set("step", epoch.steps).Set("train_loss", epoch.train_loss);
@@ -80,8 +139,60 @@ void TrainReporter::OnEpoch(const train::EpochReport& epoch) {
     event.SetMetrics("test_", *epoch.test).Set("test_seconds", epoch.test_seconds);
   }
   if (Status status = Append(event); !status.ok()) Warn(status.error());
+  std::vector<train::Scalar> scalars = {{"train/epoch_loss", epoch.train_loss}};
+  if (epoch.test) {
+    scalars.push_back({"test/loss", epoch.test->loss});
+    scalars.push_back({"test/accuracy", epoch.test->accuracy});
+    if (epoch.test->binary_f1) scalars.push_back({"test/f1", *epoch.test->binary_f1});
+    scalars.push_back({"test/macro_f1", epoch.test->macro_f1});
+    scalars.push_back({"test/mcc", epoch.test->mcc});
+  }
+  AddScalars(epoch.steps, scalars);
+  WriteTable();
   Print(epoch);
+  if (job_.container_log) PrintForContainer(epoch);
   if (epoch.epoch < job_.trainer.epochs) BeginEpoch(epoch.epoch + 1);
+}
+
+void TrainReporter::End() { WriteTable(); }
+
+void TrainReporter::OpenEvents() {
+  const std::filesystem::path dir = job_.tensorboard.empty()
+                                        ? out_ / "runs" / RunName()
+                                        : std::filesystem::path(job_.tensorboard);
+  auto opened = train::EventFile::Create(dir);
+  Status status;
+  if (opened.ok()) {
+    status = opened->AddText("recipe", RecipeMarkdown(job_));
+    events_ = std::move(*opened);
+  } else {
+    status = opened.error();
+  }
+  if (!status.ok()) {
+    Warn(status.error());
+    events_.reset();
+  }
+}
+
+void TrainReporter::AddScalars(int64_t step, const std::vector<train::Scalar>& scalars) {
+  if (!events_) return;
+  if (Status status = events_->AddScalars(step, scalars); !status.ok()) {
+    Warn(status.error());
+    events_.reset();  // half a record may stand at the file's end
+  }
+}
+
+// The whole table anew: it stays right through resumed runs and half-written lines.
+void TrainReporter::WriteTable() {
+  const auto started = Clock::now();
+  const auto history = train::ReadRunHistory(out_ / "history.jsonl");
+  const Status status = history.ok()
+                            ? WriteFileAtomically(out_ / "history.csv", train::ToCsv(*history))
+                            : Status(history.error());
+  if (!status.ok()) Warn(status.error());
+  // Half a minute apart, and further where the history is so long that this takes time itself.
+  next_table_ = Clock::now() +
+                std::max<Clock::duration>(std::chrono::seconds(30), 50 * (Clock::now() - started));
 }
 
 Status TrainReporter::Append(const train::HistoryEvent& event) {

@@ -96,13 +96,15 @@ Status TrainSaver::Finish(const train::TrainOutcome& outcome, model::TrainableCl
                                         : " has that of epoch " + std::to_string(saved_epoch_)) +
                      NewestCheckpoint()};
   }
-  if (store_ && !job_.checkpoints.keep) {
-    store_->Clear();
-    store_.reset();
-    std::error_code ignored;  // it may hold files of the user's
-    if (job_.checkpoints.folder.empty()) fs::remove(folder_, ignored);
-  }
   return {};
+}
+
+void TrainSaver::RemoveCheckpoints() {
+  if (!store_ || job_.checkpoints.keep) return;
+  store_->Clear();
+  store_.reset();
+  std::error_code ignored;  // it may hold files of the user's
+  if (job_.checkpoints.folder.empty()) fs::remove(folder_, ignored);
 }
 
 }  // namespace bertie::cli

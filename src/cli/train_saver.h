@@ -33,9 +33,11 @@ class TrainSaver {
   void OnBoundary(const train::TrainingState& state, train::Boundary boundary);
 
   // After the last step of a run that was not interrupted: what could not be saved is tried again.
-  // The error, if the model cannot be saved, names the newest checkpoint. Then the checkpoints go,
-  // unless the job asks to keep some.
+  // The error, if the model cannot be saved, names the newest checkpoint.
   Status Finish(const train::TrainOutcome& outcome, model::TrainableClassifier& model);
+
+  // When all is done: the checkpoints go, unless the job asks to keep some.
+  void RemoveCheckpoints();
 
   // " (newest checkpoint: DIR)", or "".
   std::string NewestCheckpoint() const;

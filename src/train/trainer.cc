@@ -45,8 +45,11 @@ Trainer::Trainer(model::TrainableClassifier& model, const EncodedDataset& train,
   warmup_steps_ =
       static_cast<int64_t>(std::ceil(options.warmup_ratio * static_cast<double>(total_steps())));
   if (communicator != nullptr && communicator->size() > 1) {
-    ranks_ = std::make_unique<Ranks>(*communicator, model.parameters(),
-                                     ReducerOptions{.wire = options.wire});
+    // A bucket is cut in as many messages as there are ranks, and small ones cost as much as large.
+    ReducerOptions reducer;
+    reducer.wire = options.wire;
+    reducer.bucket_bytes = std::max(reducer.bucket_bytes, int64_t{communicator->size()} << 18);
+    ranks_ = std::make_unique<Ranks>(*communicator, model.parameters(), reducer);
   }
 }
 

@@ -1,9 +1,10 @@
-#include "cli/bench_plot.h"
+#include "cli/plot.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "cli/html.h"
 #include "cli/table.h"
 
 namespace bertie::cli {
@@ -11,22 +12,6 @@ namespace {
 
 constexpr double kWidth = 640, kHeight = 360;
 constexpr double kLeft = 64, kRight = 72, kTop = 28, kBottom = 48;
-
-std::string Escape(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&') {
-      out += "&amp;";
-    } else if (c == '<') {
-      out += "&lt;";
-    } else if (c == '"') {
-      out += "&quot;";
-    } else {
-      out += c;
-    }
-  }
-  return out;
-}
 
 // "0.5", "128", "2500": up to three significant digits below 1,000.
 std::string TickText(double value) {
@@ -49,8 +34,8 @@ class Axis {
       low_ = low / 1.1;
       high_ = high * 1.1;
     } else {
-      low_ = 0;
-      high_ = high > 0 ? high * 1.05 : 1;
+      low_ = std::min(0.0, low * 1.05);
+      high_ = high > 0 ? high * 1.05 : low_ + 1;
     }
   }
 
@@ -64,7 +49,8 @@ class Axis {
     std::vector<double> ticks;
     if (!log_) {
       const double step = NiceStep((high_ - low_) / 6);
-      for (double value = low_; value <= high_; value += step) ticks.push_back(value);
+      const double first = std::ceil(low_ / step);
+      for (int i = 0; (first + i) * step <= high_; ++i) ticks.push_back((first + i) * step);
       return ticks;
     }
     // 1, 2, 5 of each decade, or the decades alone where those would be too many.
@@ -101,7 +87,7 @@ std::string Line(const char* kind, double x1, double y1, double x2, double y2) {
 
 std::string Text(double x, double y, const char* anchor, const std::string& text) {
   return "<text x=\"" + FormatFixed(x, 1) + "\" y=\"" + FormatFixed(y, 1) + "\" text-anchor=\"" +
-         anchor + "\">" + Escape(text) + "</text>\n";
+         anchor + "\">" + EscapeHtml(text) + "</text>\n";
 }
 
 // The values on x that were measured, so that each can be read off; those the axis chooses where
@@ -120,6 +106,16 @@ std::vector<double> XTicks(const Plot& plot, const Axis& axis) {
   return measured;
 }
 
+// Beyond this many points dots would run into each other.
+constexpr size_t kMostDots = 60;
+
+std::string DotSvg(const Curve& curve, const PlotPoint& point, const std::string& attributes,
+                   const Plot& plot) {
+  return "<circle " + attributes + " r=\"3.5\"><title>" + EscapeHtml(curve.name) + ": " +
+         TickText(point.y) + " " + EscapeHtml(plot.y_label) + " at " + TickText(point.x) + " " +
+         EscapeHtml(plot.x_label) + "</title></circle>\n";
+}
+
 std::string CurveSvg(const Curve& curve, size_t number, const Plot& plot, const Axis& x,
                      const Axis& y) {
   const std::string colour = "c" + std::to_string(number);
@@ -127,12 +123,13 @@ std::string CurveSvg(const Curve& curve, size_t number, const Plot& plot, const 
   for (const PlotPoint& point : curve.points) {
     const std::string px = FormatFixed(x.At(point.x), 1), py = FormatFixed(y.At(point.y), 1);
     path += (path.empty() ? "" : " ") + px + "," + py;
-    dots += "<circle class=\"" + colour + "\" cx=\"" + px + "\" cy=\"" + py +
-            "\" r=\"3.5\"><title>" + Escape(curve.name) + ": " + TickText(point.y) + " " +
-            Escape(plot.y_label) + " at " + TickText(point.x) + " " + Escape(plot.x_label) +
-            "</title></circle>\n";
+    if (curve.points.size() > kMostDots) continue;
+    dots +=
+        DotSvg(curve, point, "class=\"" + colour + "\" cx=\"" + px + "\" cy=\"" + py + "\"", plot);
   }
-  return "<polyline class=\"" + colour + "\" points=\"" + path + "\"/>\n" + dots;
+  const bool dense = curve.points.size() > kMostDots;
+  return "<polyline class=\"" + colour + (dense ? " dense" : "") + "\" points=\"" + path +
+         "\"/>\n" + dots;
 }
 
 // The curves' names at their ends, moved apart where they would cover each other.
@@ -158,8 +155,11 @@ std::string Names(const Plot& plot, const Axis& x, const Axis& y) {
   return svg;
 }
 
+}  // namespace
+
 std::string ToSvg(const Plot& plot) {
-  double x_low = std::numeric_limits<double>::max(), x_high = 0, y_low = x_low, y_high = 0;
+  constexpr double kLargest = std::numeric_limits<double>::max();
+  double x_low = kLargest, x_high = -kLargest, y_low = kLargest, y_high = -kLargest;
   for (const Curve& curve : plot.curves) {
     for (const PlotPoint& point : curve.points) {
       x_low = std::min(x_low, point.x);
@@ -171,7 +171,8 @@ std::string ToSvg(const Plot& plot) {
   const Axis x(x_low, x_high, plot.log_x, kLeft, kWidth - kRight);
   const Axis y(y_low, y_high, plot.log_y, kHeight - kBottom, kTop);
   std::string svg = "<svg viewBox=\"0 0 " + FormatFixed(kWidth, 0) + " " + FormatFixed(kHeight, 0) +
-                    "\" role=\"img\" aria-label=\"" + Escape(plot.title) + "\">\n";
+                    "\" role=\"img\" aria-label=\"" +
+                    EscapeHtml(plot.description.empty() ? plot.title : plot.description) + "\">\n";
   for (const double tick : y.Ticks()) {
     svg += Line("grid", kLeft, y.At(tick), kWidth - kRight, y.At(tick)) +
            Text(kLeft - 8, y.At(tick) + 4, "end", TickText(tick));
@@ -186,37 +187,6 @@ std::string ToSvg(const Plot& plot) {
     svg += CurveSvg(plot.curves[i], i, plot, x, y);
   }
   return svg + Names(plot, x, y) + "</svg>\n";
-}
-
-constexpr const char* kStyle = R"(
-:root { color-scheme: light dark; --paper: #ffffff; --ink: #1d2733; --line: #d8dee5;
-  --c0: #0b6bcb; --c1: #c4460a; --c2: #7a3fb5; --c3: #1c7c4a; }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #14181d; --ink: #dfe5ec; --line: #323a44;
-    --c0: #66b2ff; --c1: #ff9a5c; --c2: #c79bff; --c3: #6fd39b; } }
-body { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif;
-  max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.3rem; overflow-wrap: anywhere; } h2 { font-size: 1.05rem; }
-svg { width: 100%; height: auto; font-size: 12px; } svg text { fill: var(--ink); }
-.grid { stroke: var(--line); } polyline { fill: none; stroke-width: 2; }
-polyline.c0 { stroke: var(--c0); } circle.c0 { fill: var(--c0); }
-polyline.c1 { stroke: var(--c1); } circle.c1 { fill: var(--c1); }
-polyline.c2 { stroke: var(--c2); } circle.c2 { fill: var(--c2); }
-polyline.c3 { stroke: var(--c3); } circle.c3 { fill: var(--c3); }
-pre { overflow-x: auto; font: 13px/1.45 ui-monospace, monospace; }
-)";
-
-}  // namespace
-
-std::string HtmlPage(const std::string& title, const std::vector<Plot>& plots,
-                     const std::string& text) {
-  std::string page =
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>" +
-      Escape(title) + "</title>\n<style>" + kStyle + "</style>\n</head>\n<body>\n<h1>" +
-      Escape(title) + "</h1>\n";
-  for (const Plot& plot : plots) page += "<h2>" + Escape(plot.title) + "</h2>\n" + ToSvg(plot);
-  return page + "<h2>Figures</h2>\n<pre>" + Escape(text) + "</pre>\n</body>\n</html>\n";
 }
 
 }  // namespace bertie::cli

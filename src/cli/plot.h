@@ -1,4 +1,4 @@
-// Line plots as inline SVG on a page of their own.
+// Line plots as SVG to stand in a page (html.h).
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 namespace bertie::cli {
 
 struct PlotPoint {
-  double x = 0, y = 0;
+  double x = 0, y = 0;  // finite
 };
 
 struct Curve {
@@ -19,11 +19,12 @@ struct Plot {
   std::string title, x_label, y_label;
   bool log_x = false, log_y = false;  // then every value on that axis is above 0
   std::vector<Curve> curves;          // at most four, at least one point in all
+  std::string description = {};       // for those who cannot see it; empty: the title
 };
 
-// A page with the plots and, below them, text in its lines. It takes the reader's light or dark
-// colours and loads nothing from anywhere.
-std::string HtmlPage(const std::string& title, const std::vector<Plot>& plots,
-                     const std::string& text);
+// An <svg> element; its colours come from the page's style. Axes that are not logarithmic begin at
+// 0, or below it where a value is. Each point has a dot that tells its values, unless they are
+// many.
+std::string ToSvg(const Plot& plot);
 
 }  // namespace bertie::cli
