@@ -377,6 +377,65 @@ def test_a_full_disk_at_the_checkpoints(bertie, command, train, out, whole):
     assert weights(out) == whole[0]
 
 
+FULL_DISK = """
+mount -t tmpfs -o size=$1k tmpfs "$2" || exit 77
+place="$2/model" copy="$3"; shift 3
+"$@" --out "$place"
+code=$?
+cp -r "$place" "$copy"
+exit $code
+"""
+
+
+@pytest.mark.parametrize("kilobytes", range(160, 1300, 160))
+def test_a_disk_that_is_full(train, command, out, whole, kilobytes):
+    """A real one, mounted where an ordinary user may do that in a namespace."""
+    mount = out.parent / "mount"
+    mount.mkdir()
+    words = command("unused", "--no-archive")
+    at = words.index("--out")
+    del words[at : at + 2]
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", FULL_DISK, "sh", str(kilobytes),
+                           str(mount), str(out), *words],
+                          capture_output=True, text=True, timeout=60)
+    if "unshare" in done.stderr or done.returncode == 77:
+        pytest.skip("no mounts in a namespace here")
+    assert done.returncode in (0, 1), done.stderr
+    assert "No space left on device" in done.stderr or kilobytes > 1000
+    if done.returncode == 0:
+        assert weights(out) == whole[0]
+    again = train(out, "--no-archive", "--resume")
+    assert again.returncode == 0, (done.stderr, again.stderr)
+    assert weights(out) == whole[0]
+
+
+def test_a_real_model_goes_on_with_the_same_bits(bertie, minilm, tmp_path):
+    """Two threads, all the kernels; killed without warning."""
+    rows = [f"{word} {thing} it was,{label}" for thing in ("a film", "a play", "a song", "a book")
+            for word, label in (("good", 1), ("bad", 0), ("lovely", 1), ("dull", 0))]
+    data = write_csv(tmp_path / "train.csv", rows)
+
+    def start(name, *flags):
+        return subprocess.Popen([str(bertie), "train", str(data), "--model", str(minilm), "--out",
+                                 str(tmp_path / name), "--holdout", "0", "--batch-size", "4",
+                                 "--epochs", "2", "--threads", "2", "--no-archive", "--no-report",
+                                 *flags], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                text=True)
+
+    whole, killed = start("whole"), start("killed", "--checkpoint-steps", "3")
+    end = time.monotonic() + 300
+    while not list((tmp_path / "killed" / "checkpoints").glob("step-*")):
+        assert time.monotonic() < end and killed.poll() is None, killed.communicate()
+        time.sleep(0.01)
+    killed.kill()
+    killed.communicate()
+    for process in (whole, start("killed", "--resume")):
+        _, stderr = process.communicate(timeout=300)
+        assert process.returncode == 0, stderr
+    assert "going on from" in stderr
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+
+
 class TestBestEpoch:
     def test_out_holds_the_best_epoch(self, train, run, out, data):
         done = train(out, "--best", "loss", "--epochs", 6, "--lr", "0.02", "--lr-schedule",
