@@ -265,7 +265,9 @@ std::string MistakeItem(const Mistake& mistake, const std::vector<std::string>& 
     item += "<p dir=\"auto\">" + EscapeHtml(Shortened(text, kMostCharacters)) + "</p>";
   }
   const auto label = [&](int id) {
-    return "<strong>" + EscapeHtml(OneLine(labels[static_cast<size_t>(id)], 40)) + "</strong>";
+    // <bdi>: a label written from right to left turns nothing around it.
+    return "<strong><bdi>" + EscapeHtml(OneLine(labels[static_cast<size_t>(id)], 40)) +
+           "</bdi></strong>";
   };
   return item + "<p class=\"soft\">true " + label(mistake.truth) + " " +
          FormatFixed(mistake.truth_probability, 4) + ", predicted " + label(mistake.predicted) +
