@@ -295,8 +295,8 @@ Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ra
   BERTIE_RETURN_IF_ERROR(records->saver.Finish(*outcome, model));
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-  BERTIE_RETURN_IF_ERROR(
-      Finish({job, model_path.string(), model.config(), data, test, threads, seconds}, pool));
+  BERTIE_RETURN_IF_ERROR(Finish(
+      {job, model_path.string(), model.config(), data, test, threads, launch.size, seconds}, pool));
   records->saver.RemoveCheckpoints();
   ReportSaved(job, *outcome);
   return kExitOk;
