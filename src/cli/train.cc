@@ -4,6 +4,7 @@
 #include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/data_flags.h"
+#include "cli/run_record.h"
 #include "cli/train_flags.h"
 #include "cli/train_job.h"
 #include "cli/train_processes.h"
@@ -213,6 +214,13 @@ void AddCheckpointFlags(CLI::App& command, Flags& flags) {
       ->group(group);
 }
 
+void AddRepeatFlag(CLI::App& command, Flags& flags) {
+  command
+      .add_option("--from", flags.job.from,
+                  "A run.json: repeats that run; other flags override its own")
+      ->group("Run");
+}
+
 // The recipe's values for flags that were not given.
 void ApplyRecipe(const CLI::App& command, Flags& flags) {
   auto unset = [&](const char* name) { return command.count(name) == 0; };
@@ -268,9 +276,16 @@ std::function<Result<TrainJob>()> AddTrainFlags(CLI::App& command) {
   AddRecipeFlags(command, *flags);
   AddSelectionFlags(command, *flags);
   AddCheckpointFlags(command, *flags);
+  AddRepeatFlag(command, *flags);
   AddRunFlags(command, *flags);
   AddRankFlags(command, flags->job.ranks);
-  return [&command, flags] { return ToJob(command, *flags); };
+  return [&command, flags]() -> Result<TrainJob> {
+    if (!flags->job.from.empty()) {
+      BERTIE_RETURN_IF_ERROR(ApplyRunFlags(flags->job.from, command));
+    }
+    flags->job.flags = GivenFlags(command);
+    return ToJob(command, *flags);
+  };
 }
 
 void AddTrain(CLI::App& app, int& exit_code) {
@@ -281,6 +296,7 @@ void AddTrain(CLI::App& app, int& exit_code) {
       "  bertie train reviews.csv\n"
       "  bertie train train.csv --test test.csv --model bert-base-uncased --out spam-filter\n"
       "  bertie train train.csv --test test.csv --recipe cola-notebook\n"
+      "  bertie train train.csv --resume\n"
       "  bertie train train.csv --nproc 4    or, on each of two hosts (N 0 and 1):\n"
       "  bertie train train.csv --rank N --world-size 2 --master HOST0:29500\n"
       "Ctrl-C or SIGTERM writes a checkpoint and ends the run; --resume goes on with it. Exit "

@@ -17,6 +17,7 @@
 #include "cli/commands.h"
 #include "cli/model_card.h"
 #include "cli/progress.h"
+#include "cli/run_record.h"
 #include "cli/table.h"
 #include "cli/train_data.h"
 #include "cli/train_processes.h"
@@ -267,6 +268,7 @@ Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ra
   train::RunIdentity identity = IdentifyRun(job, base, train, test, threads, launch.size);
   if (launch.size > 1) BERTIE_RETURN_IF_ERROR(CheckSameOnAllRanks(identity.recipe, ranks));
   if (point) BERTIE_RETURN_IF_ERROR(CheckSameRun(identity, *point));
+  RunRecord record(job, model_path.string(), identity, point);
   BERTIE_ASSIGN_OR_RETURN(auto model, MakeModel(std::move(base), point));
 
   ThreadPool pool(threads);
@@ -279,6 +281,7 @@ Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ra
                                         static_cast<int64_t>(train.encodings.size()));
     BERTIE_RETURN_IF_ERROR(records->reporter.Start(model.config(), threads, trainer.position()));
     BERTIE_RETURN_IF_ERROR(records->saver.Start(point));
+    record.Write();
   }
   std::signal(SIGINT, OnSignal);
   std::signal(SIGTERM, OnSignal);
@@ -293,11 +296,13 @@ Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ra
   }
   if (!leads) return kExitOk;
   BERTIE_RETURN_IF_ERROR(records->saver.Finish(*outcome, model));
+  record.WriteFinished(*outcome);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   BERTIE_RETURN_IF_ERROR(Finish(
       {job, model_path.string(), model.config(), data, test, threads, launch.size, seconds}, pool));
   records->saver.RemoveCheckpoints();
+  record.PrintComparison();
   ReportSaved(job, *outcome);
   return kExitOk;
 }

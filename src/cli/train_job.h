@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "cli/train_ranks.h"
@@ -23,6 +25,9 @@ struct CheckpointOptions {
   std::string folder;           // "": OUT/checkpoints
 };
 
+// Values by the flag's long name.
+using RunFlags = std::map<std::string, std::vector<std::string>>;
+
 struct TrainJob {
   std::string model;  // folder or archive; "" looks for one
   std::string train_file;
@@ -37,6 +42,8 @@ struct TrainJob {
   data::DatasetOptions dataset;   // columns and form of both files; labels are set by the job
   train::TrainerOptions trainer;
   CheckpointOptions checkpoints;
+  RunFlags flags;              // as given, for the run's record
+  std::string from;            // a run.json that the flags were taken from; "": none
   bool events = true;          // write TensorBoard's event file
   std::string tensorboard;     // folder for it; "": a new one under out/runs
   bool reports = true;         // write report.html and README.md at the end

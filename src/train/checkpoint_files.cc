@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 #include <system_error>
 #include <vector>
 
@@ -27,10 +28,19 @@ TensorView FloatView(const float* data, const Shape& shape) {
   return {DType::kF32, shape, reinterpret_cast<const std::byte*>(data)};
 }
 
+// stored: the tensors of model.safetensors. A parameter that lies in no file as it is (one that was
+// merged with others for the model) goes here as "value.NAME".
 Status WriteOptimizer(const fs::path& dir, const AdamW& optimizer,
-                      const model::ParameterStore& parameters) {
+                      const model::ParameterStore& parameters,
+                      const std::vector<model::NamedTensor>& stored) {
+  std::set<const void*> stored_data;
+  for (const auto& named : stored) stored_data.insert(named.tensor.data);
   std::vector<formats::SafetensorsEntry> entries;
   for (const auto& slot : parameters.slots()) {
+    const float* values = parameters.values() + slot.offset;
+    if (!stored_data.contains(values)) {
+      entries.push_back({"value." + slot.name, FloatView(values, slot.shape)});
+    }
     entries.push_back(
         {"moment1." + slot.name, FloatView(optimizer.moment1() + slot.offset, slot.shape)});
     entries.push_back(
@@ -164,7 +174,7 @@ Status VerifyFile(const fs::path& file, const Json& expected) {
   return {};
 }
 
-Status CopyMoment(const formats::SafetensorsFile& file, const std::string& name, const Shape& shape,
+Status CopyFloats(const formats::SafetensorsFile& file, const std::string& name, const Shape& shape,
                   const fs::path& path, float* out) {
   const auto found = file.tensors.find(name);
   if (found == file.tensors.end()) {
@@ -206,9 +216,9 @@ Status WriteCheckpointFiles(const fs::path& dir, const TrainingState& run,
                             const RunIdentity& identity, const text::Tokenizer& tokenizer) {
   const model::ParameterStore& parameters = run.model.parameters();
   const model::Config& config = run.model.config();
-  BERTIE_RETURN_IF_ERROR(
-      model::WriteModelFiles(dir, config, parameters.NamedTensors(config), tokenizer));
-  BERTIE_RETURN_IF_ERROR(WriteOptimizer(dir, run.optimizer, parameters));
+  const auto tensors = parameters.NamedTensors(config);
+  BERTIE_RETURN_IF_ERROR(model::WriteModelFiles(dir, config, tensors, tokenizer));
+  BERTIE_RETURN_IF_ERROR(WriteOptimizer(dir, run.optimizer, parameters, tensors));
   const Json json = {{"format", kFormat},
                      {"position", PositionToJson(run.position)},
                      {"total_steps", run.total_steps},
@@ -275,9 +285,13 @@ Status ReadOptimizer(const fs::path& dir, const CheckpointState& state, AdamW& o
   const fs::path path = dir / kOptimizer;
   BERTIE_ASSIGN_OR_RETURN(const auto file, formats::SafetensorsFile::Open(path));
   for (const auto& slot : parameters.slots()) {
-    BERTIE_RETURN_IF_ERROR(CopyMoment(file, "moment1." + slot.name, slot.shape, path,
+    if (const std::string name = "value." + slot.name; file.tensors.contains(name)) {
+      BERTIE_RETURN_IF_ERROR(
+          CopyFloats(file, name, slot.shape, path, parameters.values() + slot.offset));
+    }
+    BERTIE_RETURN_IF_ERROR(CopyFloats(file, "moment1." + slot.name, slot.shape, path,
                                       optimizer.moment1() + slot.offset));
-    BERTIE_RETURN_IF_ERROR(CopyMoment(file, "moment2." + slot.name, slot.shape, path,
+    BERTIE_RETURN_IF_ERROR(CopyFloats(file, "moment2." + slot.name, slot.shape, path,
                                       optimizer.moment2() + slot.offset));
   }
   BERTIE_RETURN_IF_ERROR(ReadTouchedRows(file, path, parameters));

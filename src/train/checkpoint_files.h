@@ -3,7 +3,8 @@
 //
 //   model.safetensors, config.json, the tokenizer's files
 //   optimizer.safetensors   "moment1.NAME" and "moment2.NAME" for each parameter (F32), and
-//                           "touched_rows" (I32), the rows of the word embeddings ever trained
+//                           "touched_rows" (I32), the rows of the word embeddings ever trained;
+//                           "value.NAME", a parameter that model.safetensors has not as it is
 //   state.json              position, recipe
 //   manifest.json           length and SHA-256 of every other file
 #pragma once
@@ -46,7 +47,8 @@ Result<CheckpointState> ReadCheckpointState(const std::filesystem::path& dir);
 // Reads every file; kInvalidData names the first one that is not as the manifest says.
 Status VerifyCheckpoint(const std::filesystem::path& dir);
 
-// Moments, step count and the store's ever-touched rows. kInvalidData when a tensor is missing or
+// Moments, step count, the store's ever-touched rows, and the values that model.safetensors lacks:
+// the store was made from that file. kInvalidData when a tensor is missing or
 // of another shape.
 Status ReadOptimizer(const std::filesystem::path& dir, const CheckpointState& state,
                      AdamW& optimizer, model::ParameterStore& parameters);

@@ -380,3 +380,47 @@ class TestBestEpoch:
                                "--holdout", "0", "--best", "f1"], capture_output=True, text=True)
         assert done.returncode == 2
         assert "--holdout" in done.stderr
+
+
+class TestRunRecord:
+    def test_says_what_the_run_was_made_of(self, train, out, data):
+        done = train(out)
+        assert done.returncode == 0, done.stderr
+        record = json.loads((out / "run.json").read_text())
+        assert record["seed"] == 1 and record["threads"] == "1"
+        assert record["version"] and record["cpu"]["features"] is not None
+        for name, file in zip(("train", "test"), data, strict=True):
+            assert record["data"][name]["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+        assert record["recipe"]["epochs"] == "2"
+        assert record["flags"]["lr"] == ["2e-3"]
+        assert record["finished"]["model_sha256"] == weights(out)
+
+    def test_repeats_a_run(self, train, run, out):
+        assert train(out, "--order", "shuffled", "--seed", 7).returncode == 0
+        other = out.parent / "other"
+        done = run("train", "--from", out / "run.json", "--out", other)
+        assert done.returncode == 0, done.stderr
+        assert f"the weights are those of {out}/run.json, bit for bit" in done.stdout
+        assert weights(other) == weights(out)
+
+    def test_other_flags_win_and_are_named(self, train, run, out):
+        assert train(out).returncode == 0
+        done = run("train", "--from", out / "run.json", "--out", out.parent / "other", "--seed", 9)
+        assert done.returncode == 0, done.stderr
+        assert "seed is 9, expected 1" in done.stderr
+        assert "the weights are not those of" in done.stdout
+
+    def test_other_data_are_named(self, train, run, out, place, data):
+        copy = shutil.copy(data[0], place / "copy.csv")
+        assert train(out, "--train", copy).returncode == 0
+        with open(copy, "a", encoding="utf-8") as file:
+            file.write("the sea,1\n")
+        done = run("train", "--from", out / "run.json", "--out", out.parent / "other")
+        assert done.returncode == 0, done.stderr
+        assert "training sentences is" in done.stderr
+
+    def test_a_file_that_is_none(self, run, place):
+        (place / "none.json").write_text('{"flags": {"wings": ["2"]}}')
+        done = run("train", "--from", place / "none.json")
+        assert done.returncode == 1
+        assert "wings" in done.stderr
