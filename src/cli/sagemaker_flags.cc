@@ -10,9 +10,10 @@ namespace {
 using formats::Json;
 
 // Where the container puts things is not the user's to say.
-const std::set<std::string> kOwn = {
-    "help",    "help-all", "train", "test",       "model",  "out",   "resume",  "overwrite",
-    "archive", "report",   "rank",  "world-size", "master", "nproc", "reports", "tensorboard"};
+const std::set<std::string> kOwn = {"from",    "help",       "help-all",   "train",     "test",
+                                    "model",   "out",        "resume",     "overwrite", "archive",
+                                    "report",  "rank",       "world-size", "master",    "nproc",
+                                    "reports", "tensorboard"};
 
 const std::map<std::string, std::string> kOtherNames = {
     {"num-epochs", "epochs"},

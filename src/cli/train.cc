@@ -325,9 +325,9 @@ std::function<Result<TrainJob>()> AddTrainFlags(CLI::App& command) {
   AddTuningFlags(command, *flags);
   AddSelectionFlags(command, *flags);
   AddCheckpointFlags(command, *flags);
+  AddRepeatFlag(command, *flags);
   AddRunFlags(command, *flags);
   AddRankFlags(command, flags->job.ranks);
-  AddRepeatFlag(command, *flags);
   return [&command, flags]() -> Result<TrainJob> {
     if (!flags->job.from.empty()) {
       BERTIE_RETURN_IF_ERROR(ApplyRunFlags(flags->job.from, command));

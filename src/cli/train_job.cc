@@ -331,8 +331,8 @@ Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ra
   records->record.WriteFinished(*outcome);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-  BERTIE_RETURN_IF_ERROR(
-      Finish({job, model_path.string(), model.config(), data, test, threads, seconds}, pool));
+  BERTIE_RETURN_IF_ERROR(Finish(
+      {job, model_path.string(), model.config(), data, test, threads, launch.size, seconds}, pool));
   records->saver.RemoveCheckpoints();
   records->record.PrintComparison();
   ReportSaved(job, *outcome);
