@@ -25,14 +25,6 @@ std::string CheckLengthFlag(const std::string& text) {
   return "found " + Quote(text) + "; expected 0, or a number of tokens from 4";
 }
 
-Status CheckMaxLength(ClassifyFlags& flags, const model::Config& config) {
-  if (flags.max_length == 0) flags.max_length = config.max_position_embeddings;
-  if (flags.max_length <= config.max_position_embeddings) return {};
-  return Error{ErrorCode::kInvalidArgument,
-               "--max-length is " + std::to_string(flags.max_length) + "; " + flags.model +
-                   " takes at most " + std::to_string(config.max_position_embeddings) + " tokens"};
-}
-
 }  // namespace
 
 CLI::Option* AddPrecisionFlag(CLI::App& command, std::string& precision) {
@@ -80,10 +72,13 @@ Result<LocalModel> LocalModel::Load(const ClassifyFlags& given) {
   auto pool = std::make_unique<ThreadPool>(threads);
   model::OpenOptions options{ShellWord(flags.model), {}};
   options.precision = model::ParsePrecision(flags.precision);
+  options.max_length = flags.max_length;
   BERTIE_ASSIGN_OR_RETURN(model::OpenedModel opened,
                           model::OpenClassifier(source.dir(), options, *pool));
   if (!opened.note.empty()) std::cerr << "bertie: " << flags.model << ": " << opened.note << '\n';
-  BERTIE_RETURN_IF_ERROR(CheckMaxLength(flags, opened.classifier.config()));
+  if (flags.max_length == 0) {
+    flags.max_length = opened.classifier.config().max_position_embeddings;
+  }
   return LocalModel(std::move(flags), std::move(tokenizer), std::move(opened.classifier),
                     std::move(pool));
 }

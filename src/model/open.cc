@@ -17,8 +17,17 @@ Error NoHead(const Checkpoint& checkpoint, const std::string& model) {
               model};
 }
 
+Status CheckMaxLength(const Config& config, const std::string& name, int64_t max_length) {
+  if (max_length <= config.max_position_embeddings) return {};
+  return Error{ErrorCode::kInvalidArgument,
+               "--max-length is " + std::to_string(max_length) + "; " + name + " takes at most " +
+                   std::to_string(config.max_position_embeddings) + " tokens"};
+}
+
 Result<OpenedModel> OpenCompiled(const std::filesystem::path& dir, const std::string& name,
                                  const OpenOptions& options, ThreadPool& pool) {
+  BERTIE_ASSIGN_OR_RETURN(const Config config, LoadConfig(dir / "config.json"));
+  BERTIE_RETURN_IF_ERROR(CheckMaxLength(config, name, options.max_length));
   BERTIE_ASSIGN_OR_RETURN(CompiledModel compiled, LoadCompiled(dir, pool));
   const WeightType precision = compiled.info.precision;
   if (options.precision && *options.precision != precision) {
@@ -44,6 +53,7 @@ Result<OpenedModel> OpenClassifier(const std::filesystem::path& dir, const OpenO
   if (IsCompiled(dir)) return OpenCompiled(dir, name, options, pool);
   BERTIE_ASSIGN_OR_RETURN(const Checkpoint checkpoint, LoadCheckpoint(dir));
   if (!checkpoint.missing.empty()) return NoHead(checkpoint, name);
+  BERTIE_RETURN_IF_ERROR(CheckMaxLength(checkpoint.config, name, options.max_length));
   const WeightType precision = options.precision.value_or(WeightType::kF32);
   BERTIE_ASSIGN_OR_RETURN(ClassifierWeights weights,
                           PackWeights(checkpoint, {precision, {}}, pool));

@@ -1,6 +1,7 @@
 // Any model folder as a classifier: a checkpoint, packed now, or a compiled one.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -17,6 +18,8 @@ struct OpenOptions {
   // Absent: fp32 for a checkpoint, what it was compiled for else. Given for a compiled model, it
   // must be that.
   std::optional<WeightType> precision;
+  // Tokens that a text may be asked to have (--max-length); 0: as many as the model takes.
+  int64_t max_length = 0;
 };
 
 struct OpenedModel {
@@ -26,7 +29,8 @@ struct OpenedModel {
 };
 
 // Errors name the model: no weights, no classification head (with what to do), a compiled model of
-// another precision than asked for.
+// another precision than asked for, fewer positions than max_length. They come before any weight is
+// packed.
 Result<OpenedModel> OpenClassifier(const std::filesystem::path& dir, const OpenOptions& options,
                                    ThreadPool& pool);
 

@@ -53,17 +53,14 @@ Result<ModelSummary> ModelServer::Load(const std::filesystem::path& path) {
   const auto begin = std::chrono::steady_clock::now();
   BERTIE_ASSIGN_OR_RETURN(model::ModelSource source, model::ModelSource::Open(path));
   auto pool = std::make_unique<ThreadPool>(impl_->options.threads);
-  BERTIE_ASSIGN_OR_RETURN(
-      model::OpenedModel opened,
-      model::OpenClassifier(source.dir(), {path.string(), impl_->options.precision}, *pool));
+  BERTIE_ASSIGN_OR_RETURN(model::OpenedModel opened,
+                          model::OpenClassifier(source.dir(),
+                                                {path.string(), impl_->options.precision,
+                                                 static_cast<int64_t>(impl_->options.max_length)},
+                                                *pool));
   const model::Config& config = opened.classifier.config();
   BERTIE_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
   const auto positions = static_cast<size_t>(config.max_position_embeddings);
-  if (impl_->options.max_length > positions) {
-    return Error{ErrorCode::kInvalidArgument,
-                 "--max-length is " + std::to_string(impl_->options.max_length) +
-                     "; the model has positions for " + std::to_string(positions) + " tokens"};
-  }
   if (static_cast<int64_t>(tokenizer.vocab_size()) > config.vocab_size) {
     return Error{ErrorCode::kInvalidData,
                  path.string() + ": the tokenizer has " + std::to_string(tokenizer.vocab_size()) +
