@@ -204,10 +204,14 @@ void ReportSaved(const TrainJob& job, const train::TrainOutcome& outcome) {
 
 // What rank 0 writes; the other ranks have none of it.
 struct Records {
-  Records(const TrainJob& job, const text::Tokenizer& tokenizer, train::RunIdentity identity,
+  Records(const TrainJob& job, const text::Tokenizer& tokenizer, const std::string& base_model,
+          const train::RunIdentity& identity, const std::optional<ResumePoint>& point,
           int64_t sentences)
-      : reporter(job, sentences), saver(job, tokenizer, std::move(identity)) {}
+      : record(job, base_model, identity, point),
+        reporter(job, sentences),
+        saver(job, tokenizer, identity) {}
 
+  RunRecord record;
   TrainReporter reporter;
   TrainSaver saver;
 };
@@ -234,6 +238,7 @@ int ThreadsFor(const TrainJob& job, const comm::Launch& launch) {
   return IsStartedRank() ? std::max(1, job.threads / launch.local_size) : job.threads;
 }
 
+// This rank's part of the run.
 Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ranks) {
   const auto started = std::chrono::steady_clock::now();
   const bool leads = launch.rank == 0;
@@ -268,7 +273,6 @@ Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ra
   train::RunIdentity identity = IdentifyRun(job, base, train, test, threads, launch.size);
   if (launch.size > 1) BERTIE_RETURN_IF_ERROR(CheckSameOnAllRanks(identity.recipe, ranks));
   if (point) BERTIE_RETURN_IF_ERROR(CheckSameRun(identity, *point));
-  RunRecord record(job, model_path.string(), identity, point);
   BERTIE_ASSIGN_OR_RETURN(auto model, MakeModel(std::move(base), point));
 
   ThreadPool pool(threads);
@@ -277,11 +281,11 @@ Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ra
   if (point) BERTIE_RETURN_IF_ERROR(Continue(*point, model, trainer));
   std::unique_ptr<Records> records;
   if (leads) {
-    records = std::make_unique<Records>(job, tokenizer, std::move(identity),
+    records = std::make_unique<Records>(job, tokenizer, model_path.string(), identity, point,
                                         static_cast<int64_t>(train.encodings.size()));
     BERTIE_RETURN_IF_ERROR(records->reporter.Start(model.config(), threads, trainer.position()));
     BERTIE_RETURN_IF_ERROR(records->saver.Start(point));
-    record.Write();
+    records->record.Write();
   }
   std::signal(SIGINT, OnSignal);
   std::signal(SIGTERM, OnSignal);
@@ -296,13 +300,13 @@ Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ra
   }
   if (!leads) return kExitOk;
   BERTIE_RETURN_IF_ERROR(records->saver.Finish(*outcome, model));
-  record.WriteFinished(*outcome);
+  records->record.WriteFinished(*outcome);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   BERTIE_RETURN_IF_ERROR(Finish(
       {job, model_path.string(), model.config(), data, test, threads, launch.size, seconds}, pool));
   records->saver.RemoveCheckpoints();
-  record.PrintComparison();
+  records->record.PrintComparison();
   ReportSaved(job, *outcome);
   return kExitOk;
 }
@@ -321,20 +325,15 @@ Result<int> RunAmongRanks(const TrainJob& job, const comm::Launch& launch) {
 
 Result<int> ExecuteTrainJob(TrainJob job) {
   BERTIE_ASSIGN_OR_RETURN(const comm::Launch launch, FindLaunch(job.ranks));
-  auto code = [&] {
-    const Hush hush(launch.rank != 0);
-    return RunAmongRanks(job, launch);
-  }();
-  if (code.ok()) return *code;
-  if (launch.rank != 0) {
-    return code.error().WithContext("rank " + std::to_string(launch.rank));
+  const Hush hush(launch.rank != 0);
+  auto code = RunAmongRanks(job, launch);
+  if (code.ok() || launch.size == 1) return code;
+  if (launch.rank != 0) return code.error().WithContext("rank " + std::to_string(launch.rank));
+  Error error = code.error();
+  if (error.code == ErrorCode::kUnavailable && !IsStartedRank()) {
+    error.message += "; all ranks started again with --resume go on from the newest checkpoint";
   }
-  if (launch.size > 1 && code.error().code == ErrorCode::kUnavailable && !IsStartedRank()) {
-    return Error{code.error().code, code.error().message +
-                                        "; all ranks started again with --resume go on from the "
-                                        "newest checkpoint"};
-  }
-  return code.error();
+  return error;
 }
 
 int RunTrainJob(const TrainJob& job) {

@@ -42,6 +42,7 @@ struct TrainJob {
   data::DatasetOptions dataset;   // columns and form of both files; labels are set by the job
   train::TrainerOptions trainer;
   CheckpointOptions checkpoints;
+  RankOptions ranks;
   RunFlags flags;              // as given, for the run's record
   std::string from;            // a run.json that the flags were taken from; "": none
   bool events = true;          // write TensorBoard's event file
@@ -49,7 +50,6 @@ struct TrainJob {
   bool reports = true;         // write report.html and README.md at the end
   std::string report;          // the page's path; "": out/report.html
   bool container_log = false;  // also print the lines that SageMaker's metric definitions look for
-  RankOptions ranks;
 };
 
 // Trains, saves and reports. Returns the exit code of a run that was not an error.

@@ -119,6 +119,8 @@ Status CheckSameOnAllRanks(const train::Recipe& recipe, comm::Communicator& comm
   BERTIE_RETURN_IF_ERROR(communicator.AllReduce(std::span(differs)));
   const auto found = std::find(differs.begin(), differs.end(), 1.0);
   if (found == differs.end()) return {};
+  // Each rank has its own words for it: none leaves while another has not come so far.
+  (void)communicator.Barrier();
   const std::string who = "rank " + std::to_string(found - differs.begin());
   std::string what;
   if (expected != text) {

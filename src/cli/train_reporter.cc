@@ -113,6 +113,7 @@ void TrainReporter::OnStep(const train::StepReport& step) {
   event.Set("epoch", step.epoch).Set("step", step.step).Set("total_steps", step.total_steps);
   event.Set("loss", step.loss).Set("lr", step.learning_rate);
   event.Set("grad_norm", step.gradient_norm).Set("sentences_per_s", progress_->speed());
+  if (step.waited > 0) event.Set("step_s", step.seconds).Set("wait_s", step.waited);
   if (Status status = Append(event); !status.ok()) Warn(status.error());
   const double share = static_cast<double>(step.sentences) / static_cast<double>(sentences_);
   AddScalars(step.step, {{"train/loss", step.loss},

@@ -49,9 +49,10 @@ class Communicator {
   // Returns when every rank has called it.
   virtual Status Barrier() = 0;
 
-  // Says goodbye: the others then do not count this rank's end as a loss, or hear the reason of it
-  // where status is an error. Once, as the last call; thread-safe against the ones above. Without
-  // it the others learn of the loss from the closed connection.
+  // Says goodbye, once, as the last call. After a status that is good it returns when all ranks
+  // have said it (or one is lost): no rank closes connections that another still needs. An error
+  // goes to the others as the reason of this rank's end, and their calls fail. Without Leave they
+  // learn of the loss from the closed connection.
   virtual void Leave(const Status& status) = 0;
 };
 

@@ -11,7 +11,8 @@
 //   rank r -> rank 0   kOffers     one blob for each rank
 //   rank 0 -> rank r   kOffers     from each rank, the blob for r: once all are in
 //   both ways          kPing       each second
-//   rank r -> rank 0   kGoodbye or kFailed
+//   rank r -> rank 0   kFailed and why, or kGoodbye
+//   rank 0 -> rank r   kGoodbye: all ranks have said it
 //   rank 0 -> rank r   kLost       a rank that is gone, and why
 //
 // Instead of any answer rank 0 may send kRefused and close.

@@ -80,9 +80,8 @@ class GlooCommunicator final : public Communicator {
  public:
   explicit GlooCommunicator(const JoinOptions& options) : options_(options) {}
   ~GlooCommunicator() override {
-    // The loss of the ranks that close their connections now is none.
-    if (member_) member_->OnLoss([] {});
-    mesh_.reset();
+    // Its thread may be about to abort the mesh.
+    member_.reset();
   }
 
   Status Join();
@@ -96,7 +95,9 @@ class GlooCommunicator final : public Communicator {
     double nothing = 0;
     return Sum(std::span(&nothing, 1));
   }
-  void Leave(const Status& status) override { member_->Leave(status); }
+  void Leave(const Status& status) override {
+    if (member_) member_->Leave(status);
+  }
 
  private:
   Result<std::string> Address();
@@ -328,7 +329,10 @@ Result<std::unique_ptr<Communicator>> JoinRanks(const JoinOptions& options) {
   }
   if (options.size == 1) return std::unique_ptr<Communicator>(new SingleCommunicator());
   auto communicator = std::make_unique<GlooCommunicator>(options);
-  BERTIE_RETURN_IF_ERROR(communicator->Join());
+  if (Status joined = communicator->Join(); !joined.ok()) {
+    communicator->Leave(joined);
+    return joined.error();
+  }
   return std::unique_ptr<Communicator>(std::move(communicator));
 }
 

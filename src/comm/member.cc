@@ -173,6 +173,10 @@ void Member::Leave(const Status& status) {
   }
   SendAll(status.ok() ? EncodeFrame(FrameType::kGoodbye)
                       : EncodeFrame(FrameType::kFailed, SafeText(status.error().message)));
+  if (!status.ok()) return;
+  // A connection closed too early can take the last bytes of a sum with it.
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, seconds(30), [&] { return all_left_ || loss_; });
 }
 
 void Member::Run() {
@@ -230,6 +234,11 @@ void Member::OnFrame(const Frame& frame) {
     auto loss = ParseLoss(frame.body, options_.size);
     Lose(loss.ok() ? *loss : Loss{0, "it sent bytes that are no frame"});
   } else if (frame.type == FrameType::kGoodbye) {
+    {
+      std::lock_guard lock(mutex_);
+      all_left_ = left_;
+      changed_.notify_all();
+    }
     Lose(Loss{0, "it left the run"});
   }
 }
@@ -244,7 +253,7 @@ void Member::Lose(Error error) {
   std::function<void()> heard;
   {
     std::lock_guard lock(mutex_);
-    if (loss_ || left_) return;
+    if (loss_ || all_left_) return;
     loss_ = std::move(error);
     heard.swap(on_loss_);
     changed_.notify_all();

@@ -67,6 +67,7 @@ class Member {
   std::optional<Error> loss_;
   std::function<void()> on_loss_;
   bool left_ = false;
+  bool all_left_ = false;
   bool stop_ = false;
 };
 

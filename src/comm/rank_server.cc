@@ -30,6 +30,7 @@ struct RankServer::Peer {
   Socket socket;
   std::string name;
   bool local;
+  bool done = false;  // it has said goodbye
   State state = State::kStranger;
   FrameReader reader;
   std::string unsent;
@@ -242,9 +243,8 @@ void RankServer::OnMember(Peer& peer, const Frame& frame) {
     case FrameType::kPing:
       return;
     case FrameType::kGoodbye:
-      members_[peer.hello.rank] = nullptr;
-      peer.state = Peer::State::kClosing;
-      peer.since = Clock::now();
+      peer.done = true;
+      if (++done_ == options_.size) EndAll();
       return;
     case FrameType::kFailed:
       return Drop(peer, "it ended with: " + SafeText(frame.body));
@@ -257,6 +257,17 @@ void RankServer::OnMember(Peer& peer, const Frame& frame) {
     default:
       return Drop(peer, "it sent a frame that rank 0 does not expect");
   }
+}
+
+// All ranks have said goodbye: none of them needs the others' connections any more.
+void RankServer::EndAll() {
+  for (const auto& peer : peers_) {
+    if (peer->state != Peer::State::kMember) continue;
+    Send(*peer, FrameType::kGoodbye);
+    if (peer->state == Peer::State::kMember) peer->state = Peer::State::kClosing;
+    peer->since = Clock::now();
+  }
+  std::fill(members_.begin(), members_.end(), nullptr);
 }
 
 // Once every rank has told the others its addresses, each hears those meant for it.
@@ -299,7 +310,8 @@ void RankServer::Flush(Peer& peer) {
 // Ends a connection. A member's place is free again before the run begins; after that it is lost.
 void RankServer::Drop(Peer& peer, const std::string& reason) {
   if (peer.state == Peer::State::kGone) return;
-  const bool member = peer.state == Peer::State::kMember;
+  const bool member = peer.state == Peer::State::kMember && !peer.done;
+  if (peer.done) members_[peer.hello.rank] = nullptr;
   peer.state = Peer::State::kGone;
   peer.socket.Close();
   if (!member) return;

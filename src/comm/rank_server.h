@@ -55,6 +55,7 @@ class RankServer {
   void Drop(Peer& peer, const std::string& reason);
   void Lose(int rank, const std::string& reason);
   void FormWhenComplete();
+  void EndAll();
   void CheckTimes();
   std::string Missing() const;
   void Drain();
@@ -69,6 +70,7 @@ class RankServer {
   std::vector<Peer*> members_;  // by rank; null while it has not come or is gone
   bool formed_ = false;
   bool lost_ = false;
+  int done_ = 0;  // members that have said goodbye
   Clock::time_point started_, last_round_, last_ping_, last_log_;
   std::chrono::milliseconds ping_interval_{};
 

@@ -1,19 +1,9 @@
 #include "train/gradient_reducer.h"
 
 #include <algorithm>
-#include <chrono>
 #include <span>
 
 namespace bertie::train {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-}  // namespace
 
 GradientReducer::GradientReducer(comm::Communicator& communicator,
                                  model::ParameterStore& parameters, const ReducerOptions& options)
@@ -54,11 +44,9 @@ void GradientReducer::Ready(int64_t from) {
 }
 
 Status GradientReducer::Finish() {
-  const auto start = Clock::now();
   Ready(0);
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return !running_; });
-  waited_s_ = SecondsSince(start);
   return status_;
 }
 
@@ -67,7 +55,6 @@ void GradientReducer::Run() {
   for (;;) {
     changed_.wait(lock, [&] { return stop_ || running_; });
     if (stop_) return;
-    double busy = 0;
     Status status = status_;
     // The bucket [cuts_[i], cuts_[i - 1]) for each i, then the rows.
     for (size_t i = 1; i <= cuts_.size() && status.ok(); ++i) {
@@ -75,13 +62,10 @@ void GradientReducer::Run() {
       changed_.wait(lock, [&] { return stop_ || ready_from_ <= begin; });
       if (stop_) return;
       lock.unlock();
-      const auto start = Clock::now();
       status = i < cuts_.size() ? SumOne(begin, cuts_[i - 1]) : SumWordRows();
-      busy += SecondsSince(start);
       lock.lock();
     }
     status_ = status;
-    busy_s_ = busy;
     running_ = false;
     changed_.notify_all();
   }

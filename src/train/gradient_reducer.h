@@ -40,11 +40,6 @@ class GradientReducer {
   // All gradients are final. Returns when they are the sums over the ranks.
   Status Finish();
 
-  // What the last step spent: in Finish, waiting for sums that the backward pass had not hidden,
-  // and in all sums.
-  double waited_s() const { return waited_s_; }
-  double busy_s() const { return busy_s_; }
-
  private:
   void Run();
   Status SumOne(int64_t begin, int64_t end);
@@ -55,8 +50,6 @@ class GradientReducer {
   const ReducerOptions options_;
   std::vector<int64_t> cuts_;  // descending: size, ..., word_size
   std::vector<float> rows_;
-  double waited_s_ = 0;
-  double busy_s_ = 0;
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;

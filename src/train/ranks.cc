@@ -1,6 +1,7 @@
 #include "train/ranks.h"
 
 #include <algorithm>
+#include <chrono>
 #include <numeric>
 #include <type_traits>
 
@@ -72,11 +73,13 @@ void Ranks::BeginStep(std::span<const int32_t> ids) {
 }
 
 Status Ranks::EndStep(double& loss, bool& stop) {
+  const auto start = std::chrono::steady_clock::now();
   BERTIE_RETURN_IF_ERROR(reducer_.Finish());
   double values[] = {loss, stop ? 1.0 : 0.0};
   BERTIE_RETURN_IF_ERROR(communicator_.AllReduce(std::span(values)));
   loss = values[0];
   stop = values[1] > 0;
+  waited_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return {};
 }
 

@@ -45,6 +45,9 @@ class Ranks {
   // Gradients and loss become sums over the ranks, and stop becomes true where it is on any.
   Status EndStep(double& loss, bool& stop);
 
+  // Seconds that EndStep took.
+  double waited() const { return waited_; }
+
   // The metrics on all of the data, the same bits on every rank and as one rank alone has.
   Result<Metrics> Evaluate(const model::Classifier& classifier, const EncodedDataset& data,
                            const EvaluatorOptions& options, ThreadPool& pool);
@@ -56,6 +59,7 @@ class Ranks {
   comm::Communicator& communicator_;
   model::ParameterStore& parameters_;
   GradientReducer reducer_;
+  double waited_ = 0;
 };
 
 }  // namespace bertie::train

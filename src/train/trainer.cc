@@ -45,8 +45,11 @@ Trainer::Trainer(model::TrainableClassifier& model, const EncodedDataset& train,
   warmup_steps_ =
       static_cast<int64_t>(std::ceil(options.warmup_ratio * static_cast<double>(total_steps())));
   if (communicator != nullptr && communicator->size() > 1) {
-    ranks_ = std::make_unique<Ranks>(*communicator, model.parameters(),
-                                     ReducerOptions{.wire = options.wire});
+    // A bucket is cut in as many messages as there are ranks, and small ones cost as much as large.
+    ReducerOptions reducer;
+    reducer.wire = options.wire;
+    reducer.bucket_bytes = std::max(reducer.bucket_bytes, int64_t{communicator->size()} << 18);
+    ranks_ = std::make_unique<Ranks>(*communicator, model.parameters(), reducer);
   }
 }
 
@@ -134,6 +137,7 @@ Status Trainer::RunStep(Passes passes) {
   if (ranks_) {
     ranks_stop_ = HasStopSign();
     BERTIE_RETURN_IF_ERROR(ranks_->EndStep(loss, ranks_stop_));
+    report.waited = ranks_->waited();
   }
   report.loss = loss / static_cast<double>(report.sentences);
   report.gradient_norm = parameters.GradientNorm(pool_);
@@ -165,6 +169,7 @@ void Trainer::Advance(Passes passes, const StepReport& step, double seconds) {
   report.step = position_.step;
   report.total_steps = total_steps();
   report.sentences = position_.sentences;
+  report.seconds = seconds;
   hooks_->on_step(report);
 }
 

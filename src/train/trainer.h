@@ -52,6 +52,8 @@ struct StepReport {
   double loss = 0;        // mean over the step's sentences
   double learning_rate = 0;
   double gradient_norm = 0;  // before clipping
+  double seconds = 0;        // of the step
+  double waited = 0;         // of these, for other ranks: sums that the backward pass did not hide
 };
 
 struct EpochReport {
