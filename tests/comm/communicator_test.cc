@@ -166,14 +166,15 @@ TEST(Communicator, ARankThatEndsIsNamedWithItsReason) {
       auto joined = JoinRanks(ForRank(options, rank));
       ASSERT_TRUE(joined.ok()) << joined.error().message;
       std::unique_ptr<Communicator> c = std::move(*joined);
-      ASSERT_TRUE(c->Barrier().ok());
+      // It may go while the others are still here.
+      Status status = c->Barrier();
       if (rank == 2) {
         c->Leave(Error{ErrorCode::kIo, "the disk is full"});
         return;
       }
       const auto started = Clock::now();
       std::vector<float> values(1 << 20, 1.0f);
-      const Status status = c->AllReduce(std::span(values));
+      if (status.ok()) status = c->AllReduce(std::span(values));
       EXPECT_ERROR(status, ErrorCode::kUnavailable,
                    "rank 2 was lost: it ended with: the disk is full");
       EXPECT_LT(Clock::now() - started, std::chrono::seconds(3));
