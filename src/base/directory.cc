@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -191,6 +192,19 @@ TemporaryDirectory::~TemporaryDirectory() {
 void RemoveAbandonedFolders(const fs::path& parent, const std::string& prefix) {
   for (const fs::path& folder : FoldersWith(parent, prefix)) {
     if (FolderLock(folder).held()) RemoveAll(folder);
+  }
+}
+
+void RemoveAbandonedFiles(const fs::path& folder) {
+  auto entries = List(folder);
+  if (!entries.ok()) return;
+  constexpr std::string_view kSuffix = ".new-XXXXXX";
+  for (const fs::path& file : entries->files) {
+    const std::string name = file.filename().string();
+    if (!name.starts_with('.') || name.size() <= kSuffix.size()) continue;
+    if (name.substr(name.size() - kSuffix.size(), 5) == kSuffix.substr(0, 5)) {
+      ::unlink(file.c_str());
+    }
   }
 }
 

@@ -30,6 +30,10 @@ class TemporaryDirectory {
 // Removes folders whose names begin with prefix, but for those of an AtomicDirectory that lives.
 void RemoveAbandonedFolders(const std::filesystem::path& parent, const std::string& prefix);
 
+// Removes what killed writers of AtomicFiles left in the folder, files named ".NAME.new-XXXXXX".
+// Nobody else may be writing there.
+void RemoveAbandonedFiles(const std::filesystem::path& folder);
+
 // A folder written beside the one whose place it takes. Until Commit the target is untouched, and
 // the destructor removes what was not committed. A process that was killed, or whose Commit could
 // not sync the parent, leaves a hidden folder ".NAME.new-XXXXXX" or ".NAME.old-XXXXXX", which the

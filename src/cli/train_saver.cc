@@ -5,6 +5,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/directory.h"
 #include "cli/progress.h"
 #include "cli/table.h"
 #include "model/checkpoint.h"
@@ -30,6 +31,7 @@ Status TrainSaver::Start(const std::optional<ResumePoint>& point) {
   std::error_code error;
   if (!WritesCheckpoints() && !fs::exists(folder_, error)) return {};
   BERTIE_ASSIGN_OR_RETURN(train::CheckpointStore store, train::CheckpointStore::Open(folder_));
+  RemoveAbandonedFiles(job_.out);  // with the store's lock, nobody else writes there
   if (!point) {
     store.Clear();
   } else if (fs::exists(fs::path(job_.out) / "model.safetensors", error)) {

@@ -11,6 +11,7 @@
 #include "formats/json.h"
 #include "formats/safetensors.h"
 #include "model/checkpoint.h"
+#include "train/json_members.h"
 
 namespace bertie::train {
 namespace {
@@ -18,7 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 using formats::Json;
 
-constexpr const char* kState = "state.json";
 constexpr const char* kOptimizer = "optimizer.safetensors";
 constexpr const char* kManifest = "manifest.json";
 constexpr const char* kRows = "touched_rows";
@@ -52,92 +52,6 @@ Status WriteOptimizer(const fs::path& dir, const AdamW& optimizer,
                       {static_cast<int64_t>(rows.size())},
                       reinterpret_cast<const std::byte*>(rows.data())}});
   return formats::WriteSafetensors(dir / kOptimizer, entries);
-}
-
-Json PositionToJson(const Position& position) {
-  return {{"epoch", position.epoch},
-          {"epoch_step", position.epoch_step},
-          {"step", position.step},
-          {"passes", position.passes},
-          {"loss_sum", position.loss_sum},
-          {"sentences", position.sentences},
-          {"seconds", position.seconds},
-          {"best_epoch", position.selection.best_epoch},
-          {"best_value", position.selection.best_value},
-          {"epochs_without_gain", position.selection.epochs_without_gain}};
-}
-
-// Reads members of a JSON object and remembers the first that is missing or of another type.
-class Members {
- public:
-  Members(const Json& object, std::string where) : object_(object), where_(std::move(where)) {}
-
-  int64_t Integer(const char* name) {
-    const Json* value = Find(name, &Json::is_number_integer, "a whole number");
-    return value != nullptr ? value->get<int64_t>() : 0;
-  }
-  double Number(const char* name) {
-    const Json* value = Find(name, &Json::is_number, "a number");
-    return value != nullptr ? value->get<double>() : 0;
-  }
-  bool Bool(const char* name) {
-    const Json* value = Find(name, &Json::is_boolean, "true or false");
-    return value != nullptr && value->get<bool>();
-  }
-  std::string String(const char* name) {
-    const Json* value = Find(name, &Json::is_string, "a string");
-    return value != nullptr ? value->get<std::string>() : "";
-  }
-  const Json& Object(const char* name) {
-    static const Json kEmpty = Json::object();
-    const Json* value = Find(name, &Json::is_object, "an object");
-    return value != nullptr ? *value : kEmpty;
-  }
-
-  const Status& status() const { return status_; }
-
- private:
-  const Json* Find(const char* name, bool (Json::*is)() const noexcept, const char* expected) {
-    const auto found = object_.find(name);
-    if (found != object_.end() && ((*found).*is)()) return &*found;
-    if (status_.ok()) {
-      status_ = Error{ErrorCode::kInvalidData,
-                      where_ + ": '" + name + "' is " +
-                          (found == object_.end() ? "absent" : formats::JsonTypeName(*found)) +
-                          ", expected " + expected};
-    }
-    return nullptr;
-  }
-
-  const Json& object_;
-  std::string where_;
-  Status status_;
-};
-
-Result<Position> PositionFromJson(const Json& json, const std::string& where) {
-  Members members(json, where);
-  Position position;
-  position.epoch = members.Integer("epoch");
-  position.epoch_step = members.Integer("epoch_step");
-  position.step = members.Integer("step");
-  position.passes = static_cast<uint64_t>(members.Integer("passes"));
-  position.loss_sum = members.Number("loss_sum");
-  position.sentences = members.Integer("sentences");
-  position.seconds = members.Number("seconds");
-  position.selection.best_epoch = members.Integer("best_epoch");
-  position.selection.best_value = members.Number("best_value");
-  position.selection.epochs_without_gain = members.Integer("epochs_without_gain");
-  BERTIE_RETURN_IF_ERROR(members.status());
-  return position;
-}
-
-Result<Json> ReadObject(const fs::path& path) {
-  BERTIE_ASSIGN_OR_RETURN(Json json, formats::ReadJsonFile(path));
-  if (!json.is_object()) {
-    return Error{ErrorCode::kInvalidData,
-                 path.string() + ": holds " + formats::JsonTypeName(json) + ", expected an object"};
-  }
-  return json;
 }
 
 Status WriteManifest(const fs::path& dir) {
@@ -219,44 +133,8 @@ Status WriteCheckpointFiles(const fs::path& dir, const TrainingState& run,
   const auto tensors = parameters.NamedTensors(config);
   BERTIE_RETURN_IF_ERROR(model::WriteModelFiles(dir, config, tensors, tokenizer));
   BERTIE_RETURN_IF_ERROR(WriteOptimizer(dir, run.optimizer, parameters, tensors));
-  const Json json = {{"format", kFormat},
-                     {"position", PositionToJson(run.position)},
-                     {"total_steps", run.total_steps},
-                     {"optimizer_steps", run.optimizer.steps()},
-                     {"finished", run.finished},
-                     {"recipe", RecipeToJson(identity.recipe)},
-                     {"recipe_sha256", HashRecipe(identity.recipe)},
-                     {"machine", RecipeToJson(identity.machine)}};
-  BERTIE_RETURN_IF_ERROR(WriteFileAtomically(dir / kState, formats::DumpJson(json, 2) + "\n"));
+  BERTIE_RETURN_IF_ERROR(WriteCheckpointState(dir, run, identity));
   return WriteManifest(dir);
-}
-
-Result<CheckpointState> ReadCheckpointState(const fs::path& dir) {
-  const std::string path = (dir / kState).string();
-  BERTIE_ASSIGN_OR_RETURN(const Json json, ReadObject(path));
-  Members members(json, path);
-  if (const int64_t format = members.Integer("format");
-      members.status().ok() && format != kFormat) {
-    return Error{ErrorCode::kUnsupported, path + ": format is " + std::to_string(format) +
-                                              ", expected " + std::to_string(kFormat)};
-  }
-  CheckpointState state;
-  state.total_steps = members.Integer("total_steps");
-  state.optimizer_steps = members.Integer("optimizer_steps");
-  state.finished = members.Bool("finished");
-  const std::string hash = members.String("recipe_sha256");
-  const Json& position = members.Object("position");
-  const Json& recipe = members.Object("recipe");
-  const Json& machine = members.Object("machine");
-  BERTIE_RETURN_IF_ERROR(members.status());
-  BERTIE_ASSIGN_OR_RETURN(state.position, PositionFromJson(position, path));
-  BERTIE_ASSIGN_OR_RETURN(state.identity.recipe, RecipeFromJson(recipe, path));
-  BERTIE_ASSIGN_OR_RETURN(state.identity.machine, RecipeFromJson(machine, path));
-  if (const std::string found = HashRecipe(state.identity.recipe); found != hash) {
-    return Error{ErrorCode::kInvalidData,
-                 path + ": the recipe's SHA-256 is " + found + ", expected " + hash};
-  }
-  return state;
 }
 
 Status VerifyCheckpoint(const fs::path& dir) {
@@ -265,7 +143,7 @@ Status VerifyCheckpoint(const fs::path& dir) {
   Members members(json, path.string());
   const Json& files = members.Object("files");
   BERTIE_RETURN_IF_ERROR(members.status());
-  for (const char* needed : {kState, kOptimizer, "model.safetensors", "config.json"}) {
+  for (const char* needed : {kStateFile, kOptimizer, "model.safetensors", "config.json"}) {
     if (!files.contains(needed)) {
       return Error{ErrorCode::kInvalidData, path.string() + ": does not list " + needed};
     }

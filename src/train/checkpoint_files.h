@@ -16,33 +16,14 @@
 #include "model/trainable_classifier.h"
 #include "text/tokenizer.h"
 #include "train/adamw.h"
-#include "train/position.h"
-#include "train/recipe.h"
+#include "train/checkpoint_state.h"
 #include "train/trainer.h"
 
 namespace bertie::train {
 
-// What two runs have in common when one may continue the other.
-struct RunIdentity {
-  Recipe recipe;   // must be the same
-  Recipe machine;  // where another value may change the last bits: threads, processor, version
-};
-
-// What state.json holds.
-struct CheckpointState {
-  Position position;
-  int64_t total_steps = 0;
-  int64_t optimizer_steps = 0;
-  bool finished = false;
-  RunIdentity identity;
-};
-
 // Into an empty folder. Nothing is copied in memory: tensors are written from where they lie.
 Status WriteCheckpointFiles(const std::filesystem::path& dir, const TrainingState& run,
                             const RunIdentity& identity, const text::Tokenizer& tokenizer);
-
-// state.json alone, without a look at the manifest.
-Result<CheckpointState> ReadCheckpointState(const std::filesystem::path& dir);
 
 // Reads every file; kInvalidData names the first one that is not as the manifest says.
 Status VerifyCheckpoint(const std::filesystem::path& dir);

@@ -185,6 +185,18 @@ TEST_F(AtomicDirectoryTest, RescuesSubfoldersFromWhatADeadWriterLeft) {
   EXPECT_FALSE(fs::exists(left));
 }
 
+TEST_F(AtomicDirectoryTest, RemovesAbandonedFilesAlone) {
+  for (const char* name :
+       {".run.json.new-aB3xYz", ".hidden", "run.json.new-aB3xYz", ".new-aB3xYz", "a.bin"}) {
+    Write(dir_.path() / name, "x");
+  }
+  RemoveAbandonedFiles(dir_.path());
+  EXPECT_EQ(
+      Tree(dir_.path()),
+      (Files{
+          {".hidden", "x"}, {"run.json.new-aB3xYz", "x"}, {".new-aB3xYz", "x"}, {"a.bin", "x"}}));
+}
+
 // A writer is killed at a random moment, again and again. Its folder always holds two files of the
 // same generation, and what it left is removed by the next writer.
 TEST_F(AtomicDirectoryTest, SurvivesAKilledWriter) {

@@ -1,6 +1,7 @@
 """What the tests of the program share: the binary, model and data, and servers that are always stopped.
 
-Environment: BERTIE, the binary to test (ctest sets it); BERTIE_MINILM, the folder of
+Environment: BERTIE, the binary to test, and BERTIE_FAULTS, the library made from tests/faults (ctest
+sets both); BERTIE_MINILM, the folder of
 all-MiniLM-L6-v2; BERTIE_COLA, the folder of CoLA's raw tsv files. Tests that need one of the last
 two are skipped where it is not set.
 """

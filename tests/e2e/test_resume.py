@@ -3,6 +3,7 @@
 Every run here must end with the weights of the run that nothing happened to, bit for bit.
 """
 
+import concurrent.futures
 import hashlib
 import itertools
 import json
@@ -48,8 +49,9 @@ def command(bertie, tiny_model, data):
 
     def make(out, *flags):
         flags = [str(flag) for flag in flags]
-        defaults = {"--train": str(data[0]), "--test": str(data[1]), "--epochs": "2", "--batch-size": "10", "--lr": "2e-3", "--threads": "1",
-                    "--dropout": "0.1", "--checkpoint-steps": "2"}
+        defaults = {"--train": str(data[0]), "--test": str(data[1]), "--epochs": "2",
+                    "--batch-size": "10", "--lr": "2e-3", "--threads": "1", "--dropout": "0.1",
+                    "--checkpoint-steps": "2"}
         given = [part for flag in defaults.items() if flag[0] not in flags for part in flag]
         return [str(bertie), "train", "--model", str(tiny_model), "--out", str(out), *given, *flags]
 
@@ -281,47 +283,65 @@ class TestChoices:
         assert "another run" in done.stderr
 
 
-class TestFaults:
-    """Each call to the file system goes wrong in turn, until there is none left to go wrong."""
+# Every n-th call of the file system; BERTIE_EVERY_FAULT=1 takes them all, for minutes.
+STRIDE = 1 if os.environ.get("BERTIE_EVERY_FAULT") else 3
 
-    def sweep(self, train, out, faults, mode, step=1):
-        fired = out.parent / "fired"
-        for at in itertools.count(1, step):
-            fired.unlink(missing_ok=True)
-            shutil.rmtree(out, ignore_errors=True)
-            for left in out.parent.glob("*model*"):
-                shutil.rmtree(left, ignore_errors=True)
-            done = train(out, "--no-archive", "--checkpoint-steps", 3,
-                         env=with_fault(faults, out, mode, at, fired))
+# What the sweeps leave out: files that no later run depends on.
+BARE = ("--no-archive", "--no-report", "--no-tensorboard", "--checkpoint-steps", "3")
+
+
+class TestFaults:
+    """The n-th call to the file system goes wrong, for n after n, until none is left to go wrong."""
+
+    @pytest.fixture
+    def sweep(self, train, out, faults, whole):
+        """sweep(mode, step, check): check(done, out) after the fault, then the run must go on."""
+
+        def attempt(mode, at, check):
+            folder = out.parent / str(at)
+            folder.mkdir()
+            mine, fired = folder / "model", folder / "fired"
+            done = train(mine, *BARE, env=with_fault(faults, mine, mode, at, fired))
             if not fired.exists():
                 assert done.returncode == 0, done.stderr
-                return
-            yield at, done
+                return False
+            where = f"{mode} {at}: {done.stderr}"
+            check(done, mine, where)
+            again = train(mine, *BARE, "--resume")
+            assert again.returncode == 0, (where, again.stderr)
+            assert weights(mine) == whole[0], where
+            assert not hidden(folder), where
+            assert not (mine / "checkpoints").exists(), where
+            shutil.rmtree(folder)
+            return True
 
-    def check_resumes(self, train, out, whole, where):
-        done = train(out, "--no-archive", "--resume")
-        assert done.returncode == 0, (where, done.stderr)
-        assert weights(out) == whole[0], where
-        assert not hidden(out.parent), where
-        assert not (out / "checkpoints").exists(), where
+        def start(mode, step, check):
+            workers = os.cpu_count() or 1
+            with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+                for first in itertools.count(1, step * workers):
+                    numbers = range(first, first + step * workers, step)
+                    if not all(pool.map(lambda at: attempt(mode, at, check), numbers)):
+                        return first
 
-    @pytest.mark.parametrize("mode", ["fail", "fail-on"])
-    def test_failing_calls(self, train, out, faults, whole, mode):
-        step = 1 if mode == "fail" else 7
-        for at, done in self.sweep(train, out, faults, mode, step):
-            where = f"{mode} {at}"
-            assert done.returncode in (0, 1), (where, done.stderr)
+        return start
+
+    @pytest.mark.parametrize("mode, step", [("fail", STRIDE), ("fail-on", 2 * STRIDE + 1)])
+    def test_failing_calls(self, sweep, whole, mode, step):
+        def check(done, out, where):
+            assert done.returncode in (0, 1), where
             if done.returncode == 0:
                 assert weights(out) == whole[0], where
             else:
                 assert "bertie: " in done.stderr, where
-            self.check_resumes(train, out, whole, where)
 
-    @pytest.mark.parametrize("mode, step", [("kill", 1), ("kill-after", 3)])
-    def test_kill_at_any_call(self, train, out, faults, whole, mode, step):
-        for at, done in self.sweep(train, out, faults, mode, step):
-            assert done.returncode == -signal.SIGKILL
-            self.check_resumes(train, out, whole, f"{mode} {at}")
+        assert sweep(mode, step, check) > 200
+
+    @pytest.mark.parametrize("mode, step", [("kill", STRIDE), ("kill-after", 2 * STRIDE + 1)])
+    def test_kill_at_any_call(self, sweep, mode, step):
+        def check(done, _, where):
+            assert done.returncode == -signal.SIGKILL, where
+
+        assert sweep(mode, step, check) > 200
 
 
 def test_kill_at_random_moments(command, train, tmp_path, whole):
@@ -355,6 +375,65 @@ def test_a_full_disk_at_the_checkpoints(bertie, command, train, out, whole):
     assert "no checkpoint was written at step 2; the run goes on: " in done.stderr
     assert "optimizer.safetensors" in done.stderr
     assert weights(out) == whole[0]
+
+
+FULL_DISK = """
+mount -t tmpfs -o size=$1k tmpfs "$2" || exit 77
+place="$2/model" copy="$3"; shift 3
+"$@" --out "$place"
+code=$?
+cp -r "$place" "$copy"
+exit $code
+"""
+
+
+@pytest.mark.parametrize("kilobytes", range(160, 1300, 160))
+def test_a_disk_that_is_full(train, command, out, whole, kilobytes):
+    """A real one, mounted where an ordinary user may do that in a namespace."""
+    mount = out.parent / "mount"
+    mount.mkdir()
+    words = command("unused", "--no-archive")
+    at = words.index("--out")
+    del words[at : at + 2]
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", FULL_DISK, "sh", str(kilobytes),
+                           str(mount), str(out), *words],
+                          capture_output=True, text=True, timeout=60)
+    if "unshare" in done.stderr or done.returncode == 77:
+        pytest.skip("no mounts in a namespace here")
+    assert done.returncode in (0, 1), done.stderr
+    assert "No space left on device" in done.stderr or kilobytes > 1000
+    if done.returncode == 0:
+        assert weights(out) == whole[0]
+    again = train(out, "--no-archive", "--resume")
+    assert again.returncode == 0, (done.stderr, again.stderr)
+    assert weights(out) == whole[0]
+
+
+def test_a_real_model_goes_on_with_the_same_bits(bertie, minilm, tmp_path):
+    """Two threads, all the kernels; killed without warning."""
+    rows = [f"{word} {thing} it was,{label}" for thing in ("a film", "a play", "a song", "a book")
+            for word, label in (("good", 1), ("bad", 0), ("lovely", 1), ("dull", 0))]
+    data = write_csv(tmp_path / "train.csv", rows)
+
+    def start(name, *flags):
+        return subprocess.Popen([str(bertie), "train", str(data), "--model", str(minilm), "--out",
+                                 str(tmp_path / name), "--holdout", "0", "--batch-size", "4",
+                                 "--epochs", "2", "--threads", "2", "--no-archive", "--no-report",
+                                 *flags], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                text=True)
+
+    whole, killed = start("whole"), start("killed", "--checkpoint-steps", "3")
+    end = time.monotonic() + 300
+    while not list((tmp_path / "killed" / "checkpoints").glob("step-*")):
+        assert time.monotonic() < end and killed.poll() is None, killed.communicate()
+        time.sleep(0.01)
+    killed.kill()
+    killed.communicate()
+    for process in (whole, start("killed", "--resume")):
+        _, stderr = process.communicate(timeout=300)
+        assert process.returncode == 0, stderr
+    assert "going on from" in stderr
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
 
 
 class TestBestEpoch:

@@ -239,7 +239,8 @@ class TestRefusals:
         broken = tmp_path / "broken"
         shutil.copytree(tiny_model, broken)
         set_weight(broken / "model.safetensors", "bert.encoder.layer.0.output.dense.bias", math.nan)
-        refused(1, "step 1", model=broken)
+        refused(1, "step 1", "'bert.encoder.layer.0.output.dense.bias' are not finite",
+                model=broken)
 
 
 def set_weight(file, name, value):

@@ -1,9 +1,11 @@
 // Runs that stop and go on: their weights and reports are those of a run in one go, bit for bit.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <vector>
 
@@ -250,6 +252,22 @@ TEST_F(ResumeTest, APositionOfAnotherRunIsRefused) {
   EXPECT_ERROR(trainer.ContinueFrom(position), ErrorCode::kInvalidData, "step 7");
   position.step = 6;
   EXPECT_TRUE(trainer.ContinueFrom(position).ok());
+}
+
+TEST(CheckpointSchedule, ByEpochsStepsAndMinutes) {
+  CheckpointSchedule by_steps(5, 0);
+  Position position;
+  for (position.step = 1; position.step <= 20; ++position.step) {
+    EXPECT_EQ(by_steps.IsDue(Boundary::kStep, position), position.step % 5 == 0) << position.step;
+    EXPECT_TRUE(by_steps.IsDue(Boundary::kEpoch, position));
+    EXPECT_TRUE(by_steps.IsDue(Boundary::kStop, position));
+  }
+  CheckpointSchedule by_time(0, 0.2 / 60);
+  EXPECT_FALSE(by_time.IsDue(Boundary::kStep, position));
+  std::this_thread::sleep_for(std::chrono::milliseconds(250));
+  EXPECT_TRUE(by_time.IsDue(Boundary::kStep, position));
+  by_time.Written();
+  EXPECT_FALSE(by_time.IsDue(Boundary::kStep, position));
 }
 
 TEST(Recipe, DifferencesAreNamed) {
