@@ -36,10 +36,15 @@ fs::path InOwnCache(const fs::path& models) {
   return found.empty() ? fs::path() : *std::min_element(found.begin(), found.end());
 }
 
-// hub/models--ID/snapshots/REVISION, where refs/main names the revision.
-fs::path InHubCache(const fs::path& home) {
-  for (const char* id : {"bert-base-uncased", "google-bert--bert-base-uncased"}) {
-    const fs::path model = home / "hub" / (std::string("models--") + id);
+fs::path HubHome() {
+  const fs::path hub = FromEnvironment("HF_HOME");
+  return hub.empty() ? CacheHome() / "huggingface" : hub;
+}
+
+// hub/models--ID/snapshots/REVISION, where refs/main names the revision. The "/" of an id is "--".
+fs::path InHubCache(const fs::path& home, const std::vector<std::string>& ids) {
+  for (const std::string& id : ids) {
+    const fs::path model = home / "hub" / ("models--" + id);
     std::ifstream ref(model / "refs" / "main");
     std::string revision;
     if (ref >> revision && IsModel(model / "snapshots" / revision)) {
@@ -55,14 +60,33 @@ Result<fs::path> FindBaseModel() {
   if (fs::path named = FromEnvironment("BERTIE_MODEL"); !named.empty()) return named;
   const fs::path own = CacheHome() / "bertie" / "models";
   if (fs::path model = InOwnCache(own); !model.empty()) return model;
-  fs::path hub = FromEnvironment("HF_HOME");
-  if (hub.empty()) hub = CacheHome() / "huggingface";
-  if (fs::path model = InHubCache(hub); !model.empty()) return model;
+  const fs::path hub = HubHome();
+  const fs::path model = InHubCache(hub, {"bert-base-uncased", "google-bert--bert-base-uncased"});
+  if (!model.empty()) return model;
   return Error{ErrorCode::kNotFound,
                "no pretrained model to start from: looked for $BERTIE_MODEL, a folder in " +
                    own.string() + ", and bert-base-uncased in " + hub.string() +
                    "; name one with --model DIR (a folder with config.json, vocab.txt and "
                    "model.safetensors or pytorch_model.bin)"};
+}
+
+Result<fs::path> FindModel(const std::string& name) {
+  std::error_code error;
+  if (fs::exists(name, error)) return fs::path(name);
+  const fs::path own = CacheHome() / "bertie" / "models";
+  std::string id = name;
+  if (const size_t slash = id.find('/'); slash != std::string::npos) id.replace(slash, 1, "--");
+  // A path, however, is no name.
+  if (!name.empty() && id.find('/') == std::string::npos && name[0] != '.') {
+    if (IsModel(own / name)) return own / name;
+    if (fs::path model = InHubCache(HubHome(), {id, "google-bert--" + id}); !model.empty()) {
+      return model;
+    }
+  }
+  return Error{ErrorCode::kNotFound, "no model " + name +
+                                         ": there is no such file or folder, and no "
+                                         "model of that name in " +
+                                         own.string() + " or " + (HubHome() / "hub").string()};
 }
 
 }  // namespace bertie::cli

@@ -1,4 +1,4 @@
-// Which pretrained model `bertie train` starts from when it is not told.
+// Which pretrained model `bertie train` starts from.
 #pragma once
 
 #include <filesystem>
@@ -13,5 +13,9 @@ namespace bertie::cli {
 // Face's cache ($HF_HOME, ~/.cache/huggingface). kNotFound, saying where it looked and how to get
 // one, when there is none.
 Result<std::filesystem::path> FindBaseModel();
+
+// A model by path or, where nothing has that path, by its name in those caches
+// ("bert-base-uncased", "organisation/name"). kNotFound where it is nowhere.
+Result<std::filesystem::path> FindModel(const std::string& name);
 
 }  // namespace bertie::cli

@@ -1,8 +1,14 @@
+#include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <iostream>
 #include <new>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "cli/commands.h"
+#include "cli/sagemaker_job.h"
 
 namespace bertie::cli {
 
@@ -13,7 +19,18 @@ int ReportError(const Error& error) {
 
 namespace {
 
+// The command line without the program's name. Under the name `train` or `serve`, as containers
+// call their programs, that command is meant.
+std::vector<std::string> Arguments(int argc, char** argv) {
+  std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+  const std::string name = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "";
+  if (name == "train" || name == "serve") arguments.insert(arguments.begin(), name);
+  return ServeArguments(arguments);
+}
+
 int Main(int argc, char** argv) {
+  std::vector<std::string> arguments = Arguments(argc, argv);
+  if (IsSageMakerTraining(arguments)) return RunSageMakerJob();
   CLI::App app{"Fine-tune BERT text classifiers on ordinary CPUs, and serve them.", "bertie"};
   app.set_version_flag("--version", std::string("bertie ") + BERTIE_VERSION);
   app.require_subcommand(1);
@@ -35,7 +52,8 @@ int Main(int argc, char** argv) {
   AddTokenize(app, exit_code);
 
   try {
-    app.parse(argc, argv);
+    std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
+    app.parse(std::move(arguments));
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitOk : kExitUsage;
   } catch (const std::bad_alloc&) {

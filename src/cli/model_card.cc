@@ -114,6 +114,7 @@ std::string Body(const TrainSummary& summary) {
          RecipeMarkdown(summary.job) + "\n" + FormatDuration(summary.seconds) + " on " +
          (machine.processor.empty() ? "a processor that gives no name" : Plain(machine.processor)) +
          ", " + std::to_string(machine.threads) + (machine.threads == 1 ? " thread" : " threads") +
+         (machine.ranks > 1 ? " in each of " + std::to_string(machine.ranks) + " ranks" : "") +
          ", " + FormatCount(machine.peak_memory / 1000000) + " MB of memory at most.\n";
 }
 

@@ -127,7 +127,7 @@ std::string CurveSvg(const Curve& curve, size_t number, const Plot& plot, const 
     dots +=
         DotSvg(curve, point, "class=\"" + colour + "\" cx=\"" + px + "\" cy=\"" + py + "\"", plot);
   }
-  const bool dense = curve.points.size() > kMostDots;
+  const bool dense = curve.points.size() > kMostDots && plot.curves.size() > 1;
   return "<polyline class=\"" + colour + (dense ? " dense" : "") + "\" points=\"" + path +
          "\"/>\n" + dots;
 }
@@ -182,7 +182,7 @@ std::string ToSvg(const Plot& plot) {
            Text(x.At(tick), kHeight - kBottom + 18, "middle", TickText(tick));
   }
   svg += Text((kLeft + kWidth - kRight) / 2, kHeight - 10, "middle", plot.x_label) +
-         Text(kLeft - 8, kTop - 14, "end", plot.y_label);
+         Text(8, kTop - 14, "start", plot.y_label);
   for (size_t i = 0; i < plot.curves.size(); ++i) {
     svg += CurveSvg(plot.curves[i], i, plot, x, y);
   }

@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/data_flags.h"
 #include "cli/run_record.h"
+#include "cli/train_flags.h"
 #include "cli/train_job.h"
 #include "cli/train_processes.h"
 #include "cli/train_ranks.h"
@@ -47,7 +48,7 @@ void AddModelFlags(CLI::App& command, Flags& flags) {
   command
       .add_option("-m,--model", job.model,
                   "Pretrained BERT to start from: a folder in Hugging Face's form, or a .tar.gz of "
-                  "one; without it $BERTIE_MODEL or a cached model")
+                  "one, or the name of a cached one; without it $BERTIE_MODEL or a cached model")
       ->group("Model");
   command.add_option("-o,--out", job.out, "Folder to save the model in, after each epoch")
       ->capture_default_str()
@@ -238,51 +239,58 @@ void ApplyRecipe(const CLI::App& command, Flags& flags) {
   if (unset("--order")) flags.order = "shuffled";
 }
 
-int RunTrain(const CLI::App& command, Flags flags) {
+Result<TrainJob> ToJob(const CLI::App& command, Flags flags) {
   if (!flags.recipe.empty()) ApplyRecipe(command, flags);
-  auto schedule = train::ParseSchedule(flags.schedule);
-  if (!schedule.ok()) return ReportError(schedule.error());
-  flags.job.trainer.schedule = *schedule;
+  BERTIE_ASSIGN_OR_RETURN(flags.job.trainer.schedule, train::ParseSchedule(flags.schedule));
   train::SelectionOptions& selection = flags.job.trainer.selection;
   // As transformers' early stopping, which watches the loss unless told otherwise.
   if (selection.patience > 0 && command.count("--best") == 0) flags.best = "loss";
-  auto best = train::ParseSelectBy(flags.best);
-  if (!best.ok()) return ReportError(best.error());
-  selection.by = *best;
+  BERTIE_ASSIGN_OR_RETURN(selection.by, train::ParseSelectBy(flags.best));
   flags.job.trainer.wire =
       flags.job.ranks.wire == "bf16" ? comm::Wire::kBfloat16 : comm::Wire::kFloat32;
   flags.job.checkpoints.resume = command.count("--resume") > 0;
-  auto dataset = ToDatasetOptions(flags.data);
-  if (!dataset.ok()) return ReportError(dataset.error());
-  flags.job.dataset = *dataset;
+  BERTIE_ASSIGN_OR_RETURN(flags.job.dataset, ToDatasetOptions(flags.data));
   flags.job.trainer.order =
       flags.order == "shuffled" ? data::Order::kShuffled : data::Order::kLengthGrouped;
   if (flags.job.train_file.empty()) {
-    return ReportError({ErrorCode::kInvalidArgument,
-                        "no training data: name a file of labelled sentences, as in 'bertie train "
-                        "data.csv'"});
+    return Error{ErrorCode::kInvalidArgument,
+                 "no training data: name a file of labelled sentences, as in 'bertie train "
+                 "data.csv'"};
   }
-  if (flags.job.ranks.nproc > 1 && !IsStartedRank()) {
-    auto code = RunProcesses(flags.job.ranks.nproc);
-    return code.ok() ? *code : ReportError(code.error());
-  }
-  return RunTrainJob(flags.job);
+  return flags.job;
+}
+
+int StartTrainJob(const TrainJob& job) {
+  if (job.ranks.nproc <= 1 || IsStartedRank()) return RunTrainJob(job);
+  auto code = RunProcesses(job.ranks.nproc);
+  return code.ok() ? *code : ReportError(code.error());
 }
 
 }  // namespace
 
-void AddTrain(CLI::App& app, int& exit_code) {
+std::function<Result<TrainJob>()> AddTrainFlags(CLI::App& command) {
   auto flags = std::make_shared<Flags>();
+  AddTrainDataFlags(command, *flags);
+  AddDataFlags(command, flags->data);
+  AddModelFlags(command, *flags);
+  AddRecipeFlags(command, *flags);
+  AddSelectionFlags(command, *flags);
+  AddCheckpointFlags(command, *flags);
+  AddRepeatFlag(command, *flags);
+  AddRunFlags(command, *flags);
+  AddRankFlags(command, flags->job.ranks);
+  return [&command, flags]() -> Result<TrainJob> {
+    if (!flags->job.from.empty()) {
+      BERTIE_RETURN_IF_ERROR(ApplyRunFlags(flags->job.from, command));
+    }
+    flags->job.flags = GivenFlags(command);
+    return ToJob(command, *flags);
+  };
+}
+
+void AddTrain(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("train", "Fine-tune a BERT on labelled sentences");
-  AddTrainDataFlags(*command, *flags);
-  AddDataFlags(*command, flags->data);
-  AddModelFlags(*command, *flags);
-  AddRecipeFlags(*command, *flags);
-  AddSelectionFlags(*command, *flags);
-  AddCheckpointFlags(*command, *flags);
-  AddRepeatFlag(*command, *flags);
-  AddRunFlags(*command, *flags);
-  AddRankFlags(*command, flags->job.ranks);
+  const auto make_job = AddTrainFlags(*command);
   command->footer(
       "Examples:\n"
       "  bertie train reviews.csv\n"
@@ -293,16 +301,13 @@ void AddTrain(CLI::App& app, int& exit_code) {
       "  bertie train train.csv --resume\n"
       "Ctrl-C or SIGTERM writes a checkpoint and ends the run; --resume goes on with it. Exit "
       "code:\n"
-      "0 done, 1 failed, 2 wrong flags, 130 after Ctrl-C, 143 after SIGTERM.");
-  command->callback([command, flags, &exit_code] {
-    if (!flags->job.from.empty()) {
-      if (Status applied = ApplyRunFlags(flags->job.from, *command); !applied.ok()) {
-        exit_code = ReportError(applied.error());
-        return;
-      }
-    }
-    flags->job.flags = GivenFlags(*command);
-    exit_code = RunTrain(*command, *flags);
+      "0 done, 1 failed, 2 wrong flags, 130 after Ctrl-C, 143 after SIGTERM. Without any "
+      "argument,\n"
+      "in a SageMaker training container (/opt/ml/input/config is there), data, model and flags\n"
+      "come from the container's files.");
+  command->callback([make_job, &exit_code] {
+    const Result<TrainJob> job = make_job();
+    exit_code = job.ok() ? StartTrainJob(*job) : ReportError(job.error());
   });
 }
 

@@ -240,15 +240,13 @@ int ThreadsFor(const TrainJob& job, const comm::Launch& launch) {
 
 // This rank's part of the run.
 Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ranks) {
+  const auto started = std::chrono::steady_clock::now();
   const bool leads = launch.rank == 0;
   if (job.ranks.rank_batch_size > 0) {
     job.trainer.batch_size = job.ranks.rank_batch_size * launch.size;
   }
-  const auto started = std::chrono::steady_clock::now();
-  fs::path model_path = job.model;
-  if (job.model.empty()) {
-    BERTIE_ASSIGN_OR_RETURN(model_path, FindBaseModel());
-  }
+  BERTIE_ASSIGN_OR_RETURN(const fs::path model_path,
+                          job.model.empty() ? FindBaseModel() : FindModel(job.model));
   std::optional<ResumePoint> point;
   if (leads) {
     BERTIE_RETURN_IF_ERROR(CheckOut(job.out, model_path));
@@ -305,8 +303,8 @@ Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ra
   records->record.WriteFinished(*outcome);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-  BERTIE_RETURN_IF_ERROR(
-      Finish({job, model_path.string(), model.config(), data, test, threads, seconds}, pool));
+  BERTIE_RETURN_IF_ERROR(Finish(
+      {job, model_path.string(), model.config(), data, test, threads, launch.size, seconds}, pool));
   records->saver.RemoveCheckpoints();
   records->record.PrintComparison();
   ReportSaved(job, *outcome);

@@ -265,7 +265,9 @@ std::string MistakeItem(const Mistake& mistake, const std::vector<std::string>& 
     item += "<p dir=\"auto\">" + EscapeHtml(Shortened(text, kMostCharacters)) + "</p>";
   }
   const auto label = [&](int id) {
-    return "<strong>" + EscapeHtml(OneLine(labels[static_cast<size_t>(id)], 40)) + "</strong>";
+    // <bdi>: a label written from right to left turns nothing around it.
+    return "<strong><bdi>" + EscapeHtml(OneLine(labels[static_cast<size_t>(id)], 40)) +
+           "</bdi></strong>";
   };
   return item + "<p class=\"soft\">true " + label(mistake.truth) + " " +
          FormatFixed(mistake.truth_probability, 4) + ", predicted " + label(mistake.predicted) +
@@ -311,8 +313,9 @@ std::string Setting(const TrainSummary& summary) {
   std::vector<std::pair<std::string, std::string>> where = {
       {"program", std::string("bertie ") + BERTIE_VERSION},
       {"processor", machine.processor.empty() ? "not known" : machine.processor},
-      {"threads", std::to_string(machine.threads)},
-      {"most memory", FormatCount(machine.peak_memory / 1000000) + " MB"},
+      {"ranks", std::to_string(machine.ranks)},
+      {"threads of a rank", std::to_string(machine.threads)},
+      {"most memory of a rank", FormatCount(machine.peak_memory / 1000000) + " MB"},
       {"system", machine.system}};
   return "<h2>Data and model</h2>\n" + PairsTable(rows) + "<h2>Recipe</h2>\n" +
          PairsTable(RecipeRows(summary.job)) + "<h2>Machine</h2>\n" + PairsTable(where);

@@ -1,5 +1,6 @@
 #include "cli/train_results.h"
 
+#include <algorithm>
 #include <iostream>
 #include <system_error>
 
@@ -36,13 +37,16 @@ Result<TrainSummary> Summarize(const FinishedRun& run, ThreadPool& pool) {
   summary.train_sentences = static_cast<int64_t>(run.data.train.examples.size());
   BERTIE_ASSIGN_OR_RETURN(summary.history,
                           train::ReadRunHistory(fs::path(run.job.out) / "history.jsonl"));
-  summary.seconds = run.seconds;
+  double training = 0;
+  for (const auto& row : summary.history.epochs) training += row.seconds;
+  summary.seconds = std::max(run.seconds, training);
   summary.date = Today();
   if (!run.test.encodings.empty()) {
     BERTIE_ASSIGN_OR_RETURN(summary.test, TestSavedModel(run.job.out, run.data.test, run.test,
                                                          run.job.trainer.test_batch_size, pool));
   }
   summary.machine = DescribeMachine(run.threads);
+  summary.machine.ranks = run.ranks;
   return summary;
 }
 

@@ -21,7 +21,8 @@ struct FinishedRun {
   const TrainData& data;
   const train::EncodedDataset& test;  // data.test as token ids
   int threads = 0;
-  double seconds = 0;
+  int ranks = 1;
+  double seconds = 0;  // of this process; a resumed run took longer
 };
 
 // Tests the model that was saved in job.out (where there is test data) and gathers the rest.

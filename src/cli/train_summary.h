@@ -33,9 +33,10 @@ struct TestResult {
 };
 
 struct Machine {
-  std::string processor;  // its name, "" where the system does not tell
-  std::string system;     // "Linux 6.1.0"
-  int threads = 0;
+  std::string processor;    // its name, "" where the system does not tell
+  std::string system;       // "Linux 6.1.0"
+  int threads = 0;          // of this rank
+  int ranks = 1;            // of the run
   int64_t peak_memory = 0;  // bytes, of this process so far
 };
 
@@ -47,7 +48,7 @@ struct TrainSummary {
   std::vector<int64_t> label_counts;  // training sentences of each label
   int64_t train_sentences = 0;
   train::RunHistory history;
-  double seconds = 0;  // the whole run
+  double seconds = 0;  // the whole run, or where it was resumed its epochs
   std::string date;    // "2025-01-31"
   Machine machine;
   std::optional<TestResult> test;
