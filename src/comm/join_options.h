@@ -11,8 +11,8 @@ namespace bertie::comm {
 struct JoinOptions {
   int rank = 0;
   int size = 1;
-  // Rank 0 listens there and the others connect to it: on host's address alone where that is a
-  // loopback one, else on all of the machine's addresses.
+  // Rank 0 listens there and the others connect to it: on host's address alone where that is
+  // "localhost" or a numeric loopback one, else on all of the machine's addresses.
   std::string host = "127.0.0.1";
   uint16_t port = 29500;
   // A secret that all ranks share: a peer without it is refused. Not sent over the network.

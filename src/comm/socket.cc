@@ -100,7 +100,7 @@ void Prepare(int fd) {
 
 Result<Socket> Listen(const std::string& host, uint16_t port) {
   BERTIE_ASSIGN_OR_RETURN(Addresses addresses, Resolve(host, port));
-  const bool everywhere = !Loopback(addresses->ai_addr);
+  const bool everywhere = !IsLoopback(host);
   sockaddr_storage address{};
   std::memcpy(&address, addresses->ai_addr, addresses->ai_addrlen);
   if (everywhere && address.ss_family == AF_INET) {
@@ -172,12 +172,13 @@ uint16_t LocalPort(int fd) {
 }
 
 bool IsLoopback(const std::string& host) {
-  auto addresses = Resolve(host, 0);
-  if (!addresses.ok()) return false;
-  for (const addrinfo* a = addresses->get(); a != nullptr; a = a->ai_next) {
-    if (!Loopback(a->ai_addr)) return false;
-  }
-  return true;
+  if (host == "localhost") return true;
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_flags = AI_NUMERICHOST;
+  addrinfo* found = nullptr;
+  if (getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) return false;
+  return Loopback(Addresses(found, &freeaddrinfo)->ai_addr);
 }
 
 }  // namespace bertie::comm

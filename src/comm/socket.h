@@ -38,8 +38,7 @@ class Socket {
   int fd_ = -1;
 };
 
-// Listens without blocking on host's address, or on all of this machine's where it is not a
-// loopback one.
+// Listens without blocking on host's address where IsLoopback(host), else on all of this machine's.
 Result<Socket> Listen(const std::string& host, uint16_t port);
 // A connection to whichever of host's addresses answers first in their order; does not block once
 // connected. kUnavailable when none does, with the system's reason.
@@ -56,7 +55,8 @@ std::string LocalAddress(int fd);
 // The port it listens on.
 uint16_t LocalPort(int fd);
 
-// Whether every address of the name is a loopback one; false when it has none.
+// Whether it is a numeric loopback address or "localhost". A host's own name is none, though Debian
+// resolves it to 127.0.1.1 on that host.
 bool IsLoopback(const std::string& host);
 
 }  // namespace bertie::comm

@@ -186,6 +186,15 @@ TEST(RendezvousPort, BeyondThisMachineOnlyWithATokenOrWhenTold) {
   EXPECT_TRUE(RankServer::Start(options).ok());
 }
 
+TEST(RendezvousPort, OnlyNumbersAndLocalhostStayOnThisMachine) {
+  for (const char* host : {"127.0.0.1", "127.0.1.1", "::1", "localhost"}) {
+    EXPECT_TRUE(IsLoopback(host)) << host;
+  }
+  for (const char* host : {"0.0.0.0", "10.0.0.1", "::", "some-host", ""}) {
+    EXPECT_FALSE(IsLoopback(host)) << host;
+  }
+}
+
 TEST(RendezvousPort, WhatPretendsToBeRankZeroIsFound) {
   const Socket listener = std::move(*Listen("127.0.0.1", 0));
   std::thread impostor([&] {
