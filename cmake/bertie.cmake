@@ -21,7 +21,7 @@ function(bertie_options target)
 endfunction()
 
 function(bertie_sources out folder)
-  file(GLOB found CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cc)
+  file(GLOB_RECURSE found CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cc)
   set(${out} ${found} PARENT_SCOPE)
 endfunction()
 

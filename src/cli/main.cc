@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "cli/commands.h"
-#include "cli/sagemaker_job.h"
+#include "cli/sagemaker/job.h"
 
 namespace bertie::cli {
 

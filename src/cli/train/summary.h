@@ -1,0 +1,73 @@
+// Everything that a finished training run has to tell.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "base/thread_pool.h"
+#include "cli/train/data.h"
+#include "cli/train/job.h"
+#include "model/config.h"
+#include "train/evaluator.h"
+#include "train/metrics.h"
+#include "train/run_history.h"
+
+namespace bertie::cli {
+
+// A test sentence that got a wrong label.
+struct Mistake {
+  std::string text;
+  std::string pair;  // "" where there is none
+  int64_t line = 0;  // of its file
+  int truth = 0, predicted = 0;
+  double truth_probability = 0, predicted_probability = 0;
+};
+
+struct TestResult {
+  train::Metrics metrics;
+  std::vector<Mistake> mistakes;  // the worst first, no more than 50
+  int64_t all_mistakes = 0;
+};
+
+struct Machine {
+  std::string processor;    // its name, "" where the system does not tell
+  std::string system;       // "Linux 6.1.0"
+  int threads = 0;          // of this rank
+  int ranks = 1;            // of the run
+  int64_t peak_memory = 0;  // bytes, of this process so far
+};
+
+struct TrainSummary {
+  std::string name;        // the output folder's
+  std::string base_model;  // a name on the Hugging Face hub where it is known, else the folder's
+  TrainJob job;
+  model::Config config;
+  std::vector<int64_t> label_counts;  // training sentences of each label
+  int64_t train_sentences = 0;
+  train::RunHistory history;
+  double seconds = 0;  // the whole run, or where it was resumed its epochs
+  std::string date;    // "2025-01-31"
+  Machine machine;
+  std::optional<TestResult> test;
+};
+
+// How the model as it lies in the folder does on the test sentences: what is reported is what is
+// saved, whichever epoch that came from.
+Result<TestResult> TestSavedModel(const std::string& folder,
+                                  const std::vector<data::Example>& examples,
+                                  const train::EncodedDataset& encoded, int64_t batch_size,
+                                  ThreadPool& pool);
+
+Machine DescribeMachine(int threads);
+
+// The name of a pretrained model for those who have other folders: "google-bert/bert-base-uncased"
+// for one in Hugging Face's cache, else the last part of the path.
+std::string BaseModelName(const std::string& path);
+
+// Today, in local time.
+std::string Today();
+
+}  // namespace bertie::cli
