@@ -1,6 +1,5 @@
 #include "cli/train/job.h"
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -11,13 +10,11 @@
 #include <streambuf>
 #include <utility>
 
-#include "base/directory.h"
-#include "cli/base_model.h"
 #include "cli/command_line.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/table.h"
-#include "cli/train/data.h"
+#include "cli/train/inputs.h"
 #include "cli/train/model_card.h"
 #include "cli/train/processes.h"
 #include "cli/train/ranks.h"
@@ -26,10 +23,7 @@
 #include "cli/train/resume.h"
 #include "cli/train/run_record.h"
 #include "cli/train/saver.h"
-#include "kernels/mixed_matmul.h"
 #include "model/checkpoint.h"
-#include "model/model_source.h"
-#include "text/tokenizer.h"
 
 namespace bertie::cli {
 namespace {
@@ -48,44 +42,10 @@ void OnSignal(int signal) {
   std::signal(SIGTERM, SIG_DFL);
 }
 
-// Refuses an output folder whose replacement would destroy something that is not a model of ours.
-Status CheckOut(const fs::path& out, const fs::path& model) {
-  std::error_code error;
-  if (!fs::exists(out, error)) return {};
-  if (!fs::is_directory(out, error)) {
-    return Error{ErrorCode::kInvalidArgument, "--out " + out.string() + " is a file, not a folder"};
-  }
-  if (fs::equivalent(out, model, error)) {
-    return Error{ErrorCode::kInvalidArgument,
-                 "--out " + out.string() + " is the pretrained model; choose another folder"};
-  }
-  if (!fs::is_empty(out, error) && !fs::exists(out / "config.json", error) &&
-      !fs::exists(out / "history.jsonl", error) && !fs::exists(out / "checkpoints", error)) {
-    return Error{
-        ErrorCode::kInvalidArgument,
-        "--out " + out.string() + " holds files but no model; choose another folder, or empty it"};
-  }
-  return {};
-}
-
 // "/" at the end would make the archive a hidden file inside the folder.
 fs::path ArchivePath(fs::path out) {
   if (!out.has_filename()) out = out.parent_path();
   return out.string() + ".tar.gz";
-}
-
-// The job's tuning, in fp32 where the processor does no better.
-model::TuningOptions CheckedTuning(const TrainJob& job) {
-  model::TuningOptions tuning = job.tuning;
-  tuning.lora.seed = job.trainer.seed;
-  if (tuning.bf16 && !kernels::UseBF16()) {
-    std::cerr << "this processor has no bf16 products (AVX512_BF16 or AMX): training in fp32\n";
-    tuning.bf16 = false;
-  }
-  if (!tuning.bf16 && kernels::UseBF16()) {
-    std::cerr << "this processor multiplies bf16: --precision bf16 may be faster\n";
-  }
-  return tuning;
 }
 
 void DescribeTuning(const model::ParameterStore& parameters) {
@@ -130,26 +90,6 @@ Status Finish(const FinishedRun& run, ThreadPool& pool) {
   return {};
 }
 
-// The base model's weights and configuration as this run begins with them.
-Result<model::Checkpoint> LoadBase(const TrainJob& job, const fs::path& dir,
-                                   const std::vector<std::string>& labels) {
-  model::LoadOptions load;
-  load.labels = ConfigLabels(labels);
-  BERTIE_ASSIGN_OR_RETURN(model::Checkpoint checkpoint, model::LoadCheckpoint(dir, load));
-  for (const auto& name : checkpoint.missing) {
-    std::cerr << "fresh, from seed " << job.trainer.seed << ": " << name << '\n';
-  }
-  model::InitializeMissing(checkpoint, job.trainer.seed);
-  checkpoint.config.problem_type = "single_label_classification";
-  if (job.dropout) {
-    const auto dropout = static_cast<float>(*job.dropout);
-    checkpoint.config.hidden_dropout_prob = dropout;
-    checkpoint.config.attention_probs_dropout_prob = dropout;
-    checkpoint.config.classifier_dropout = dropout;
-  }
-  return checkpoint;
-}
-
 // A trainable model with the base's weights, or with those of the checkpoint to go on from.
 Result<model::TrainableClassifier> MakeModel(model::Checkpoint base,
                                              const model::TuningOptions& tuning,
@@ -189,11 +129,6 @@ class Hush {
   std::streambuf* error_;
 };
 
-void ReportRanks(const TrainJob& job, const comm::Launch& launch) {
-  std::cerr << launch.size << " ranks (" << launch.starter << "), " << job.trainer.batch_size
-            << " sentences of each pass shared out\n";
-}
-
 // The last line is the command that goes on with the run, to be copied whole.
 int ReportInterrupted(const TrainJob& job, const train::Position& position, int64_t total_steps) {
   const bool kept = job.checkpoints.keep.value_or(2) > 0;
@@ -230,12 +165,10 @@ void ReportSaved(const TrainJob& job, const train::TrainOutcome& outcome) {
 
 // What rank 0 writes; the other ranks have none of it.
 struct Records {
-  Records(const TrainJob& job, const text::Tokenizer& tokenizer, const std::string& base_model,
-          const train::RunIdentity& identity, const std::optional<ResumePoint>& point,
-          int64_t sentences)
-      : record(job, base_model, identity, point),
-        reporter(job, sentences),
-        saver(job, tokenizer, identity) {}
+  Records(const TrainJob& job, const TrainInputs& inputs, const train::RunIdentity& identity)
+      : record(job, inputs.model_path.string(), identity, inputs.point),
+        reporter(job, static_cast<int64_t>(inputs.train.encodings.size())),
+        saver(job, inputs.tokenizer, identity) {}
 
   RunRecord record;
   TrainReporter reporter;
@@ -259,59 +192,44 @@ train::TrainerHooks MakeHooks(Records* records) {
   return hooks;
 }
 
-int ThreadsFor(const TrainJob& job, const comm::Launch& launch) {
-  if (job.threads == 0) return ThreadsOfRank(launch);
-  return IsStartedRank() ? std::max(1, job.threads / launch.local_size) : job.threads;
+// After the last step, on rank 0: what the run leaves behind.
+Status FinishRun(const TrainJob& job, const TrainInputs& inputs, const train::TrainOutcome& outcome,
+                 model::TrainableClassifier& model, Records& records, int ranks, double seconds,
+                 ThreadPool& pool) {
+  BERTIE_RETURN_IF_ERROR(records.saver.Finish(outcome, model));
+  records.record.WriteFinished(outcome);
+  BERTIE_RETURN_IF_ERROR(Finish({job, inputs.model_path.string(), model.config(), inputs.data,
+                                 inputs.test, inputs.threads, ranks, seconds},
+                                pool));
+  records.saver.RemoveCheckpoints();
+  records.record.PrintComparison();
+  ReportSaved(job, outcome);
+  return {};
 }
 
 // This rank's part of the run.
 Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ranks) {
   const auto started = std::chrono::steady_clock::now();
   const bool leads = launch.rank == 0;
-  if (job.ranks.rank_batch_size > 0) {
-    job.trainer.batch_size = job.ranks.rank_batch_size * launch.size;
-  }
-  BERTIE_ASSIGN_OR_RETURN(const fs::path model_path,
-                          job.model.empty() ? FindBaseModel() : FindModel(job.model));
-  std::optional<ResumePoint> point;
-  if (leads) {
-    BERTIE_RETURN_IF_ERROR(CheckOut(job.out, model_path));
-    AtomicDirectory::Recover(job.out);
-    BERTIE_ASSIGN_OR_RETURN(point, FindResumePoint(job));
-  }
-  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(model_path));
-  BERTIE_ASSIGN_OR_RETURN(const text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
-  BERTIE_ASSIGN_OR_RETURN(TrainData data, LoadTrainData(job));
-  BERTIE_ASSIGN_OR_RETURN(model::Checkpoint base, LoadBase(job, source.dir(), data.train.labels));
-  const int threads = ThreadsFor(job, launch);
-  std::cerr << "model " << model_path.string() << ": " << base.config.num_hidden_layers
-            << " layers, hidden " << base.config.hidden_size << ", " << threads
-            << (threads == 1 ? " thread\n" : " threads\n");
-  if (launch.size > 1) ReportRanks(job, launch);
-  job.max_length = std::min(job.max_length, base.config.max_position_embeddings);
-  const auto train = EncodeForTraining(tokenizer, data.train.examples, job.max_length, "training");
-  const auto test = EncodeForTraining(tokenizer, data.test, job.max_length, "test");
-  if (test.encodings.empty() && job.trainer.selection.by != train::SelectBy::kLast) {
-    return Error{
-        ErrorCode::kInvalidArgument,
-        "--best and --early-stopping need test sentences: give --test FILE or a --holdout"};
-  }
-  job.tuning = CheckedTuning(job);
-  train::RunIdentity identity = IdentifyRun(job, base, train, test, threads, launch.size);
+  BERTIE_ASSIGN_OR_RETURN(TrainInputs inputs, TrainInputs::Load(job, launch));
+  const std::optional<ResumePoint>& point = inputs.point;
+  const train::RunIdentity identity =
+      IdentifyRun(job, inputs.base, inputs.train, inputs.test, inputs.threads, launch.size);
   if (launch.size > 1) BERTIE_RETURN_IF_ERROR(CheckSameOnAllRanks(identity.recipe, ranks));
   if (point) BERTIE_RETURN_IF_ERROR(CheckSameRun(identity, *point));
-  BERTIE_ASSIGN_OR_RETURN(auto model, MakeModel(std::move(base), job.tuning, point));
+  BERTIE_ASSIGN_OR_RETURN(auto model, MakeModel(std::move(inputs.base), job.tuning, point));
   DescribeTuning(model.parameters());
 
-  ThreadPool pool(threads);
-  train::Trainer trainer(model, train, test.encodings.empty() ? nullptr : &test, job.trainer, pool,
+  ThreadPool pool(inputs.threads);
+  train::Trainer trainer(model, inputs.train,
+                         inputs.test.encodings.empty() ? nullptr : &inputs.test, job.trainer, pool,
                          &ranks);
   if (point) BERTIE_RETURN_IF_ERROR(Continue(*point, model, trainer));
   std::unique_ptr<Records> records;
   if (leads) {
-    records = std::make_unique<Records>(job, tokenizer, model_path.string(), identity, point,
-                                        static_cast<int64_t>(train.encodings.size()));
-    BERTIE_RETURN_IF_ERROR(records->reporter.Start(model.config(), threads, trainer.position()));
+    records = std::make_unique<Records>(job, inputs, identity);
+    BERTIE_RETURN_IF_ERROR(
+        records->reporter.Start(model.config(), inputs.threads, trainer.position()));
     BERTIE_RETURN_IF_ERROR(records->saver.Start(point));
     records->record.Write();
   }
@@ -327,15 +245,10 @@ Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ra
     return ReportInterrupted(job, trainer.position(), trainer.total_steps());
   }
   if (!leads) return kExitOk;
-  BERTIE_RETURN_IF_ERROR(records->saver.Finish(*outcome, model));
-  records->record.WriteFinished(*outcome);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-  BERTIE_RETURN_IF_ERROR(Finish(
-      {job, model_path.string(), model.config(), data, test, threads, launch.size, seconds}, pool));
-  records->saver.RemoveCheckpoints();
-  records->record.PrintComparison();
-  ReportSaved(job, *outcome);
+  BERTIE_RETURN_IF_ERROR(
+      FinishRun(job, inputs, *outcome, model, *records, launch.size, seconds, pool));
   return kExitOk;
 }
 
