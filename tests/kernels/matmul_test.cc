@@ -59,7 +59,8 @@ TEST(MatMul, EqualsTheSumInDoubleForEveryLayout) {
       std::vector<float> out(static_cast<size_t>(c.rows * stride), 7.0f);
       std::vector<float> packed_out = out;
       MatMul(x.a, x.b, out.data(), stride, {}, scratch, pool);
-      MatMul(x.a, PackedMatrix::Pack(x.b, WeightType::kF32, pool), packed_out.data(), stride, {}, scratch, pool);
+      MatMul(x.a, PackedMatrix::Pack(x.b, WeightType::kF32, pool), packed_out.data(), stride, {},
+             scratch, pool);
       for (int64_t i = 0; i < c.rows; ++i) {
         for (int64_t j = 0; j < c.columns; ++j) {
           const double expected = Reference(x.a, x.b, i, j);
