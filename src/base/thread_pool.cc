@@ -68,16 +68,17 @@ void ThreadPool::ParallelFor(int64_t tasks,
   body_ = &body;
   tasks_ = tasks;
   next_.store(0, std::memory_order_relaxed);
-  running_.store(static_cast<int>(threads_.size()), std::memory_order_relaxed);
   {
     std::lock_guard lock(mutex_);
-    generation_.fetch_add(1, std::memory_order_release);
+    const uint64_t number = (loop_.load(std::memory_order_relaxed) >> kNumberShift) + 1;
+    loop_.store(number << kNumberShift | kOpen, std::memory_order_release);
   }
   wake_.notify_all();
   RunTasks(0);
-  // Every worker leaves the loop before the next may overwrite its description. On a machine with
+  // Whoever joined leaves the loop before the next may overwrite its description. On a machine with
   // fewer free processors than workers, spinning would take the time slice of the one awaited.
-  for (int spins = 0; running_.load(std::memory_order_acquire) != 0; ++spins) {
+  loop_.fetch_and(~kOpen, std::memory_order_relaxed);
+  for (int spins = 0; (loop_.load(std::memory_order_acquire) & kJoined) != 0; ++spins) {
     if (spins < 4096) {
       CpuRelax();
     } else {
@@ -86,21 +87,31 @@ void ThreadPool::ParallelFor(int64_t tasks,
   }
 }
 
+// False where the loop of that number can be joined no more.
+bool ThreadPool::Join(uint64_t number) {
+  uint64_t loop = loop_.load(std::memory_order_relaxed);
+  while (loop >> kNumberShift == number && (loop & kOpen) != 0) {
+    if (loop_.compare_exchange_weak(loop, loop + 1, std::memory_order_acquire)) return true;
+  }
+  return false;
+}
+
 void ThreadPool::WorkerLoop(int worker) {
   uint64_t seen = 0;
+  const auto number = [this] { return loop_.load(std::memory_order_relaxed) >> kNumberShift; };
   for (;;) {
     auto give_up = std::chrono::steady_clock::now() + kSpin;
-    while (generation_.load(std::memory_order_acquire) == seen &&
-           !stop_.load(std::memory_order_relaxed)) {
+    while (number() == seen && !stop_.load(std::memory_order_relaxed)) {
       for (int i = 0; i < 32; ++i) CpuRelax();
       if (std::chrono::steady_clock::now() < give_up) continue;
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] { return generation_.load() != seen || stop_.load(); });
+      wake_.wait(lock, [&] { return number() != seen || stop_.load(); });
     }
     if (stop_.load()) return;
-    seen = generation_.load(std::memory_order_acquire);
+    seen = number();
+    if (!Join(seen)) continue;
     RunTasks(worker);
-    running_.fetch_sub(1, std::memory_order_release);
+    loop_.fetch_sub(1, std::memory_order_release);
   }
 }
 

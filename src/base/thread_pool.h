@@ -36,19 +36,25 @@ class ThreadPool {
 
  private:
   void WorkerLoop(int worker);
+  bool Join(uint64_t number);
   void RunTasks(int worker);
 
   std::vector<std::thread> threads_;
-  std::mutex mutex_;  // guards sleeping threads' wake-up: generation_ and stop_ change under it
-  std::condition_variable wake_;
-  std::atomic<uint64_t> generation_{0};  // one more for each loop
+  // The current loop: its number in the bits above 16; whether it may be joined in bit 15; below,
+  // how many workers have joined it and not left. The caller waits for those alone: on a machine
+  // with other work, a thread that has not begun may have no processor for milliseconds.
+  static constexpr int kNumberShift = 16;
+  static constexpr uint64_t kOpen = 1u << 15;
+  static constexpr uint64_t kJoined = kOpen - 1;
+  std::atomic<uint64_t> loop_{0};
   std::atomic<bool> stop_{false};
+  std::mutex mutex_;  // guards sleeping threads' wake-up: loop_'s number and stop_ change under it
+  std::condition_variable wake_;
 
-  // The current loop; written before generation_ is raised, read after it is seen.
+  // The current loop's; written before it may be joined, read by those who have.
   const std::function<void(int64_t, int)>* body_ = nullptr;
   int64_t tasks_ = 0;
   std::atomic<int64_t> next_{0};
-  std::atomic<int> running_{0};  // workers that have not left the current loop
 };
 
 }  // namespace bertie
