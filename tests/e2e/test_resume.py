@@ -348,12 +348,16 @@ def test_kill_at_random_moments(command, train, tmp_path, whole):
     """On a real disk, until the run is through; each start goes on where the last one was killed."""
     out = tmp_path / "model"
     chance = random.Random(5)
+    start = time.monotonic()
+    assert train(tmp_path / "undisturbed", "--no-archive", "--checkpoint-steps", 1).returncode == 0
+    took = time.monotonic() - start
     end = time.monotonic() + 60
     kills = 0
     while True:
         process = subprocess.Popen(command(out, "--no-archive", "--checkpoint-steps", 1, "--resume"),
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        wait = chance.uniform(0.01, 0.6) if time.monotonic() < end else 60
+        # The first one always comes before the end, the later ones mostly do.
+        wait = chance.uniform(0, took if kills else took / 2) if time.monotonic() < end else 60
         try:
             _, stderr = process.communicate(timeout=wait)
             assert process.returncode == 0, stderr
