@@ -14,8 +14,9 @@
 namespace bertie::train {
 
 // Sentences are run through the frozen layers when they are first asked for, and kept while they
-// fit; the others are run again each time. A sentence's output does not depend on the batch it was
-// run in, so that neither changes a result. Not thread-safe.
+// fit; the others are run again each time. With our own kernels a sentence's output does not depend
+// on the batch it was run in, so that neither changes a result; where oneDNN multiplies (AVX-512)
+// it may change last bits. Not thread-safe.
 class FrozenOutputs {
  public:
   // Keeps max_bytes at most.
