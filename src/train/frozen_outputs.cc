@@ -35,7 +35,6 @@ Result<const float*> FrozenOutputs::Get(model::TrainableClassifier& model,
       if (bytes <= left_) {
         kept.assign(fresh, fresh + count);
         left_ -= bytes;
-        ++kept_sentences_;
       }
       fresh += count;
     } else {

@@ -27,12 +27,9 @@ class FrozenOutputs {
   Result<const float*> Get(model::TrainableClassifier& model, const EncodedDataset& data,
                            std::span<const size_t> indices, ThreadPool& pool);
 
-  int64_t kept_sentences() const { return kept_sentences_; }
-
  private:
   std::vector<std::vector<float>> kept_;  // by sentence; empty: not kept
   int64_t left_ = 0;                      // bytes
-  int64_t kept_sentences_ = 0;
   Buffer batch_;
 };
 
