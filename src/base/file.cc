@@ -110,6 +110,20 @@ Status MappedFile::CheckUnchanged() const {
   return {};
 }
 
+Result<std::shared_ptr<const OpenFile>> OpenFile::Open(const std::filesystem::path& path) {
+  Fd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (file.fd < 0) return FileError(errno, path, "open");
+  struct stat info;
+  if (::fstat(file.fd, &info) != 0) return FileError(errno, path, "look at");
+  if (!S_ISREG(info.st_mode)) {
+    return Error{ErrorCode::kInvalidArgument, path.string() + ": not a regular file"};
+  }
+  return std::shared_ptr<const OpenFile>(
+      new OpenFile(std::exchange(file.fd, -1), static_cast<uint64_t>(info.st_size)));
+}
+
+OpenFile::~OpenFile() { ::close(fd_); }
+
 Result<AtomicFile> AtomicFile::Create(const std::filesystem::path& target) {
   AtomicFile file;
   file.target_ = target;

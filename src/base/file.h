@@ -51,6 +51,25 @@ class MappedFile {
   int64_t changed_ns_ = 0;
 };
 
+// A file open for reading, which stays readable after its name is gone. Any thread.
+class OpenFile {
+ public:
+  // Anything but a regular file is refused.
+  static Result<std::shared_ptr<const OpenFile>> Open(const std::filesystem::path& path);
+  ~OpenFile();
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+
+  int fd() const { return fd_; }
+  uint64_t size() const { return size_; }  // when it was opened
+
+ private:
+  OpenFile(int fd, uint64_t size) : fd_(fd), size_(size) {}
+
+  int fd_;
+  uint64_t size_;
+};
+
 // A file under a temporary name in the target's folder, which Commit renames to the target. Without
 // a Commit that succeeded the destructor removes it and the target stays as it was.
 class AtomicFile {

@@ -1,7 +1,10 @@
 #include "http/connection.h"
 
+#include <sys/sendfile.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <new>
 #include <utility>
 #include <variant>
@@ -15,6 +18,11 @@ using Clock = std::chrono::steady_clock;
 
 // One read: large enough for nearly every request, small enough for the stack.
 constexpr size_t kReadBytes = 16 * 1024;
+// Pieces of a body on the way to its sink: large enough that the hand-over between threads does not
+// count. One is taken while the next is read.
+constexpr size_t kPieceBytes = 128 * 1024;
+// A turn of one connection that sends a file; then the others have theirs.
+constexpr size_t kSendBytes = 1024 * 1024;
 // A refused request's body up to this size is read and dropped, so that the connection can stay.
 constexpr uint64_t kSmallBody = 64 * 1024;
 // What a client may go on sending after the last answer before it is cut off: enough that one that
@@ -32,6 +40,16 @@ void CallHandler(Handler& handler, Request request, const std::shared_ptr<Exchan
     refusal = {500, "InternalError", "the request met a fault of the server"};
   }
   exchange->Respond(handler.OnRefusal(refusal));
+}
+
+std::optional<Response> CallSink(Handler& handler, BodySink& sink, std::string_view bytes) {
+  try {
+    return sink.Write(bytes);
+  } catch (const std::bad_alloc&) {
+    return handler.OnRefusal({503, "OutOfMemory", "not enough memory for this request"});
+  } catch (const std::exception&) {
+    return handler.OnRefusal({500, "InternalError", "the request met a fault of the server"});
+  }
 }
 
 }  // namespace
@@ -76,6 +94,7 @@ void Connection::WaitReadable() {
                 state_ == State::kLingering;
   // While a request is worked on, reading goes on, to see the client leave, up to a bound.
   bool watching = input_.size() < kReadBytes;
+  if (StreamIsFull()) return;
   if (read_waits_ || end_of_input_ || state_ == State::kClosed || !(taking || watching)) return;
   read_waits_ = true;
   socket_.async_wait(asio::ip::tcp::socket::wait_read,
@@ -86,9 +105,18 @@ void Connection::WaitReadable() {
 }
 
 void Connection::OnReadable(const error_code& wait_error) {
-  std::array<char, kReadBytes> bytes;
   error_code error = wait_error;
-  size_t size = error ? 0 : socket_.read_some(asio::buffer(bytes), error);
+  std::array<char, kReadBytes> bytes;
+  size_t size = 0;
+  if (state_ == State::kBody && request_.sink && !error) {
+    size_t before = input_.size();
+    input_.resize(before + kPieceBytes);
+    size = socket_.read_some(asio::buffer(input_.data() + before, kPieceBytes), error);
+    input_.resize(before + size);
+    if (size > 0) return Advance(), WaitReadable();
+  } else if (!error) {
+    size = socket_.read_some(asio::buffer(bytes), error);
+  }
   if (error == asio::error::would_block) return WaitReadable();
   if (error == asio::error::eof) return OnEndOfInput();
   if (error) return Close();
@@ -108,6 +136,7 @@ void Connection::OnEndOfInput() {
     case State::kHead:
     case State::kBody:
       return Refuse({400, "BadRequest", "the connection ended inside a request"});
+    case State::kDelivering:
     case State::kHandling:
       return SetDeadline(server_->options.half_close_grace);
     case State::kWriting:
@@ -146,11 +175,26 @@ bool Connection::AdvanceHead() {
 
 bool Connection::BeginRequest(RequestHead head) {
   request_ = Request{std::move(head), {}};
+  piece_.clear();
+  streamed_ = 0;
+  paused_.reset();
   const RequestHead& request = request_.head;
   keep_alive_ = request.keep_alive;
   head_only_ = request.method == "HEAD";
   minor_version_ = request.minor_version;
-  early_answer_ = server_->handler.OnHead(request);
+  Admission admission = server_->handler.Admit(request);
+  early_answer_ = std::move(admission.answer);
+  Limits limits = server_->options.limits;
+  if (!early_answer_) {
+    request_.sink = std::move(admission.sink);
+    if (request_.sink) limits.max_body_bytes = limits.max_stream_bytes;
+    if (request.content_length > limits.max_body_bytes) {
+      Refuse({413, "BodyTooLarge",
+              "the body has " + std::to_string(request.content_length) + " bytes; the limit is " +
+                  std::to_string(limits.max_body_bytes)});
+      return false;
+    }
+  }
   if (early_answer_) {
     bool small = !request.chunked && request.content_length <= kSmallBody;
     if (!small || request.expects_continue) {
@@ -165,13 +209,14 @@ bool Connection::BeginRequest(RequestHead head) {
     socket_.write_some(asio::buffer(kContinue), ignored);
   }
   state_ = State::kBody;
-  decoder_.emplace(request, server_->options.limits);
+  decoder_.emplace(request, limits);
   body_begin_ = Clock::now();
   return true;
 }
 
 bool Connection::AdvanceBody() {
   if (state_ != State::kBody) return false;
+  if (request_.sink) return AdvanceStream();
   BodyDecoder::Step step = decoder_->Feed(input_, request_.body);
   input_.erase(0, step.consumed);
   if (step.refusal) return Refuse(*step.refusal), false;
@@ -184,8 +229,81 @@ bool Connection::AdvanceBody() {
   return false;
 }
 
+// As AdvanceBody, for a body that goes to a sink.
+bool Connection::AdvanceStream() {
+  if (StreamIsFull()) return false;
+  size_t before = piece_.size();
+  BodyDecoder::Step step = decoder_->Feed(input_, piece_);
+  input_.erase(0, step.consumed);
+  if (step.refusal) return Refuse(*step.refusal), false;
+  streamed_ += piece_.size() - before;
+  if (!ChargeBody()) {
+    Refuse({503, "SlowDown", "the requests being read need more memory than is set aside"});
+    return false;
+  }
+  if (step.done) state_ = State::kDelivering;
+  if (step.done || StreamIsFull()) {
+    // The sink's time is not the client's fault.
+    SetDeadline(Clock::time_point::max());
+    paused_ = Clock::now();
+    if (end_of_input_ && step.done) SetDeadline(server_->options.half_close_grace);
+  } else {
+    SetDeadline(BodyDeadline());
+  }
+  if (sink_busy_) return false;
+  if (step.done && piece_.empty()) return Dispatch(), false;
+  if (step.done || StreamIsFull()) PassPiece();
+  return false;
+}
+
+bool Connection::StreamIsFull() const {
+  return state_ == State::kBody && request_.sink && piece_.size() >= kPieceBytes;
+}
+
+void Connection::PassPiece() {
+  sink_busy_ = true;
+  passed_ = piece_.size();
+  asio::post(server_->pool, [server = server_, connection = weak_from_this(), sink = request_.sink,
+                             bytes = std::move(piece_)]() mutable {
+    std::optional<Response> answer;
+    if (!connection.expired()) answer = CallSink(server->handler, *sink, bytes);
+    sink.reset();
+    asio::post(server->io,
+               [connection, bytes = std::move(bytes), answer = std::move(answer)]() mutable {
+                 if (auto self = connection.lock())
+                   self->OnPieceTaken(std::move(bytes), std::move(answer));
+               });
+  });
+  piece_.clear();
+}
+
+void Connection::OnPieceTaken(std::string buffer, std::optional<Response> answer) {
+  sink_busy_ = false;
+  passed_ = 0;
+  if (state_ != State::kBody && state_ != State::kDelivering) return;
+  if (answer) {
+    answer->close = true;
+    return Write(*std::move(answer));
+  }
+  const bool whole = state_ == State::kDelivering;
+  if (!piece_.empty() && (whole || StreamIsFull())) {
+    PassPiece();
+  } else if (whole) {
+    return Dispatch();
+  }
+  if (piece_.capacity() < buffer.capacity() && piece_.empty()) {
+    buffer.clear();
+    piece_ = std::move(buffer);
+  }
+  ChargeBody();
+  if (whole) return;
+  if (paused_) body_begin_ += Clock::now() - *std::exchange(paused_, std::nullopt);
+  Advance();
+  WaitReadable();
+}
+
 bool Connection::ChargeBody() {
-  uint64_t size = request_.body.size();
+  uint64_t size = request_.sink ? piece_.size() + passed_ : request_.body.size();
   server_->body_memory += size - charged_;
   charged_ = size;
   return server_->body_memory <= server_->options.max_body_memory;
@@ -195,8 +313,10 @@ void Connection::ReleaseBody() { server_->body_memory -= std::exchange(charged_,
 
 Clock::time_point Connection::BodyDeadline() const {
   const ServerOptions& options = server_->options;
-  auto earned = std::chrono::milliseconds(request_.body.size() * 1000 /
-                                          std::max<uint64_t>(1, options.min_body_rate));
+  uint64_t received = request_.sink ? streamed_ : request_.body.size();
+  auto earned =
+      std::chrono::milliseconds(received * 1000 / std::max<uint64_t>(1, options.min_body_rate));
+  if (request_.sink) return body_begin_ + options.body_grace + earned;
   return body_begin_ + std::min(options.body_grace + earned, options.body_timeout);
 }
 
@@ -218,7 +338,8 @@ void Connection::Dispatch() {
         });
       });
   exchange_ = exchange;
-  if (request_.body.size() <= server_->options.inline_body_bytes) {
+  bool small = request_.body.size() <= server_->options.inline_body_bytes;
+  if (small && !request_.sink && !server_->options.always_on_pool) {
     return CallHandler(server_->handler, std::move(request_), exchange);
   }
   asio::post(server_->pool,
@@ -245,17 +366,47 @@ void Connection::Write(Response response) {
       response,
       {.date = server_->Date(), .keep_alive = keep_alive_, .minor_version = minor_version_});
   output_body_ = head_only_ ? std::string() : std::move(response.body);
+  output_files_ = head_only_ ? std::vector<FilePiece>() : std::move(response.files);
+  files_sent_ = 0;
   SetDeadline(server_->options.write_timeout);
   std::array<asio::const_buffer, 2> buffers{asio::buffer(output_head_), asio::buffer(output_body_)};
   asio::async_write(socket_, buffers, [self = shared_from_this()](const error_code& error, size_t) {
-    if (self->state_ != State::kClosed) self->OnWritten(error);
+    if (self->state_ == State::kClosed) return;
+    if (error || self->output_files_.empty()) return self->OnWritten(error);
+    self->SendFiles();
   });
+}
+
+// The kernel copies from its page cache to the socket. A page that it has to read from the disk is
+// waited for here, with read-ahead before it, as most servers do.
+void Connection::SendFiles() {
+  while (files_sent_ < output_files_.size() && output_files_[files_sent_].size == 0) ++files_sent_;
+  if (files_sent_ == output_files_.size()) return OnWritten({});
+  FilePiece& piece = output_files_[files_sent_];
+  auto offset = static_cast<off_t>(piece.offset);
+  ssize_t sent = ::sendfile(socket_.native_handle(), piece.file->fd(), &offset,
+                            static_cast<size_t>(std::min<uint64_t>(piece.size, kSendBytes)));
+  // A file that is shorter than the answer's head said cannot be mended any more.
+  if (sent == 0 || (sent < 0 && errno != EAGAIN && errno != EINTR)) return Abort();
+  if (sent > 0) {
+    piece.offset += static_cast<uint64_t>(sent);
+    piece.size -= static_cast<uint64_t>(sent);
+    SetDeadline(server_->options.write_timeout);
+    if (piece.size == 0 && files_sent_ + 1 == output_files_.size()) return OnWritten({});
+  }
+  socket_.async_wait(asio::ip::tcp::socket::wait_write,
+                     [self = shared_from_this()](const error_code& error) {
+                       if (self->state_ != State::kWriting) return;
+                       if (error) return self->OnWritten(error);
+                       self->SendFiles();
+                     });
 }
 
 void Connection::OnWritten(const error_code& error) {
   if (error) return Close();
   output_head_ = {};
   output_body_ = {};
+  output_files_ = {};
   if (!keep_alive_) return Linger();
   BecomeIdle();
   Advance();

@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_set>
+#include <vector>
 
 #include "http/asio.h"
 #include "http/body_decoder.h"
@@ -55,8 +56,9 @@ struct ServerState {
   std::string date_;
 };
 
-// Lives on the I/O thread. State changes go one way round: idle, head, body, handling, writing, and
-// back to idle, or to lingering when the connection ends after the answer.
+// Lives on the I/O thread. State changes go one way round: idle, head, body, delivering (the body
+// is whole, its sink still takes it), handling, writing, and back to idle, or to lingering when the
+// connection ends after the answer.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(boost::asio::ip::tcp::socket socket, std::shared_ptr<ServerState> server);
@@ -68,7 +70,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Abort();
 
  private:
-  enum class State { kIdle, kHead, kBody, kHandling, kWriting, kLingering, kClosed };
+  enum class State { kIdle, kHead, kBody, kDelivering, kHandling, kWriting, kLingering, kClosed };
 
   void BecomeIdle();
   void WaitReadable();
@@ -77,10 +79,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Advance();  // does what the bytes in input_ allow
   bool AdvanceHead();
   bool AdvanceBody();
+  bool AdvanceStream();
+  bool StreamIsFull() const;
+  void PassPiece();
+  void OnPieceTaken(std::string buffer, std::optional<Response> answer);
   bool BeginRequest(RequestHead head);
   void Dispatch();
   void Refuse(const Refusal& refusal);
   void Write(Response response);
+  void SendFiles();
   void OnWritten(const boost::system::error_code& error);
   void Linger();
   void Close();
@@ -112,6 +119,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::optional<Response> early_answer_;  // OnHead's, while a small body is read and dropped
   std::chrono::steady_clock::time_point body_begin_;
   uint64_t charged_ = 0;
+
+  // Of a body with a sink.
+  std::string piece_;       // decoded and not yet with the sink
+  size_t passed_ = 0;       // bytes that the sink has at the moment
+  bool sink_busy_ = false;  // it has a piece; the next one gathers meanwhile
+  uint64_t streamed_ = 0;   // bytes of the body so far
+  std::optional<std::chrono::steady_clock::time_point> paused_;  // since when nothing is read
+
   std::weak_ptr<Exchange> exchange_;
 
   // Its answer.
@@ -120,6 +135,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   int minor_version_ = 1;
   std::string output_head_;
   std::string output_body_;
+  std::vector<FilePiece> output_files_;
+  size_t files_sent_ = 0;
 };
 
 }  // namespace bertie::http

@@ -159,10 +159,10 @@ std::optional<Refusal> ParseContentLength(std::string_view value, const Limits& 
   if (value.size() > 18) return Bad("Content-Length has more than 18 digits");
   length = 0;
   for (char c : value) length = length * 10 + static_cast<uint64_t>(c - '0');
-  if (length > limits.max_body_bytes) {
+  if (length > limits.MaxBytes()) {
     return Refusal{413, "BodyTooLarge",
                    "the body has " + std::to_string(length) + " bytes; the limit is " +
-                       std::to_string(limits.max_body_bytes)};
+                       std::to_string(limits.MaxBytes())};
   }
   return std::nullopt;
 }

@@ -18,6 +18,14 @@ bool EqualsIgnoreCase(std::string_view a, std::string_view b) {
                     [](char x, char y) { return Lower(x) == Lower(y); });
 }
 
+uint64_t Response::BodySize() const {
+  uint64_t size = body.size();
+  for (const FilePiece& piece : files) size += piece.size;
+  return size;
+}
+
+uint64_t Limits::MaxBytes() const { return std::max(max_body_bytes, max_stream_bytes); }
+
 const std::string* RequestHead::Find(std::string_view name) const {
   for (const Field& field : fields) {
     if (EqualsIgnoreCase(field.name, name)) return &field.value;
@@ -29,10 +37,20 @@ const char* ReasonPhrase(int status) {
   switch (status) {
     case 200:
       return "OK";
+    case 201:
+      return "Created";
+    case 202:
+      return "Accepted";
     case 204:
       return "No Content";
+    case 206:
+      return "Partial Content";
+    case 304:
+      return "Not Modified";
     case 400:
       return "Bad Request";
+    case 403:
+      return "Forbidden";
     case 404:
       return "Not Found";
     case 405:
@@ -41,14 +59,24 @@ const char* ReasonPhrase(int status) {
       return "Not Acceptable";
     case 408:
       return "Request Timeout";
+    case 409:
+      return "Conflict";
+    case 411:
+      return "Length Required";
+    case 412:
+      return "Precondition Failed";
     case 413:
       return "Content Too Large";
     case 414:
       return "URI Too Long";
     case 415:
       return "Unsupported Media Type";
+    case 416:
+      return "Range Not Satisfiable";
     case 417:
       return "Expectation Failed";
+    case 424:
+      return "Failed Dependency";
     case 429:
       return "Too Many Requests";
     case 431:
@@ -78,9 +106,11 @@ std::string SerializeHead(const Response& response, const HeadOptions& options) 
     AppendField("Connection", "keep-alive", out);
   }
   if (!response.content_type.empty()) AppendField("Content-Type", response.content_type, out);
-  // RFC 9110 8.6: a 204 has no body and must not carry a length.
-  if (response.status != 204) {
-    AppendField("Content-Length", std::to_string(response.body.size()), out);
+  // RFC 9110 8.6: a 204 has no body and must not carry a length; a 304 has none, and its length
+  // would be that of the 200.
+  if (response.status != 204 && response.status != 304) {
+    uint64_t size = response.head_length.value_or(response.BodySize());
+    AppendField("Content-Length", std::to_string(size), out);
   }
   for (const Field& field : response.fields) AppendField(field.name, field.value, out);
   out.append("\r\n");

@@ -3,10 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "base/file.h"
 
 namespace bertie::http {
 
@@ -33,9 +36,19 @@ struct RequestHead {
   const std::string* Find(std::string_view name) const;
 };
 
+class BodySink;
+
 struct Request {
   RequestHead head;
   std::string body;
+  std::shared_ptr<BodySink> sink = {};  // where the body went instead; see Handler::Admit
+};
+
+// A range of a file. The file is sent as it is: nobody may cut it short meanwhile.
+struct FilePiece {
+  std::shared_ptr<const OpenFile> file;
+  uint64_t offset = 0;
+  uint64_t size = 0;
 };
 
 struct Response {
@@ -43,7 +56,12 @@ struct Response {
   std::string content_type = {};   // left out of the answer when empty
   std::vector<Field> fields = {};  // beside Date, Connection, Content-Type and Content-Length
   std::string body = {};
-  bool close = false;  // end the connection after it
+  bool close = false;                 // end the connection after it
+  std::vector<FilePiece> files = {};  // the body goes on with these, in order
+  // What Content-Length says in an answer to HEAD for which no body was made.
+  std::optional<uint64_t> head_length = {};
+
+  uint64_t BodySize() const;
 };
 
 // Why a request is not served. The handler gives it the form that its clients know.
@@ -58,6 +76,10 @@ struct Limits {
   size_t max_head_bytes = 16 * 1024;          // request line and fields, or trailers: 431
   size_t max_fields = 100;                    // 431
   uint64_t max_body_bytes = 6 * 1024 * 1024;  // 413
+  uint64_t max_stream_bytes = 0;              // of a body that goes to a BodySink; 413
+
+  // The largest body of any kind.
+  uint64_t MaxBytes() const;
 };
 
 // "Not Found"; "" for a status that this server never sends.

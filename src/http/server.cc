@@ -1,11 +1,13 @@
 #include "http/server.h"
 
 #include <linux/filter.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <condition_variable>
+#include <csignal>
 #include <iterator>
 #include <mutex>
 #include <thread>
@@ -229,6 +231,11 @@ void Server::Impl::Stop() {
 
 // A connection that met a want of memory is left to its deadline; the others go on.
 void Server::Impl::Run() {
+  // sendfile to a client that has gone raises SIGPIPE, and has no flag against it.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   while (true) {
     try {
       state->io.run();

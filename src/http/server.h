@@ -29,15 +29,16 @@ struct ServerOptions {
   // thread would make every other client wait. 16 kB are parsed and tokenised in under 1 ms.
   size_t inline_body_bytes = 16 * 1024;
   int handler_threads = 2;
+  bool always_on_pool = false;  // for handlers that touch disks: all requests go there
 
   using Duration = std::chrono::milliseconds;
   Duration head_timeout{10'000};  // from a head's first byte to its last: 408
   // A body must come at min_body_rate bytes a second after this grace, and whole within
-  // body_timeout: 408.
+  // body_timeout, unless it goes to a sink: 408.
   Duration body_grace{10'000};
   uint64_t min_body_rate = 1024;
   Duration body_timeout{60'000};
-  Duration write_timeout{30'000};  // for a client to take one answer
+  Duration write_timeout{30'000};  // for a client to take one answer, or the next part of a file
   Duration idle_timeout{60'000};   // between requests
   // A client that has shut down its sending side may still wait for its answer, and cannot be told
   // from one that is gone. It is given this long.
