@@ -1,0 +1,40 @@
+// What the router asks of each of Amazon's services.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "cloud/sigv4.h"
+#include "http/handler.h"
+
+namespace bertie::cloud {
+
+// A request that was let in.
+struct Call {
+  http::Request request;
+  std::string request_id;
+  Caller caller;
+};
+
+// Any thread, several at once.
+class Service {
+ public:
+  virtual ~Service() = default;
+
+  // The answer, in the service's form, to a request that is not let in.
+  virtual http::Response Deny(const http::RequestHead& head, const AuthError& error,
+                              const std::string& request_id) = 0;
+
+  // Before the body is read, on the server's I/O thread: must not block. For requests whose bodies
+  // go to a sink, which WantsStream names; they are verified by now.
+  virtual bool WantsStream(const http::RequestHead&) { return false; }
+  virtual http::Admission Open(const http::RequestHead&, const Verified&, const std::string&) {
+    return {};
+  }
+
+  // On a thread of the server's pool: may block. Answers now or later, by exchange->Respond.
+  virtual void Handle(Call call, std::shared_ptr<http::Exchange> exchange) = 0;
+};
+
+}  // namespace bertie::cloud

@@ -1,0 +1,90 @@
+#include "cloud/uri.h"
+
+#include <algorithm>
+
+namespace bertie::cloud {
+namespace {
+
+int HexValue(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+bool IsUnreserved(char c) {
+  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+         c == '.' || c == '_' || c == '~';
+}
+
+}  // namespace
+
+std::string PercentEncode(std::string_view text, std::string_view keep) {
+  constexpr char kDigits[] = "0123456789ABCDEF";
+  std::string out;
+  out.reserve(text.size());
+  for (const char c : text) {
+    if (IsUnreserved(c) || keep.find(c) != std::string_view::npos) {
+      out += c;
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      out += '%';
+      out += kDigits[byte >> 4];
+      out += kDigits[byte & 15];
+    }
+  }
+  return out;
+}
+
+std::optional<std::string> PercentDecode(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out += text[i];
+      continue;
+    }
+    if (i + 2 >= text.size()) return std::nullopt;
+    const int high = HexValue(text[i + 1]);
+    const int low = HexValue(text[i + 2]);
+    if (high < 0 || low < 0) return std::nullopt;
+    out += static_cast<char>(high * 16 + low);
+    i += 2;
+  }
+  return out;
+}
+
+std::optional<Query> Query::Parse(std::string_view text) {
+  Query query;
+  const auto decode = [](std::string_view part) {
+    std::string plain(part);
+    std::replace(plain.begin(), plain.end(), '+', ' ');
+    return PercentDecode(plain);
+  };
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('&'), text.size());
+    const std::string_view item = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (item.empty()) continue;
+    const size_t equals = std::min(item.find('='), item.size());
+    auto name = decode(item.substr(0, equals));
+    auto value = decode(item.substr(std::min(equals + 1, item.size())));
+    if (!name || !value) return std::nullopt;
+    query.parameters_.push_back({*std::move(name), *std::move(value)});
+  }
+  return query;
+}
+
+const std::string* Query::Find(std::string_view name) const {
+  for (const Parameter& parameter : parameters_) {
+    if (parameter.name == name) return &parameter.value;
+  }
+  return nullptr;
+}
+
+std::string Query::Get(std::string_view name) const {
+  const std::string* value = Find(name);
+  return value == nullptr ? std::string() : *value;
+}
+
+}  // namespace bertie::cloud

@@ -1,0 +1,39 @@
+// Percent-encoding (RFC 3986 section 2.1) as Amazon's signatures and S3 use it, and query strings.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace bertie::cloud {
+
+// All but A-Z a-z 0-9 - . _ ~ becomes %XX with upper-case digits; keep: characters left as they
+// are.
+std::string PercentEncode(std::string_view text, std::string_view keep = {});
+
+// nullopt where a % is not followed by two hexadecimal digits. A plus stays a plus.
+std::optional<std::string> PercentDecode(std::string_view text);
+
+struct Parameter {
+  std::string name;
+  std::string value;  // empty where there was no '='
+};
+
+// A query string or a form, decoded; in both a plus is a blank.
+class Query {
+ public:
+  static std::optional<Query> Parse(std::string_view text);
+
+  const std::vector<Parameter>& parameters() const { return parameters_; }
+  bool Has(std::string_view name) const { return Find(name) != nullptr; }
+  // The first value of that name; null when there is none.
+  const std::string* Find(std::string_view name) const;
+  // The first value, or "".
+  std::string Get(std::string_view name) const;
+
+ private:
+  std::vector<Parameter> parameters_;
+};
+
+}  // namespace bertie::cloud
