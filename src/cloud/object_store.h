@@ -83,7 +83,7 @@ struct Listing {
 };
 
 struct Upload {
-  std::string id;
+  std::string id = {};
   std::string key;
   Milliseconds created = 0;
   Fields fields = {};
@@ -95,7 +95,7 @@ struct Part {
   uint64_t size = 0;
   Milliseconds modified = 0;
   std::string etag;
-  std::string checksum;  // Base64; empty: none
+  std::string checksum = {};  // Base64; empty: none
 };
 
 // Any thread. Failures are in S3's words: NoSuchBucket, NoSuchKey, NoSuchUpload,
@@ -143,6 +143,7 @@ class ObjectStore {
   Done PutPart(const Upload& upload, const Part& part, BlobWriter& blob);
   // Those with numbers above `after`, at most max.
   Outcome<std::vector<Part>> Parts(const Upload& upload, int64_t after, size_t max) const;
+  Outcome<http::FilePiece> ReadPart(const Upload& upload, const Part& part) const;
   // parts: some of Parts, ascending. InvalidPart when one has been replaced meanwhile. The upload
   // is gone afterwards.
   Outcome<Object> Complete(const std::string& bucket, const Upload& upload,

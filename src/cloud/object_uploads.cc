@@ -163,16 +163,20 @@ Outcome<Object> ObjectStore::Complete(const std::string& bucket, const Upload& u
   return outcome;
 }
 
+Outcome<http::FilePiece> ObjectStore::ReadPart(const Upload& upload, const Part& part) const {
+  BERTIE_ASSIGN_OR_RETURN(Reader reader, OpenReader());
+  BERTIE_ASSIGN_OR_RETURN(const std::string name, PartBlob(reader.database(), upload.id, part));
+  BERTIE_ASSIGN_OR_RETURN(std::shared_ptr<const OpenFile> file, blobs_.Read(name));
+  return http::FilePiece{std::move(file), 0, part.size};
+}
+
 Outcome<std::unique_ptr<BlobWriter>> ObjectStore::Join(const Upload& upload,
                                                        const std::vector<Part>& parts) const {
   std::unique_ptr<BlobWriter> blob = NewBlob(BlobKind::kFile);
-  BERTIE_ASSIGN_OR_RETURN(Reader reader, OpenReader());
   for (const Part& part : parts) {
-    BERTIE_ASSIGN_OR_RETURN(const std::string name, PartBlob(reader.database(), upload.id, part));
-    BERTIE_ASSIGN_OR_RETURN(std::shared_ptr<const OpenFile> file, blobs_.Read(name));
-    const Status copied =
-        ReadPiece({file, 0, part.size}, [&](std::string_view bytes) { return blob->Write(bytes); });
-    if (!copied.ok()) return Failure(copied.error());
+    BERTIE_ASSIGN_OR_RETURN(const http::FilePiece piece, ReadPart(upload, part));
+    BERTIE_RETURN_IF_ERROR(
+        ReadPiece(piece, [&](std::string_view bytes) { return blob->Write(bytes); }));
   }
   BERTIE_RETURN_IF_ERROR(blob->Keep());
   return blob;

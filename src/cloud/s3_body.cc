@@ -83,6 +83,7 @@ Done ReadChecksums(const http::RequestHead& head, BodyRules& rules) {
   if (!rules.checksum_algorithm.empty()) return std::monostate();
   if (const std::string* trailer = head.Find("x-amz-trailer")) {
     rules.checksum_algorithm = ChecksumAlgorithmOf(*trailer);
+    rules.checksum_follows = rules.chunks.has_trailer;
     if (rules.checksum_algorithm.empty()) {
       return Failure("InvalidRequest",
                      "The value specified in the x-amz-trailer header is not supported");
@@ -271,6 +272,12 @@ Outcome<S3Body::Result> S3Body::Finish() {
     for (const http::Field& field : decoder_->trailers()) {
       if (ChecksumAlgorithmOf(field.name) == rules_.checksum_algorithm) said = field.value;
     }
+  }
+  if (!said && rules_.checksum_follows) {
+    return Failure(
+        "MalformedTrailerError",
+        "The request contained trailing data that was not well-formed or did not conform "
+        "to our published schema.");
   }
   if (said && *said != result.checksum.value) {
     return Failure("BadDigest", "The " + rules_.checksum_algorithm +

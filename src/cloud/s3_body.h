@@ -40,6 +40,7 @@ struct BodyRules {
   std::optional<std::string> md5 = {};       // raw bytes
   std::string checksum_algorithm = {};       // empty: none asked for
   std::optional<std::string> checksum = {};  // Base64; absent: it follows, or is to be computed
+  bool checksum_follows = false;             // in a trailer
 
   // InvalidRequest, InvalidDigest or NotImplemented for what cannot be kept.
   static Outcome<BodyRules> Of(const http::RequestHead& head, const Verified& verified);

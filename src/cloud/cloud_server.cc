@@ -1,0 +1,69 @@
+#include "cloud/cloud_server.h"
+
+#include <utility>
+
+#include "cloud/json_service.h"
+#include "cloud/object_store.h"
+#include "cloud/query_service.h"
+#include "cloud/router.h"
+#include "cloud/s3_service.h"
+#include "cloud/sigv4.h"
+
+namespace bertie::cloud {
+namespace {
+
+// An object put in one piece, as S3 has it; aws-chunked adds a little for each chunk.
+constexpr uint64_t kMaxObject = (uint64_t{5} << 30) + (uint64_t{64} << 20);
+// A thousand keys to delete, each of 1024 bytes that XML escapes, or an invocation.
+constexpr uint64_t kMaxBody = uint64_t{8} << 20;
+// They wait for the disk most of their time.
+constexpr int kThreads = 16;
+
+}  // namespace
+
+struct CloudServer::Impl {
+  explicit Impl(CloudServerOptions the_options)
+      : options(std::move(the_options)), verifier(options.settings) {}
+
+  CloudServerOptions options;
+  Verifier verifier;
+  std::unique_ptr<ObjectStore> store;
+  std::unique_ptr<Router> router;
+  std::unique_ptr<http::Server> server;  // ends first
+};
+
+CloudServer::CloudServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+CloudServer::~CloudServer() = default;
+
+Result<std::unique_ptr<CloudServer>> CloudServer::Start(CloudServerOptions options) {
+  auto impl = std::make_unique<Impl>(std::move(options));
+  const Settings& settings = impl->options.settings;
+  http::ServerOptions& http = impl->options.http;
+  http.limits.max_body_bytes = kMaxBody;
+  http.limits.max_stream_bytes = kMaxObject;
+  http.handler_threads = kThreads;
+  http.always_on_pool = true;
+  BERTIE_ASSIGN_OR_RETURN(impl->store, ObjectStore::Open(impl->options.data, http.log));
+  Services services{
+      .s3 = std::make_shared<S3Service>(settings, *impl->store, http.log),
+      .sts = std::make_shared<StsService>(settings, impl->verifier),
+      .iam = std::make_shared<IamService>(settings),
+      .sagemaker = std::make_shared<JsonService>(),
+      .runtime = std::make_shared<RuntimeService>(settings),
+      .logs = std::make_shared<JsonService>(),
+      .monitoring = std::make_shared<JsonService>(),
+  };
+  impl->router = std::make_unique<Router>(std::move(services), impl->verifier, http.log);
+  BERTIE_ASSIGN_OR_RETURN(impl->server, http::Server::Listen(http, *impl->router));
+  impl->server->Start();
+  return std::unique_ptr<CloudServer>(new CloudServer(std::move(impl)));
+}
+
+std::string CloudServer::address() const { return impl_->server->address(); }
+uint16_t CloudServer::port() const { return impl_->server->port(); }
+void CloudServer::BeginDrain() { impl_->server->BeginDrain(); }
+bool CloudServer::WaitDrained(std::chrono::milliseconds timeout) {
+  return impl_->server->WaitDrained(timeout);
+}
+
+}  // namespace bertie::cloud

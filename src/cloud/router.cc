@@ -1,0 +1,154 @@
+#include "cloud/router.h"
+
+#include <cstdio>
+#include <utility>
+#include <variant>
+
+#include "base/digest.h"
+#include "base/encoding.h"
+#include "base/hmac.h"
+#include "cloud/uri.h"
+#include "cloud/xml.h"
+
+namespace bertie::cloud {
+namespace {
+
+std::optional<ServiceName> ByScope(const std::string& service, const http::RequestHead& head) {
+  if (service == "s3") return ServiceName::kS3;
+  if (service == "sts") return ServiceName::kSts;
+  if (service == "iam") return ServiceName::kIam;
+  if (service == "logs") return ServiceName::kLogs;
+  if (service == "monitoring") return ServiceName::kMonitoring;
+  if (service != "sagemaker") return std::nullopt;
+  // The control plane and the runtime sign alike.
+  return head.path.starts_with("/endpoints/") ? ServiceName::kRuntime : ServiceName::kSageMaker;
+}
+
+// What the request ids of each protocol are called.
+void AddRequestId(ServiceName name, const std::string& id, http::Response& response) {
+  if (name == ServiceName::kS3) {
+    response.fields.push_back({"x-amz-request-id", id});
+    response.fields.push_back({"x-amz-id-2", id});
+  } else {
+    response.fields.push_back({"x-amzn-RequestId", id});
+  }
+}
+
+}  // namespace
+
+ServiceName ServiceOf(const http::RequestHead& head, std::string_view body) {
+  const auto signature = ReadSignature(head);
+  if (const auto* found = std::get_if<Signature>(&signature)) {
+    if (const auto name = ByScope(found->service, head)) return *name;
+  }
+  if (const std::string* target = head.Find("X-Amz-Target")) {
+    if (target->starts_with("Logs_")) return ServiceName::kLogs;
+    if (target->starts_with("GraniteServiceVersion")) return ServiceName::kMonitoring;
+    return ServiceName::kSageMaker;
+  }
+  const std::string* type = head.Find("Content-Type");
+  if (head.method == "POST" && head.path == "/" && type != nullptr &&
+      type->starts_with("application/x-www-form-urlencoded")) {
+    const bool iam = body.find("Version=2010-05-08") != std::string_view::npos;
+    return iam ? ServiceName::kIam : ServiceName::kSts;
+  }
+  if (head.path.starts_with("/endpoints/") && head.method == "POST" &&
+      (head.path.ends_with("/invocations") || head.path.ends_with("/async-invocations"))) {
+    return ServiceName::kRuntime;
+  }
+  return ServiceName::kS3;
+}
+
+Router::Router(Services services, const Verifier& verifier,
+               std::function<void(std::string_view)> log)
+    : services_(std::move(services)),
+      verifier_(verifier),
+      log_(std::move(log)),
+      id_prefix_(Hex(AsText(RandomBytes32()).substr(0, 4))) {}
+
+Service& Router::Find(ServiceName name) const {
+  switch (name) {
+    case ServiceName::kSts:
+      return *services_.sts;
+    case ServiceName::kIam:
+      return *services_.iam;
+    case ServiceName::kSageMaker:
+      return *services_.sagemaker;
+    case ServiceName::kRuntime:
+      return *services_.runtime;
+    case ServiceName::kLogs:
+      return *services_.logs;
+    case ServiceName::kMonitoring:
+      return *services_.monitoring;
+    default:
+      return *services_.s3;
+  }
+}
+
+std::string Router::NewRequestId() {
+  char number[24];
+  std::snprintf(number, sizeof(number), "%08llx",
+                static_cast<unsigned long long>(requests_.fetch_add(1)));
+  return id_prefix_ + number;
+}
+
+std::optional<http::Response> Router::OnHead(const http::RequestHead&) { return std::nullopt; }
+
+http::Admission Router::Admit(const http::RequestHead& head) {
+  const ServiceName name = ServiceOf(head);
+  Service& service = Find(name);
+  if (!service.WantsStream(head)) return {};
+  const std::string id = NewRequestId();
+  auto verified = verifier_.Verify(head, kEmptySha256, Now());
+  http::Admission admission;
+  if (const auto* error = std::get_if<AuthError>(&verified)) {
+    admission.answer = service.Deny(head, *error, id);
+  } else {
+    admission = service.Open(head, std::get<Verified>(verified), id);
+  }
+  if (admission.answer) AddRequestId(name, id, *admission.answer);
+  return admission;
+}
+
+void Router::OnRequest(http::Request request, std::shared_ptr<http::Exchange> exchange) {
+  const ServiceName name = ServiceOf(request.head, request.body);
+  Service& service = Find(name);
+  const std::string id = NewRequestId();
+  // Each answer gets the request's id, whoever gives it.
+  auto tagged = std::make_shared<http::Exchange>(
+      [exchange, name, id](std::optional<http::Response> response) {
+        if (!response) return;  // exchange, let go of, answers
+        AddRequestId(name, id, *response);
+        exchange->Respond(*std::move(response));
+      });
+  // A body that went to a sink was let in with its head.
+  std::variant<Verified, AuthError> verified = Verified{};
+  if (!request.sink && verifier_.checks()) {
+    const std::string hash = Hex(DigestOf(DigestKind::kSha256, request.body));
+    verified = verifier_.Verify(request.head, hash, Now());
+    // What was signed must also be what came.
+    const std::string* said = request.head.Find("x-amz-content-sha256");
+    const bool unsigned_payload =
+        said != nullptr && name == ServiceName::kS3 && *said == kUnsignedPayload;
+    if (said != nullptr && !unsigned_payload && *said != hash &&
+        std::holds_alternative<Verified>(verified)) {
+      verified = AuthError{AuthFault::kMismatch,
+                           "The provided 'x-amz-content-sha256' header does not match what was "
+                           "computed."};
+    }
+  }
+  if (const auto* error = std::get_if<AuthError>(&verified)) {
+    return tagged->Respond(service.Deny(request.head, *error, id));
+  }
+  service.Handle({std::move(request), id, std::get<Verified>(std::move(verified)).caller}, tagged);
+}
+
+// In S3's form, the one that most clients of an unreadable request will know.
+http::Response Router::OnRefusal(const http::Refusal& refusal) {
+  if (refusal.status >= 500) log_(refusal.message);
+  XmlWriter xml;
+  xml.Open("Error").Text("Code", refusal.type).Text("Message", refusal.message);
+  return {.status = refusal.status, .content_type = "application/xml", .body = xml.Finish()};
+}
+
+}  // namespace bertie::cloud
