@@ -116,6 +116,21 @@ ssize_t write(int fd, const void* data, size_t size) {
   return written;
 }
 
+// SQLite writes by this one.
+ssize_t pwrite64(int fd, const void* data, size_t size, off64_t offset) {
+  static auto* const next = Next<ssize_t(int, const void*, size_t, off64_t)>("pwrite64");
+  const Fate fate = IsUnder(fd) ? Decide() : Fate::kLive;
+  if (fate == Fate::kDie || fate == Fate::kFail) next(fd, data, size / 2, offset);
+  if (fate == Fate::kDie) Die();
+  if (fate == Fate::kFail) {
+    errno = ENOSPC;
+    return -1;
+  }
+  const ssize_t written = next(fd, data, size, offset);
+  if (fate == Fate::kDieAfter) Die();
+  return written;
+}
+
 int fsync(int fd) {
   static auto* const next = Next<int(int)>("fsync");
   if (ModeIs("slow")) usleep(100'000);
