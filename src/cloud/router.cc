@@ -140,7 +140,11 @@ void Router::OnRequest(http::Request request, std::shared_ptr<http::Exchange> ex
   if (const auto* error = std::get_if<AuthError>(&verified)) {
     return tagged->Respond(service.Deny(request.head, *error, id));
   }
-  service.Handle({std::move(request), id, std::get<Verified>(std::move(verified)).caller}, tagged);
+  service.Handle({.request = std::move(request),
+                  .request_id = id,
+                  .caller = std::get<Verified>(std::move(verified)).caller,
+                  .cancelled = exchange->cancelled()},
+                 tagged);
 }
 
 // In S3's form, the one that most clients of an unreadable request will know.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <utility>
 
@@ -15,6 +16,7 @@ struct Call {
   http::Request request;
   std::string request_id;
   Caller caller;
+  std::stop_token cancelled = {};  // the client has gone
 };
 
 // Any thread, several at once.

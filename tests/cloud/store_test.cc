@@ -152,7 +152,8 @@ TEST_F(StoreTest, CopiesShareTheirBytes) {
 }
 
 TEST_F(StoreTest, ListsInTheOrderOfBytesWithPrefixesRolledUp) {
-  for (const char* key : {"a", "b/1", "b/2", "b/c/3", "b0", "c/", "\xc3\xa4"}) Put(key, "");
+  for (const char* key : {"a", "b/1", "b/2", "b/c/3", "b0", "c/", "\xc3\xa4"})
+    ASSERT_TRUE(Put(key, "").ok());
   EXPECT_EQ(Listed({}), "a b/1 b/2 b/c/3 b0 c/ \xc3\xa4 .");
   EXPECT_EQ(Listed({.prefix = "b/"}), "b/1 b/2 b/c/3 .");
   EXPECT_EQ(Listed({.delimiter = "/"}), "a b0 \xc3\xa4 [b/] [c/] .");
@@ -168,7 +169,8 @@ TEST_F(StoreTest, ListsInTheOrderOfBytesWithPrefixesRolledUp) {
 }
 
 TEST_F(StoreTest, PagesMakeTheWhole) {
-  for (int i = 0; i < 40; ++i) Put(std::to_string(i % 4) + "/" + std::to_string(i), "");
+  for (int i = 0; i < 40; ++i)
+    ASSERT_TRUE(Put(std::to_string(i % 4) + "/" + std::to_string(i), "").ok());
   for (const char* delimiter : {"", "/"}) {
     for (size_t max = 1; max < 9; ++max) {
       ListOptions options{.delimiter = delimiter, .max = max};
@@ -225,7 +227,7 @@ TEST_F(StoreTest, AbortAndDeleteBucketRemoveFiles) {
   auto upload = store->CreateUpload("bucket", {.key = "k"});
   auto blob = store->NewBlob(BlobKind::kFile);
   ASSERT_TRUE(store->PutPart(*upload, {.number = 1, .etag = "e"}, *blob).ok());
-  Put("k", kLarge);
+  ASSERT_TRUE(Put("k", kLarge).ok());
   EXPECT_STREQ(store->DeleteBucket("bucket").error().code, "BucketNotEmpty");
   ASSERT_TRUE(store->Delete("bucket", {"k"}).ok());
   ASSERT_TRUE(store->DeleteBucket("bucket").ok());
