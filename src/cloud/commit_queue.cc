@@ -1,5 +1,6 @@
 #include "cloud/commit_queue.h"
 
+#include <exception>
 #include <utility>
 
 namespace bertie::cloud {
@@ -23,7 +24,12 @@ Status CommitQueue::Run(const std::function<bool(Database&)>& change) {
 }
 
 void CommitQueue::Commit(const std::vector<Entry*>& entries) {
-  const Status status = RunAll(entries);
+  Status status;
+  try {
+    status = RunAll(entries);
+  } catch (const std::exception&) {  // no memory; the others must not wait for ever
+    status = Error{ErrorCode::kResourceExhausted, "not enough memory to change the state"};
+  }
   if (status.ok()) return;
   for (Entry* entry : entries) entry->status = status;
 }

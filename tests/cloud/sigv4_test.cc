@@ -77,8 +77,6 @@ TEST(SigV4, PublishedVectors) {
     if (!token.empty()) head.fields.push_back({"X-Amz-Security-Token", token});
     if (vector["sign_body"]) {
       head.fields.push_back({"X-Amz-Content-Sha256", vector["header"]["payload"]});
-      head.fields.push_back(
-          {"Content-Length", std::to_string(vector["body"].get<std::string>().size())});
     }
     signature.signed_headers = SplitNames(vector["header"]["signed_headers"]);
     EXPECT_EQ(
@@ -88,9 +86,6 @@ TEST(SigV4, PublishedVectors) {
 
     http::RequestHead presigned = HeadOf(vector);
     presigned.query = vector["query"]["query"];
-    if (vector["sign_body"])
-      presigned.fields.push_back(
-          {"Content-Length", std::to_string(vector["body"].get<std::string>().size())});
     signature.signed_headers = SplitNames(vector["query"]["signed_headers"]);
     EXPECT_EQ(SignatureOf(presigned, signature, vector["query"]["payload"], options,
                           vector["secret_key"]),
