@@ -109,11 +109,13 @@ void Connection::OnReadable(const error_code& wait_error) {
   std::array<char, kReadBytes> bytes;
   size_t size = 0;
   if (state_ == State::kBody && request_.sink && !error) {
-    size_t before = input_.size();
-    input_.resize(before + kPieceBytes);
-    size = socket_.read_some(asio::buffer(input_.data() + before, kPieceBytes), error);
-    input_.resize(before + size);
-    if (size > 0) return Advance(), WaitReadable();
+    server_->scratch.resize(kPieceBytes);
+    size = socket_.read_some(asio::buffer(server_->scratch), error);
+    if (size > 0) {
+      // AdvanceStream has taken all that was there before, or there would be no reading.
+      AdvanceStream(std::string_view(server_->scratch.data(), size));
+      return WaitReadable();
+    }
   } else if (!error) {
     size = socket_.read_some(asio::buffer(bytes), error);
   }
@@ -216,7 +218,10 @@ bool Connection::BeginRequest(RequestHead head) {
 
 bool Connection::AdvanceBody() {
   if (state_ != State::kBody) return false;
-  if (request_.sink) return AdvanceStream();
+  if (request_.sink) {
+    if (!StreamIsFull()) AdvanceStream(std::exchange(input_, {}));
+    return false;
+  }
   BodyDecoder::Step step = decoder_->Feed(input_, request_.body);
   input_.erase(0, step.consumed);
   if (step.refusal) return Refuse(*step.refusal), false;
@@ -229,17 +234,15 @@ bool Connection::AdvanceBody() {
   return false;
 }
 
-// As AdvanceBody, for a body that goes to a sink.
-bool Connection::AdvanceStream() {
-  if (StreamIsFull()) return false;
+// As AdvanceBody, for a body that goes to a sink; input_ is empty, and takes what is left of `in`.
+void Connection::AdvanceStream(std::string_view in) {
   size_t before = piece_.size();
-  BodyDecoder::Step step = decoder_->Feed(input_, piece_);
-  input_.erase(0, step.consumed);
-  if (step.refusal) return Refuse(*step.refusal), false;
+  BodyDecoder::Step step = decoder_->Feed(in, piece_);
+  input_.assign(in.substr(step.consumed));
+  if (step.refusal) return Refuse(*step.refusal);
   streamed_ += piece_.size() - before;
   if (!ChargeBody()) {
-    Refuse({503, "SlowDown", "the requests being read need more memory than is set aside"});
-    return false;
+    return Refuse({503, "SlowDown", "the requests being read need more memory than is set aside"});
   }
   if (step.done) state_ = State::kDelivering;
   if (step.done || StreamIsFull()) {
@@ -250,10 +253,9 @@ bool Connection::AdvanceStream() {
   } else {
     SetDeadline(BodyDeadline());
   }
-  if (sink_busy_) return false;
-  if (step.done && piece_.empty()) return Dispatch(), false;
+  if (sink_busy_) return;
+  if (step.done && piece_.empty()) return Dispatch();
   if (step.done || StreamIsFull()) PassPiece();
-  return false;
 }
 
 bool Connection::StreamIsFull() const {

@@ -46,7 +46,8 @@ struct ServerState {
   boost::asio::io_context io;
   boost::asio::thread_pool pool;  // runs handlers of large requests
   bool draining = false;
-  uint64_t body_memory = 0;  // bytes of bodies held by connections
+  uint64_t body_memory = 0;   // bytes of bodies held by connections
+  std::vector<char> scratch;  // what one read of a streamed body brings
   std::unordered_set<std::shared_ptr<Connection>> connections;
   std::atomic<size_t> connection_count{0};  // any thread
   std::function<void()> on_connection_closed;
@@ -79,7 +80,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Advance();  // does what the bytes in input_ allow
   bool AdvanceHead();
   bool AdvanceBody();
-  bool AdvanceStream();
+  void AdvanceStream(std::string_view in);
   bool StreamIsFull() const;
   void PassPiece();
   void OnPieceTaken(std::string buffer, std::optional<Response> answer);
