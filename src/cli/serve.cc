@@ -14,6 +14,7 @@
 #include "cli/checks.h"
 #include "cli/classify.h"
 #include "cli/commands.h"
+#include "cli/model_argument.h"
 #include "cli/service.h"
 #include "serve/model_server.h"
 #include "serve/negotiation.h"
@@ -122,11 +123,14 @@ Error WithAdvice(const Error& error) {
 }
 
 int RunServe(const ServeFlags& flags) {
+  // First, so that a signal ends a model's being pulled at once.
+  const auto path = ResolveModel(flags.model);
+  if (!path.ok()) return ReportError(path.error());
   StopSignal stop;
   const serve::ModelServerOptions options = MakeOptions(flags);
   auto server = serve::ModelServer::Listen(options);
   if (!server.ok()) return ReportError(WithAdvice(server.error()));
-  auto model = (*server)->Load(flags.model);
+  auto model = (*server)->Load(*path);
   if (!model.ok()) return ReportError(model.error());
   LogStart(flags, options.threads, *model, **server);
 

@@ -7,7 +7,7 @@
 #include <system_error>
 
 #include "base/file.h"
-#include "cli/base_model.h"
+#include "cli/model_argument.h"
 #include "cli/commands.h"
 #include "cli/sagemaker/config.h"
 #include "cli/sagemaker/data.h"

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "base/directory.h"
-#include "cli/base_model.h"
+#include "cli/model_argument.h"
 #include "cli/train/processes.h"
 #include "cli/train/ranks.h"
 #include "kernels/mixed_matmul.h"
@@ -91,7 +91,7 @@ Result<TrainInputs> TrainInputs::Load(TrainJob& job, const comm::Launch& launch)
     job.trainer.batch_size = job.ranks.rank_batch_size * launch.size;
   }
   BERTIE_ASSIGN_OR_RETURN(fs::path model_path,
-                          job.model.empty() ? FindBaseModel() : FindModel(job.model));
+                          job.model.empty() ? FindBaseModel() : ResolveModel(job.model));
   std::optional<ResumePoint> point;
   if (launch.rank == 0) {
     BERTIE_RETURN_IF_ERROR(CheckOut(job.out, model_path));
