@@ -242,7 +242,8 @@ Result<Removed> Cache::Remove(const std::string& id, const std::string& revision
     if (other == snapshot->dir) continue;
     for (const auto& [path, blob] : BlobsOf(other)) kept.insert(path);
   }
-  for (const std::string& ref : Refs(repo)[snapshot->commit]) {
+  auto refs = Refs(repo);
+  for (const std::string& ref : refs[snapshot->commit]) {
     BERTIE_RETURN_IF_ERROR(RemoveAll(repo / "refs" / ref));
   }
   BERTIE_RETURN_IF_ERROR(RemoveAll(snapshot->dir));

@@ -8,6 +8,7 @@ import hashlib
 import http.server
 import json
 import socket
+import socketserver
 import ssl
 import struct
 import threading
@@ -99,12 +100,17 @@ class HubServer:
 class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
+    def server_bind(self):
+        socketserver.TCPServer.server_bind(self)  # HTTPServer's own asks for the host's name
+        self.server_name, self.server_port = self.server_address[:2]
+
     def handle_error(self, request, client_address):
         pass  # a client that went away, or that does not trust the certificate
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *arguments):
         pass
