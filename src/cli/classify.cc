@@ -39,7 +39,9 @@ CLI::Option* AddPrecisionFlag(CLI::App& command, std::string& precision) {
 
 void AddClassifyFlags(CLI::App& command, ClassifyFlags& flags) {
   constexpr const char* kGroup = "Model";
-  command.add_option("MODEL", flags.model, "A trained model: its folder, or model.tar.gz")
+  command
+      .add_option("MODEL", flags.model,
+                  "A trained model: its folder, model.tar.gz, or its name on the hub")
       ->required()
       ->type_name("");
   command

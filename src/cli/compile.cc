@@ -179,7 +179,9 @@ void AddCompile(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<CompileFlags>();
   CLI::App* command = app.add_subcommand(
       "compile", "Make a trained model start and answer quicker on this kind of processor");
-  command->add_option("MODEL", flags->model, "A trained model: its folder, or model.tar.gz")
+  command
+      ->add_option("MODEL", flags->model,
+                   "A trained model: its folder, model.tar.gz, or its name on the hub")
       ->required()
       ->type_name("");
   command

@@ -228,7 +228,8 @@ void AddInfo(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<Flags>();
   CLI::App* command =
       app.add_subcommand("info", "Show a model's sizes, labels, tokenizer, memory and files");
-  command->add_option("MODEL", flags->model, "A model's folder, or model.tar.gz")
+  command
+      ->add_option("MODEL", flags->model, "A model's folder, model.tar.gz, or its name on the hub")
       ->required()
       ->type_name("");
   command->add_flag("--json", flags->json, "Print one JSON object");

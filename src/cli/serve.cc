@@ -181,7 +181,8 @@ void AddLimits(CLI::App& command, ServeFlags& flags) {
 void AddServe(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<ServeFlags>();
   CLI::App* command = app.add_subcommand("serve", "Answer requests over HTTP with a model");
-  command->add_option("MODEL", flags->model, "Model folder, or a .tar.gz of one")->required();
+  command->add_option("MODEL", flags->model, "Model folder, a .tar.gz of one, or a name on the hub")
+      ->required();
   command->add_option("--host", flags->host, "Address to listen on; 0.0.0.0: every one")
       ->capture_default_str();
   command->add_option("--port", flags->port, "Port to listen on; 0: any free one")

@@ -49,8 +49,9 @@ void AddModelFlags(CLI::App& command, Flags& flags) {
   TrainJob& job = flags.job;
   command
       .add_option("-m,--model", job.model,
-                  "Pretrained BERT to start from: a folder in Hugging Face's form, or a .tar.gz of "
-                  "one, or the name of a cached one; without it $BERTIE_MODEL or a cached model")
+                  "Pretrained BERT to start from: a folder in Hugging Face's form, a .tar.gz of "
+                  "one, or a name on the hub (bert-base-uncased), which is pulled if it is not in "
+                  "the cache; without it $BERTIE_MODEL or a cached model")
       ->group("Model");
   command.add_option("-o,--out", job.out, "Folder to save the model in, after each epoch")
       ->capture_default_str()
