@@ -39,6 +39,13 @@ void AddTrainDataFlags(CLI::App& command, Flags& flags) {
       ->capture_default_str()
       ->group("Data");
   command
+      .add_option(
+          "--class-weights", job.class_weights,
+          "What sentences of each label count for: balanced (rare labels more, so that each "
+          "label counts the same in all), or a JSON file {\"label\": weight, ...}")
+      ->type_name("balanced|FILE")
+      ->group("Data");
+  command
       .add_option("--num-labels", job.num_labels,
                   "Labels 0 to N-1; without it they are learnt from DATA")
       ->check(CLI::Range(2, 100000))
