@@ -36,7 +36,7 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   app.footer(
-      "Start with:  bertie train data.csv --model DIR\n"
+      "Start with:  bertie train data.csv --model bert-base-uncased\n"
       "Then:        bertie serve MODEL\n"
       "Each command has its own --help.");
 

@@ -26,6 +26,7 @@ struct Gunzip::Impl {
   std::string beginning;
   int fd = -1;
   int failed = 0;  // the system's reason
+  bool empty = false;
   std::vector<char> piece = std::vector<char>(kPiece);
   std::unique_ptr<archive, Free> reader;
 
@@ -50,9 +51,8 @@ struct Gunzip::Impl {
   Error Failed() const {
     if (failed != 0) return FileError(failed, name, "read");
     const char* reason = archive_error_string(reader.get());
-    return {ErrorCode::kInvalidData,
-            name + ": its gzip is damaged or cut short" +
-                (reason == nullptr ? "" : std::string(" (") + reason + ")")};
+    return {ErrorCode::kIo, name + ": its gzip is damaged or cut short" +
+                                (reason == nullptr ? "" : std::string(" (") + reason + ")")};
   }
 };
 
@@ -75,6 +75,7 @@ Result<Gunzip> Gunzip::Open(const std::string& name, std::string beginning, int 
   }
   const int found = archive_read_next_header(reader, &entry);
   if (found != ARCHIVE_OK && found != ARCHIVE_EOF) return impl->Failed();
+  impl->empty = found == ARCHIVE_EOF;
   // The raw format takes anything, also what no filter has unpacked.
   if (archive_filter_code(reader, 0) != ARCHIVE_FILTER_GZIP) return impl->Failed();
   return Gunzip(std::move(impl));
@@ -86,6 +87,7 @@ Gunzip& Gunzip::operator=(Gunzip&&) noexcept = default;
 Gunzip::~Gunzip() = default;
 
 Result<size_t> Gunzip::Read(std::span<char> to) {
+  if (impl_->empty) return size_t{0};
   const la_ssize_t got = archive_read_data(impl_->reader.get(), to.data(), to.size());
   if (got < 0) return impl_->Failed();
   return static_cast<size_t>(got);

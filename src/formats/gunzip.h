@@ -25,8 +25,8 @@ class Gunzip {
   Gunzip& operator=(Gunzip&&) noexcept;
   ~Gunzip();
 
-  // Bytes put into `to`; 0 at the end. kInvalidData where it is damaged or cut short, kIo where it
-  // cannot be read.
+  // Bytes put into `to`; 0 at the end. kIo where it cannot be read, is damaged or cut short:
+  // nothing can be read after that.
   Result<size_t> Read(std::span<char> to);
 
  private:

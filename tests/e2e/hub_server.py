@@ -58,6 +58,8 @@ class HubServer:
         self.sizes = {}         # etag -> size that is claimed for it
         self.etag_form = '"{}"'
         self.speed = None       # bytes a second
+        self.stalls = []        # bytes after which the store says nothing more, one a request
+        self.go_on = threading.Event()
         self.location = None    # instead of the store's URL
         self._lock = threading.Lock()
         self.hub = self._start("hub", "127.0.0.1", certificate)
@@ -81,6 +83,7 @@ class HubServer:
         return server
 
     def close(self):
+        self.go_on.set()
         for server in (self.hub, self.store):
             server.shutdown()
             server.server_close()
@@ -147,7 +150,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         model = owner.models.get(name)
         if model is None or (model.private and not known):
             return self.refuse(404 if known else 401, "RepoNotFound", "Repository not found")
-        if model.gated and not (known and model.gated == "granted"):
+        if kind == "resolve" and model.gated and not (known and model.gated == "granted"):
             return self.refuse(403 if known else 401, "GatedRepo", "Access to model is restricted")
         commit = model.commit(revision)
         if commit is None:
@@ -204,7 +207,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.head(status, len(body), fields)
         if self.command == "HEAD":
             return
-        cut = owner.next(owner.lengths)
+        stall = owner.next(owner.stalls)
+        cut = owner.next(owner.lengths) if stall is None else stall
         end = len(body) if cut is None else min(cut, len(body))
         piece = 65536 if owner.speed is None else max(1, owner.speed // 50)
         for at in range(0, end, piece):
@@ -213,6 +217,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             owner.count(etag, len(sent))
             if owner.speed:
                 time.sleep(len(sent) / owner.speed)
+        if stall is not None:
+            owner.go_on.wait(60)
         if cut is not None:
             # A reset, as from a machine that is gone, after what was sent has left.
             self.wfile.flush()

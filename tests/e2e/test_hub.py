@@ -271,6 +271,13 @@ class TestTransfer:
         finally:
             worse.close()
 
+    def test_a_server_that_falls_silent(self, place, hub, tiny):
+        hub.stalls = [30_000]
+        done = place.run("pull", "org/tiny", HF_HUB_DOWNLOAD_TIMEOUT="1")
+        assert done.returncode == 0, done.stderr
+        assert hub.sent[etag_of(tiny["model.safetensors"])] == len(tiny["model.safetensors"])
+        fails(place.run("pull", "org/tiny", HF_HUB_DOWNLOAD_TIMEOUT="soon"), "HF_HUB_DOWNLOAD_TIMEOUT", code=2)
+
     def test_kill_and_resume(self, place, hub, tiny):
         hub.speed = 100_000
         etag = etag_of(tiny["model.safetensors"])
