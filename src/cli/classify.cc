@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/quote.h"
+#include "cli/model_argument.h"
 #include "cli/output.h"
 #include "model/model_source.h"
 #include "model/open.h"
@@ -38,7 +39,9 @@ CLI::Option* AddPrecisionFlag(CLI::App& command, std::string& precision) {
 
 void AddClassifyFlags(CLI::App& command, ClassifyFlags& flags) {
   constexpr const char* kGroup = "Model";
-  command.add_option("MODEL", flags.model, "A trained model: its folder, or model.tar.gz")
+  command
+      .add_option("MODEL", flags.model,
+                  "A trained model: its folder, model.tar.gz, or its name on the hub")
       ->required()
       ->type_name("");
   command
@@ -66,7 +69,8 @@ void AddClassifyFlags(CLI::App& command, ClassifyFlags& flags) {
 
 Result<LocalModel> LocalModel::Load(const ClassifyFlags& given) {
   ClassifyFlags flags = given;
-  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(flags.model));
+  BERTIE_ASSIGN_OR_RETURN(const std::filesystem::path path, ResolveModel(flags.model));
+  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(path));
   BERTIE_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
   const int threads = flags.threads > 0 ? flags.threads : ThreadPool::DefaultThreads();
   auto pool = std::make_unique<ThreadPool>(threads);

@@ -16,6 +16,8 @@ inline constexpr int kExitInterrupted = 130;  // ended cleanly by Ctrl-C
 void AddTrain(CLI::App& app, int& exit_code);
 void AddEval(CLI::App& app, int& exit_code);
 void AddPredict(CLI::App& app, int& exit_code);
+void AddPull(CLI::App& app, int& exit_code);
+void AddModels(CLI::App& app, int& exit_code);
 void AddInfo(CLI::App& app, int& exit_code);
 void AddData(CLI::App& app, int& exit_code);
 void AddCompile(CLI::App& app, int& exit_code);

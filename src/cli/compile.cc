@@ -11,6 +11,7 @@
 #include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/data_flags.h"
+#include "cli/model_argument.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/table.h"
@@ -38,9 +39,12 @@ struct CompileFlags {
   int threads = 0;
 };
 
-// "DIR/model-int8" for DIR/model, DIR/model/ and DIR/model.tar.gz.
+// "DIR/model-int8" for DIR/model, DIR/model/ and DIR/model.tar.gz; "name-int8" for a model that is
+// named as on a hub, "organisation/name@revision".
 fs::path DefaultOut(const CompileFlags& flags) {
   std::string name = flags.model;
+  std::error_code error;
+  if (!fs::exists(name, error)) name = fs::path(ParseModelName(name).id).filename().string();
   while (name.size() > 1 && name.ends_with('/')) name.pop_back();
   for (const std::string ending : {".tar.gz", ".tgz"}) {
     if (name.ends_with(ending)) name.resize(name.size() - ending.size());
@@ -145,7 +149,8 @@ Result<int> RunCompile(const CompileFlags& flags) {
   const fs::path out = flags.out.empty() ? DefaultOut(flags) : fs::path(flags.out);
   const model::WeightType precision = *model::ParsePrecision(flags.precision);
   BERTIE_RETURN_IF_ERROR(CheckOut(out));
-  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(flags.model));
+  BERTIE_ASSIGN_OR_RETURN(const std::filesystem::path path, ResolveModel(flags.model));
+  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(path));
   if (model::IsCompiled(source.dir())) {
     return Error{ErrorCode::kInvalidArgument,
                  flags.model + " is compiled already; give the model it was compiled from"};
@@ -174,7 +179,9 @@ void AddCompile(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<CompileFlags>();
   CLI::App* command = app.add_subcommand(
       "compile", "Make a trained model start and answer quicker on this kind of processor");
-  command->add_option("MODEL", flags->model, "A trained model: its folder, or model.tar.gz")
+  command
+      ->add_option("MODEL", flags->model,
+                   "A trained model: its folder, model.tar.gz, or its name on the hub")
       ->required()
       ->type_name("");
   command

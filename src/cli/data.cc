@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/data_commands.h"
 #include "cli/data_flags.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -68,7 +69,7 @@ void AddSplit(CLI::App& data, int& exit_code) {
   auto flags = std::make_shared<SplitFlags>();
   CLI::App* command = data.add_subcommand(
       "split", "Shuffle labelled sentences and write them as train.csv and test.csv");
-  command->add_option("INPUT", flags->input, "csv, tsv or jsonl, or - for stdin")
+  command->add_option("INPUT", flags->input, "csv, tsv or jsonl, gzip'd or not, or - for stdin")
       ->required()
       ->type_name("");
   command->add_option("-o,--out", flags->out, "Folder for train.csv and test.csv")
@@ -108,6 +109,7 @@ void AddData(CLI::App& app, int& exit_code) {
   CLI::App* data = app.add_subcommand("data", "Prepare files of labelled sentences");
   data->require_subcommand(1);
   AddSplit(*data, exit_code);
+  AddDataStats(*data, exit_code);
 }
 
 }  // namespace bertie::cli

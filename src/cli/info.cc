@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/model_argument.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/table.h"
@@ -210,7 +211,8 @@ std::string ToJson(const ModelInfo& info, const std::string& model) {
 }
 
 Result<std::string> Describe(const std::string& model, bool json) {
-  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(model));
+  BERTIE_ASSIGN_OR_RETURN(const std::filesystem::path path, ResolveModel(model));
+  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(path));
   if (model::IsCompiled(source.dir())) return DescribeCompiled(model, source.dir(), json);
   BERTIE_ASSIGN_OR_RETURN(const ModelInfo info, Collect(source.dir()));
   return json ? ToJson(info, model) : ToText(info, model);
@@ -226,7 +228,8 @@ void AddInfo(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<Flags>();
   CLI::App* command =
       app.add_subcommand("info", "Show a model's sizes, labels, tokenizer, memory and files");
-  command->add_option("MODEL", flags->model, "A model's folder, or model.tar.gz")
+  command
+      ->add_option("MODEL", flags->model, "A model's folder, model.tar.gz, or its name on the hub")
       ->required()
       ->type_name("");
   command->add_flag("--json", flags->json, "Print one JSON object");

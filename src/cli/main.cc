@@ -36,7 +36,7 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   app.footer(
-      "Start with:  bertie train data.csv --model DIR\n"
+      "Start with:  bertie train data.csv --model bert-base-uncased\n"
       "Then:        bertie serve MODEL\n"
       "Each command has its own --help.");
 
@@ -47,6 +47,8 @@ int Main(int argc, char** argv) {
   AddCompile(app, exit_code);
   AddServe(app, exit_code);
   AddCloud(app, exit_code);
+  AddPull(app, exit_code);
+  AddModels(app, exit_code);
   AddInfo(app, exit_code);
   AddData(app, exit_code);
   AddBench(app, exit_code);

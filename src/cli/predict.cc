@@ -113,7 +113,8 @@ Result<std::unique_ptr<FileInput>> OpenFile(const PredictFlags& flags) {
   const std::string source = flags.file.empty() ? "-" : flags.file;
   data::TableFormat& format = options.table.format;
   const bool told = !flags.data.text.empty() || options.table.delimiter.has_value();
-  if (format == data::TableFormat::kAuto && !told && (source == "-" || source.ends_with(".txt"))) {
+  if (format == data::TableFormat::kAuto && !told &&
+      (source == "-" || source.ends_with(".txt") || source.ends_with(".txt.gz"))) {
     format = data::TableFormat::kText;
   }
   if (source == "-" && isatty(STDIN_FILENO) == 1) {

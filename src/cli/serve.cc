@@ -14,6 +14,7 @@
 #include "cli/checks.h"
 #include "cli/classify.h"
 #include "cli/commands.h"
+#include "cli/model_argument.h"
 #include "cli/service.h"
 #include "serve/model_server.h"
 #include "serve/negotiation.h"
@@ -122,11 +123,14 @@ Error WithAdvice(const Error& error) {
 }
 
 int RunServe(const ServeFlags& flags) {
+  // First, so that a signal ends a model's being pulled at once.
+  const auto path = ResolveModel(flags.model);
+  if (!path.ok()) return ReportError(path.error());
   StopSignal stop;
   const serve::ModelServerOptions options = MakeOptions(flags);
   auto server = serve::ModelServer::Listen(options);
   if (!server.ok()) return ReportError(WithAdvice(server.error()));
-  auto model = (*server)->Load(flags.model);
+  auto model = (*server)->Load(*path);
   if (!model.ok()) return ReportError(model.error());
   LogStart(flags, options.threads, *model, **server);
 
@@ -177,7 +181,8 @@ void AddLimits(CLI::App& command, ServeFlags& flags) {
 void AddServe(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<ServeFlags>();
   CLI::App* command = app.add_subcommand("serve", "Answer requests over HTTP with a model");
-  command->add_option("MODEL", flags->model, "Model folder, or a .tar.gz of one")->required();
+  command->add_option("MODEL", flags->model, "Model folder, a .tar.gz of one, or a name on the hub")
+      ->required();
   command->add_option("--host", flags->host, "Address to listen on; 0.0.0.0: every one")
       ->capture_default_str();
   command->add_option("--port", flags->port, "Port to listen on; 0: any free one")

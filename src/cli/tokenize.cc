@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "cli/commands.h"
+#include "cli/model_argument.h"
 #include "formats/json.h"
+#include "model/model_source.h"
 #include "text/tokenizer.h"
 
 namespace bertie::cli {
@@ -77,7 +79,9 @@ Json EncodingToJson(const text::Tokenizer& tokenizer, const text::Encoding& enco
 }
 
 Status Tokenize(const TokenizeOptions& options) {
-  BERTIE_ASSIGN_OR_RETURN(const text::Tokenizer tokenizer, text::Tokenizer::Load(options.model));
+  BERTIE_ASSIGN_OR_RETURN(const std::filesystem::path path, ResolveModel(options.model));
+  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(path));
+  BERTIE_ASSIGN_OR_RETURN(const text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
   std::string text;
   for (size_t number = 1; std::getline(std::cin, text); ++number) {
     const std::string where = "stdin:" + std::to_string(number);

@@ -52,6 +52,8 @@ Result<BlockReader> BlockReader::Open(const std::string& source) {
 BlockReader::BlockReader(BlockReader&& other) noexcept
     : name_(std::move(other.name_)),
       fd_(std::exchange(other.fd_, -1)),
+      begun_(other.begun_),
+      gunzip_(std::move(other.gunzip_)),
       buffer_(std::move(other.buffer_)),
       taken_(other.taken_),
       at_end_(other.at_end_) {}
@@ -59,6 +61,8 @@ BlockReader::BlockReader(BlockReader&& other) noexcept
 BlockReader& BlockReader::operator=(BlockReader&& other) noexcept {
   std::swap(name_, other.name_);
   std::swap(fd_, other.fd_);
+  std::swap(begun_, other.begun_);
+  std::swap(gunzip_, other.gunzip_);
   std::swap(buffer_, other.buffer_);
   std::swap(taken_, other.taken_);
   std::swap(at_end_, other.at_end_);
@@ -69,6 +73,16 @@ BlockReader::~BlockReader() {
   if (fd_ > STDIN_FILENO) close(fd_);
 }
 
+Result<size_t> BlockReader::ReadInto(std::span<char> to) {
+  if (gunzip_) return gunzip_->Read(to);
+  ssize_t got = 0;
+  do {
+    got = read(fd_, to.data(), to.size());
+  } while (got < 0 && errno == EINTR);
+  if (got < 0) return FileError(errno, name_, "read");
+  return static_cast<size_t>(got);
+}
+
 Status BlockReader::ReadOnce() {
   if (taken_ > 0) {
     buffer_.erase(0, taken_);
@@ -76,15 +90,16 @@ Status BlockReader::ReadOnce() {
   }
   const size_t filled = buffer_.size();
   buffer_.resize(filled + kBlock);
-  ssize_t got = 0;
-  do {
-    got = read(fd_, buffer_.data() + filled, kBlock);
-  } while (got < 0 && errno == EINTR);
-  const int reason = errno;
-  buffer_.resize(filled + static_cast<size_t>(got > 0 ? got : 0));
-  if (got < 0) return FileError(reason, name_, "read");
-  at_end_ = got == 0;
-  return {};
+  const auto got = ReadInto(std::span(buffer_).subspan(filled));
+  buffer_.resize(filled + (got.ok() ? *got : 0));
+  if (!got.ok()) return got.error();
+  at_end_ = *got == 0;
+  // A pipe may give the first byte alone.
+  if (begun_ || (buffer_ == "\x1f" && !at_end_)) return {};
+  begun_ = true;
+  if (!formats::LooksLikeGzip(buffer_)) return {};
+  BERTIE_ASSIGN_OR_RETURN(gunzip_, formats::Gunzip::Open(name_, std::exchange(buffer_, {}), fd_));
+  return ReadOnce();
 }
 
 Status BlockReader::Fill(size_t bytes) {

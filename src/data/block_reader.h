@@ -2,10 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "base/status.h"
+#include "formats/gunzip.h"
 
 namespace bertie::data {
 
@@ -25,7 +28,8 @@ int64_t CountLineEnds(std::string_view data);
 // Reads in constant memory as long as records are short. One thread at a time.
 class BlockReader {
  public:
-  // "-" is stdin. Errors name the file ("stdin") and the system's reason.
+  // "-" is stdin. What is gzip, by its first bytes, is unpacked. Errors name the file ("stdin") and
+  // the system's reason.
   static Result<BlockReader> Open(const std::string& source);
   BlockReader(BlockReader&& other) noexcept;
   BlockReader& operator=(BlockReader&& other) noexcept;
@@ -55,9 +59,12 @@ class BlockReader {
  private:
   BlockReader(std::string name, int fd) : name_(std::move(name)), fd_(fd) {}
   Status ReadOnce();
+  Result<size_t> ReadInto(std::span<char> to);
 
   std::string name_;
   int fd_ = -1;  // 0 is not ours to close
+  bool begun_ = false;
+  std::optional<formats::Gunzip> gunzip_;
   std::string buffer_;
   size_t taken_ = 0;  // bytes of buffer_ already given out
   bool at_end_ = false;

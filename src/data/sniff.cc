@@ -91,7 +91,8 @@ bool SniffTabQuoting(std::string_view beginning) {
   return !plain.regular() || plain.doubled_quote || plain.all_quoted;
 }
 
-TableFormat FormatByName(const std::string& source) {
+TableFormat FormatByName(std::string source) {
+  if (source.ends_with(".gz")) source.resize(source.size() - 3);
   const size_t dot = source.rfind('.');
   if (dot == std::string::npos) return TableFormat::kAuto;
   std::string extension = source.substr(dot + 1);

@@ -290,6 +290,12 @@ Result<TrainingResult> TrainableClassifier::Accumulate(const TrainingPass& pass,
                                                     std::to_string(config.num_labels() - 1)};
     }
   }
+  if (!pass.class_weights.empty() &&
+      pass.class_weights.size() != static_cast<size_t>(config.num_labels())) {
+    return Error{ErrorCode::kInvalidArgument, "found " + std::to_string(pass.class_weights.size()) +
+                                                  " class weights, expected one for each of " +
+                                                  std::to_string(config.num_labels()) + " labels"};
+  }
   TrainingResult result;
   if (batch.size() == 0) return result;
   LayerContext context = impl_->ContextOf(batch, pool);
@@ -301,8 +307,9 @@ Result<TrainingResult> TrainableClassifier::Accumulate(const TrainingPass& pass,
   const float* x =
       pass.frozen_output != nullptr ? pass.frozen_output : impl_->FrozenForward(batch, context);
   impl_->Forward(x, result.logits.data(), context);
-  result.loss_sum = kernels::CrossEntropy(result.logits.data(), pass.labels, config.num_labels(),
-                                          pass.gradient_scale, impl_->d_logits.data());
+  result.loss_sum =
+      kernels::CrossEntropy(result.logits.data(), pass.labels, config.num_labels(),
+                            pass.gradient_scale, impl_->d_logits.data(), pass.class_weights);
   impl_->Backward(batch, context, pass.on_gradients);
   return result;
 }

@@ -29,10 +29,12 @@ struct TrainingPass {
   // the flat buffer. from falls from call to call; nothing is said of what is final only at the
   // end. May be null.
   std::function<void(int64_t from)> on_gradients = {};
+  // What a sentence's loss and gradient count for, by its label; empty: 1.
+  std::span<const float> class_weights = {};
 };
 
 struct TrainingResult {
-  double loss_sum = 0;        // over the batch's sentences
+  double loss_sum = 0;        // over the batch's sentences, times their weights
   std::vector<float> logits;  // [sentences, labels], with dropout
 };
 

@@ -48,21 +48,27 @@ const char* OrderName(data::Order order) {
 }  // namespace
 
 Recipe DescribeOptions(const TrainerOptions& options) {
-  return {{"epochs", std::to_string(options.epochs)},
-          {"batch-size", std::to_string(options.batch_size)},
-          {"batch-tokens", std::to_string(options.batch_tokens)},
-          {"gradient-accumulation", std::to_string(options.gradient_accumulation)},
-          {"lr", Number(options.learning_rate)},
-          {"lr-schedule", ScheduleName(options.schedule)},
-          {"warmup-ratio", Number(options.warmup_ratio)},
-          {"weight-decay", Number(options.weight_decay)},
-          {"max-grad-norm", Number(options.max_grad_norm)},
-          {"seed", std::to_string(options.seed)},
-          {"order", OrderName(options.order)},
-          {"wire", options.wire == comm::Wire::kBfloat16 ? "bf16" : "fp32"},
-          {"best", SelectByName(options.selection.by)},
-          {"early-stopping", std::to_string(options.selection.patience)},
-          {"early-stopping-threshold", Number(options.selection.threshold)}};
+  Recipe recipe = {{"epochs", std::to_string(options.epochs)},
+                   {"batch-size", std::to_string(options.batch_size)},
+                   {"batch-tokens", std::to_string(options.batch_tokens)},
+                   {"gradient-accumulation", std::to_string(options.gradient_accumulation)},
+                   {"lr", Number(options.learning_rate)},
+                   {"lr-schedule", ScheduleName(options.schedule)},
+                   {"warmup-ratio", Number(options.warmup_ratio)},
+                   {"weight-decay", Number(options.weight_decay)},
+                   {"max-grad-norm", Number(options.max_grad_norm)},
+                   {"seed", std::to_string(options.seed)},
+                   {"order", OrderName(options.order)},
+                   {"wire", options.wire == comm::Wire::kBfloat16 ? "bf16" : "fp32"},
+                   {"best", SelectByName(options.selection.by)},
+                   {"early-stopping", std::to_string(options.selection.patience)},
+                   {"early-stopping-threshold", Number(options.selection.threshold)}};
+  // Absent where there are none, so that runs of earlier versions can be gone on with.
+  for (size_t i = 0; i < options.class_weights.size(); ++i) {
+    recipe["class-weight " + std::to_string(i)] =
+        Number(static_cast<double>(options.class_weights[i]));
+  }
+  return recipe;
 }
 
 std::string HashDataset(const EncodedDataset& data) {

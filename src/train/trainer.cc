@@ -23,6 +23,17 @@ int64_t CountSentences(std::span<const std::vector<size_t>> passes) {
   return sentences;
 }
 
+// What the loss's sum is divided by: the number of sentences, or the sum of their weights.
+double TotalWeight(std::span<const std::vector<size_t>> passes, const std::vector<int32_t>& labels,
+                   const std::vector<float>& class_weights) {
+  if (class_weights.empty()) return static_cast<double>(CountSentences(passes));
+  double total = 0;
+  for (const auto& pass : passes) {
+    for (size_t index : pass) total += class_weights[static_cast<size_t>(labels[index])];
+  }
+  return total;
+}
+
 }  // namespace
 
 Trainer::Trainer(model::TrainableClassifier& model, const EncodedDataset& train,
@@ -150,12 +161,12 @@ Status Trainer::RunStep(Passes passes) {
   StepReport report;
   report.sentences = CountSentences(passes);
   if (ranks_) BeginRanksStep(passes);
+  const double weight = TotalWeight(passes, train_.labels, options_.class_weights);
   double loss = 0;
   for (size_t i = 0; i < passes.size(); ++i) {
-    BERTIE_ASSIGN_OR_RETURN(
-        const double sum,
-        Accumulate(passes[i], position_.passes + i + 1, 1.0f / static_cast<float>(report.sentences),
-                   i + 1 == passes.size()));
+    BERTIE_ASSIGN_OR_RETURN(const double sum,
+                            Accumulate(passes[i], position_.passes + i + 1,
+                                       1.0f / static_cast<float>(weight), i + 1 == passes.size()));
     loss += sum;
   }
   if (ranks_) {
@@ -163,7 +174,7 @@ Status Trainer::RunStep(Passes passes) {
     BERTIE_RETURN_IF_ERROR(ranks_->EndStep(loss, ranks_stop_));
     report.waited = ranks_->waited();
   }
-  report.loss = loss / static_cast<double>(report.sentences);
+  report.loss = loss / weight;
   report.gradient_norm = parameters.GradientNorm(pool_);
   if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm)) {
     return DivergenceError(position_.step + 1, report.loss, report.gradient_norm, parameters);
@@ -214,6 +225,7 @@ Result<double> Trainer::Accumulate(std::span<const size_t> indices, uint64_t pas
     labels_.push_back(train_.labels[index]);
   }
   work.labels = labels_;
+  work.class_weights = options_.class_weights;
   if (model_.has_frozen_layers()) {
     BERTIE_ASSIGN_OR_RETURN(work.frozen_output,
                             frozen_outputs_.Get(model_, train_, indices, pool_));

@@ -37,6 +37,10 @@ struct TrainerOptions {
   double warmup_ratio = 0.1;  // share of all optimiser steps
   double weight_decay = 0.01;
   double max_grad_norm = 1.0;  // 0: no clipping
+  // What a sentence counts for in the loss, by its label, all above 0; empty: all the same. The
+  // loss of a step is then the weighted mean, as PyTorch's CrossEntropyLoss(weight) has it. Metrics
+  // and the test's loss are not weighted.
+  std::vector<float> class_weights;
   uint64_t seed = 1;
   data::Order order = data::Order::kLengthGrouped;
   SelectionOptions selection;                      // anything but the default needs test data
@@ -52,7 +56,7 @@ struct StepReport {
   int64_t step = 0;   // of the run, from 1
   int64_t total_steps = 0;
   int64_t sentences = 0;  // seen in this epoch
-  double loss = 0;        // mean over the step's sentences
+  double loss = 0;        // mean over the step's sentences, weighted where classes are
   double learning_rate = 0;
   double gradient_norm = 0;  // before clipping
   double seconds = 0;        // of the step

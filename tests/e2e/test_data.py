@@ -1,9 +1,12 @@
-"""`bertie data split` as a user starts it."""
+"""`bertie data` as a user starts it: splits, statistics, and the files that every command reads."""
 
 import collections
 import csv
+import gzip
+import json
 import os
 import random
+import re
 import shlex
 import subprocess
 
@@ -241,3 +244,134 @@ def test_help_has_examples(run):
     done = run("data", "split", "--help")
     assert done.returncode == 0
     assert "Examples:" in done.stdout and "--stratify" in done.stdout
+
+
+class TestGzip:
+    """What gzip packed is read as if it were not, by its first bytes."""
+
+    def test_file_and_stdin(self, split, run, tmp_path, bertie):
+        plain, train, test = split(MANY)
+        packed = tmp_path / "in.csv.gz"
+        packed.write_bytes(gzip.compress(MANY.encode()))
+        done, train_gz, test_gz = split(packed, out="gz")
+        assert done.returncode == 0, done.stderr
+        assert (train_gz, test_gz) == (train, test)
+        half = len(MANY) // 2  # members one after the other, as `cat a.gz b.gz` makes them
+        members = gzip.compress(MANY[:half].encode()) + gzip.compress(MANY[half:].encode())
+        done = subprocess.run([bertie, "data", "split", "-", "--out", tmp_path / "stdin"], input=members,
+                              capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert read_rows(tmp_path / "stdin" / "train.csv") == train
+
+    def test_a_pipe_byte_by_byte(self, bertie, tmp_path):
+        process = subprocess.Popen([bertie, "data", "split", "-", "--out", tmp_path / "out"],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        packed = gzip.compress(MANY.encode())
+        for i in range(40):
+            process.stdin.write(packed[i:i + 1])
+            process.stdin.flush()
+        process.communicate(packed[40:], timeout=30)
+        assert process.returncode == 0
+        assert len(read_rows(tmp_path / "out" / "train.csv")) == 75
+
+    def test_damaged_and_cut(self, split, tmp_path):
+        packed = bytearray(gzip.compress(random.Random(3).randbytes(5000).hex().encode()))
+        for content in (bytes(packed[:-3000]), b"\x1f\x8bnot gzip at all", b"\x1f\x8b"):
+            (tmp_path / "in.csv").write_bytes(content)
+            done = split(tmp_path / "in.csv")[0]
+            assert done.returncode == 1 and "in.csv: its gzip is damaged or cut short" in done.stderr
+
+    def test_empty(self, split, tmp_path):
+        (tmp_path / "in.csv.gz").write_bytes(gzip.compress(b""))
+        done = split(tmp_path / "in.csv.gz")[0]
+        assert done.returncode == 1 and "in.csv.gz: is empty" in done.stderr
+
+    def test_damage_ends_a_run_that_skips_bad_rows(self, run, tiny_model, tmp_path):
+        lines = "".join(f"the sea {random.Random(i).random()}\n" for i in range(20_000)).encode()
+        (tmp_path / "in.txt.gz").write_bytes(gzip.compress(lines)[:-1000])
+        done = run("predict", tiny_model, "--file", tmp_path / "in.txt.gz", "--format", "json", "--skip-bad",
+                   timeout=60)
+        assert done.returncode == 1 and "cut short" in done.stderr
+
+    def test_line_numbers(self, split, tmp_path):
+        (tmp_path / "bad.csv.gz").write_bytes(gzip.compress(MANY.encode() + b"no label,\n"))
+        done = split(tmp_path / "bad.csv.gz")[0]
+        assert done.returncode == 1 and "bad.csv.gz:102: " in done.stderr
+
+    def test_predict(self, run, tiny_model, tmp_path):
+        (tmp_path / "texts.txt.gz").write_bytes(gzip.compress(b"the sea\nit rained\n"))
+        done = run("predict", tiny_model, "--file", tmp_path / "texts.txt.gz", "--format", "json")
+        assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["the sea", "it rained"]
+
+
+class TestStats:
+    """`bertie data stats`."""
+
+    TRAIN = ("text,label\n"  # line 1
+             "the sea,good\n" "It  RAINED,bad\n" "it rained,bad\n" "the sea ,bad\n" ",bad\n" "the,good\n"
+             "a b c,good,more\n" "sea sea sea,good\n")
+    TEST = "text,label\nThe Sea,good\nrain,bad\nit rained,good\nsea,ugly\n"
+
+    @pytest.fixture
+    def files(self, tmp_path):
+        (tmp_path / "train.csv").write_text(self.TRAIN)
+        (tmp_path / "test.csv").write_text(self.TEST)
+        return tmp_path / "train.csv", tmp_path / "test.csv"
+
+    def test_json(self, run, files, tiny_model):
+        train, test = files
+        done = run("data", "stats", train, "--test", test, "--model", tiny_model, "--json")
+        assert done.returncode == 0, done.stderr
+        stats = json.loads(done.stdout)
+        assert stats["train"]["labels"] == {"bad": 3, "good": 3}
+        assert stats["train"]["bad_rows"] == 2
+        assert [row.split(":")[1] for row in stats["train"]["first_bad_rows"]] == ["6", "8"]
+        assert stats["repetitions"] == {"repeated": 2, "contradicting": 1,
+                                        "first_repeated_lines": [[3, 4], [2, 5]],
+                                        "first_contradicting_lines": [[2, 5]]}
+        assert stats["test"]["labels"] == {"bad": 1, "good": 2} and stats["test"]["bad_rows"] == 1
+        assert stats["leakage"] == {"repeated": 2, "contradicting": 1,
+                                    "first_repeated_lines": [[2, 2], [3, 4]],
+                                    "first_contradicting_lines": [[3, 4]]}
+        lines = "\n".join(json.dumps(text) for text in (
+            "the sea", "It  RAINED", "it rained", "the sea ", "the", "sea sea sea", "The Sea", "rain",
+            "it rained"))
+        tokens = run("tokenize", tiny_model, stdin=lines).stdout.splitlines()
+        lengths = sorted(len(json.loads(line)["ids"]) for line in tokens)
+        assert stats["lengths"]["longest"] == lengths[-1]
+        assert stats["lengths"]["p50"] == lengths[4]
+        assert stats["lengths"]["suggested_max_length"] == 8
+
+    def test_text(self, run, files, tiny_model):
+        train, test = files
+        done = run("data", "stats", train, "--test", test, "--model", tiny_model)
+        assert re.search(r"good +3 +50\.0 % +2 +66\.7 %", done.stdout)
+        for words in ("suggested: --max-length 8 (cuts none)",
+                      "bad rows in", "train.csv:6: ", "test.csv:5: ", "said before (blanks and case aside): 2",
+                      "of these with another label: 1", "in the training data: 2 (66.7 %)",
+                      "test.csv:2 is", "take them out of"):
+            assert words in done.stdout, (words, done.stdout)
+
+    def test_clean_and_uneven(self, run, tmp_path, tiny_model):
+        (tmp_path / "a.csv").write_text(MANY.replace("ham", "x" * 9))
+        env = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}  # where there is no model
+        done = run("data", "stats", tmp_path / "a.csv", env=env)
+        assert done.returncode == 0, done.stderr
+        assert "lengths in words: half up to 2" in done.stdout and "name a model" in done.stdout
+        assert "bad rows in" in done.stdout and "aside): none" in done.stdout
+        assert "3.0 times" in done.stdout and "--class-weights balanced" in done.stdout
+
+    def test_stdin_and_pairs(self, run, tiny_model):
+        rows = "".join(json.dumps({"premise": "the sea", "hypothesis": "it", "label": i % 2}) + "\n"
+                       for i in range(4))
+        done = run("data", "stats", "-", "--model", tiny_model, "--json", stdin=rows)
+        stats = json.loads(done.stdout)
+        assert stats["repetitions"]["repeated"] == 3 and stats["repetitions"]["contradicting"] == 2
+        assert stats["lengths"]["longest"] == 6  # [CLS] the sea [SEP] it [SEP]
+
+    def test_cola(self, run, cola, minilm):
+        done = run("data", "stats", cola / "in_domain_train.tsv", "--test", cola / "in_domain_dev.tsv",
+                   "--model", minilm, "--json")
+        stats = json.loads(done.stdout)
+        assert stats["train"]["labels"] == {"0": 2528, "1": 6023}
+        assert stats["lengths"]["suggested_max_length"] <= 48

@@ -262,3 +262,69 @@ def test_full_disk_leaves_no_broken_model(bertie, tiny_model, data, tmp_path):
     assert done.returncode == 1, (done.returncode, done.stderr)
     assert "model.safetensors" in done.stderr
     assert not (out / "model.safetensors").exists()
+
+
+class TestClassWeights:
+    """--class-weights: what sentences of each label count for."""
+
+    @pytest.fixture
+    def uneven(self, tmp_path):
+        rows = [f"{GOOD[i % 5]},good" for i in range(30)] + [f"{BAD[i % 5]},bad" for i in range(10)]
+        return write_csv(tmp_path / "uneven.csv", rows)
+
+    @pytest.fixture
+    def start(self, run, tiny_model, uneven, tmp_path):
+        def train(name, *flags):
+            return run("train", uneven, "--model", tiny_model, "--holdout", "0", "--out", tmp_path / name,
+                       *small(), *flags)
+
+        return train
+
+    def test_balanced_is_the_file_of_its_numbers(self, start, tmp_path):
+        """Rare labels count more; a file with the same numbers gives the same bits."""
+        done = start("balanced", "--class-weights", "balanced")
+        assert done.returncode == 0, done.stderr
+        assert "class weights: 'bad' 2, 'good' 0.6667" in done.stderr
+        file = tmp_path / "weights.json"
+        file.write_text(json.dumps({"good": 40 / 60, "bad": 2}))
+        assert start("file", "--class-weights", file).returncode == 0
+        assert weights(tmp_path / "balanced") == weights(tmp_path / "file")
+        assert start("plain").returncode == 0
+        assert weights(tmp_path / "plain") != weights(tmp_path / "balanced")
+        file.write_text(json.dumps({"good": 1, "bad": 1}))
+        assert start("ones", "--class-weights", file).returncode == 0
+        assert weights(tmp_path / "plain") == weights(tmp_path / "ones")
+        assert "class weights" in (tmp_path / "balanced" / "README.md").read_text()
+
+    def test_two_ranks_take_the_same_steps(self, start, tmp_path):
+        flags = ["--class-weights", "balanced", "--dropout", "0", "--log-interval", "1"]
+        assert start("one", *flags).returncode == 0
+        done = start("two", *flags, "--nproc", "2")
+        assert done.returncode == 0, done.stderr
+        losses = [[event["loss"] for event in events(tmp_path / name, "step")] for name in ("one", "two")]
+        assert len(losses[0]) == 10 and losses[0] == pytest.approx(losses[1], abs=1e-4)
+
+    @pytest.mark.parametrize("content, message", [
+        ('{"good": 1}', "no weight for the label 'bad'"),
+        ('{"good": 1, "bad": 0}', "the weight of 'bad' is '0'"),
+        ('{"good": 1, "bad": "x"}', "the weight of 'bad' is"),
+        ('{"good": 1, "bad": 1, "ugly": 1}', "a weight for 'ugly', which is none of the labels"),
+        ("[1, 2]", "found an array, expected an object"),
+    ])
+    def test_refused(self, start, tmp_path, content, message):
+        (tmp_path / "weights.json").write_text(content)
+        done = start("out", "--class-weights", tmp_path / "weights.json")
+        assert done.returncode == 1 and message in done.stderr, done.stderr
+
+
+def test_sentence_pairs(run, tiny_model, tmp_path):
+    """Learnt from the second text alone: it reaches the model, with its type."""
+    rows = [f"the,{text},{label}" for _ in range(12)
+            for texts, label in ((GOOD, "good"), (BAD, "bad")) for text in texts]
+    file = write_csv(tmp_path / "pairs.csv", rows, header="premise,hypothesis,label")
+    done = run("train", file, "--model", tiny_model, "--holdout", "0", "--out", tmp_path / "out",
+               *small("--epochs", 4))
+    assert done.returncode == 0, done.stderr
+    assert "second text: 'hypothesis'" in done.stderr
+    done = run("eval", tmp_path / "out", file, "--json")
+    assert json.loads(done.stdout)["accuracy"] > 0.95, done.stdout

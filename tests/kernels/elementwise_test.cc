@@ -179,5 +179,18 @@ TEST(CrossEntropy, IsTheLogOfTheSoftmaxAndItsGradient) {
   EXPECT_NEAR(CrossEntropy(logits.data(), labels, 3, 1, nullptr), std::log(sum) + 1000, 1e-9);
 }
 
+TEST(CrossEntropy, ClassWeightsMultiplyLossesAndGradients) {
+  const std::vector<float> logits = {1, 2, 3, 1000, 0, -1000};
+  const std::vector<int32_t> labels = {2, 1};
+  const std::vector<float> weights = {7, 0.5f, 4};
+  std::vector<float> d(6);
+  const double sum = std::exp(-2) + std::exp(-1) + 1;
+  EXPECT_NEAR(CrossEntropy(logits.data(), labels, 3, 0.25f, d.data(), weights),
+              4 * std::log(sum) + 0.5 * 1000, 1e-9);
+  EXPECT_NEAR(d[0], std::exp(-2) / sum, 1e-7);
+  EXPECT_NEAR(d[2], 1 / sum - 1, 1e-7);
+  EXPECT_FLOAT_EQ(d[4], -0.125f);
+}
+
 }  // namespace
 }  // namespace bertie::kernels

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "formats/json.h"
 #include "kernels/onednn_matmul.h"
 #include "train/tiny_run.h"
 
@@ -50,6 +51,62 @@ TEST(Trainer, LearnsAndReportsEachEpochAndStep) {
   ASSERT_TRUE(ran.epochs.back().test.has_value());
   EXPECT_GT(ran.epochs.back().test->accuracy, 0.9);
   EXPECT_EQ(ran.epochs.back().test->examples, 60);
+}
+
+// tests/golden/class_weights.json: PyTorch's CrossEntropyLoss(weight) on the ten batches of tiny/.
+// With two passes to a step the mean is still that of the whole step.
+TEST(Trainer, ClassWeightsGiveThePyTorchLossesNormsAndWeights) {
+  const auto reference = formats::ReadJsonFile(model::GoldenDir() / "class_weights.json");
+  ASSERT_TRUE(reference.ok()) << reference.error().message;
+  const Golden golden("tiny");
+  EncodedDataset data;
+  for (int step = 0; step < 10; ++step) {
+    const std::string prefix = "step." + std::to_string(step) + ".";
+    const model::PackedBatch batch = golden.Batch(prefix);
+    const auto labels = golden.Ints(prefix + "labels");
+    for (size_t i = 0; i < labels.size(); ++i) {
+      const auto begin = batch.cumulative_seq_lengths[i], end = batch.cumulative_seq_lengths[i + 1];
+      text::Encoding encoding;
+      encoding.ids.assign(batch.token_ids.begin() + begin, batch.token_ids.begin() + end);
+      encoding.type_ids.assign(batch.type_ids.begin() + begin, batch.type_ids.begin() + end);
+      data.encodings.push_back(std::move(encoding));
+      data.labels.push_back(labels[i]);
+    }
+  }
+  for (const int64_t passes : {1, 2}) {
+    TrainerOptions options;
+    options.epochs = 1;
+    options.batch_size = 4 / passes;
+    options.gradient_accumulation = passes;
+    options.learning_rate = 1e-3;
+    options.warmup_ratio = 0.2;
+    options.order = data::Order::kSequential;
+    options.class_weights = reference->at("weights").get<std::vector<float>>();
+    ThreadPool pool(2);
+    auto model = model::TrainableClassifier::Create(golden.LoadModel());
+    ASSERT_TRUE(model.ok()) << model.error().message;
+    std::vector<StepReport> steps;
+    TrainerHooks hooks;
+    hooks.on_step = [&](const StepReport& report) { steps.push_back(report); };
+    const auto outcome = Train(*model, data, nullptr, options, hooks, pool);
+    ASSERT_TRUE(outcome.ok()) << outcome.error().message;
+    ASSERT_EQ(steps.size(), 10u);
+    for (size_t i = 0; i < steps.size(); ++i) {
+      EXPECT_NEAR(steps[i].loss, reference->at("losses")[i].get<double>(), 1e-3) << i;
+      const double norm = reference->at("grad_norms")[i].get<double>();
+      EXPECT_NEAR(steps[i].gradient_norm, norm, 1e-3 * norm) << i;
+    }
+    for (const auto& slot : model->parameters().slots()) {
+      if (!slot.name.starts_with("classifier.")) continue;
+      const auto expected =
+          reference->at("final").at(slot.name.substr(11)).get<std::vector<float>>();
+      for (size_t i = 0; i < expected.size(); ++i) {
+        EXPECT_NEAR(model->parameters().values()[slot.offset + static_cast<int64_t>(i)],
+                    expected[i], 1e-3f)
+            << slot.name << " " << i;
+      }
+    }
+  }
 }
 
 TEST(Trainer, SameSeedGivesTheSameWeights) {

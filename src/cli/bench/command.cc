@@ -152,7 +152,9 @@ void AddLoadFlags(CLI::App& command, BenchFlags& flags) {
 void AddBench(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<BenchFlags>();
   CLI::App* command = app.add_subcommand("bench", "Measure how fast a model is on this machine");
-  command->add_option("MODEL", flags->model, "A fine-tuned model: its folder, or model.tar.gz")
+  command
+      ->add_option("MODEL", flags->model,
+                   "A fine-tuned model: its folder, model.tar.gz, or its name on the hub")
       ->type_name("");
   command
       ->add_option("-w,--what", flags->what,

@@ -9,6 +9,7 @@
 
 #include "base/quote.h"
 #include "cli/bench/bench.h"
+#include "cli/model_argument.h"
 #include "data/random.h"
 #include "data/row_reader.h"
 #include "model/model_source.h"
@@ -130,7 +131,8 @@ Result<double> TimePass(const model::Classifier& classifier,
 }  // namespace
 
 Result<BenchModel> LoadBenchModel(const BenchFlags& flags, ThreadPool& pool) {
-  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(flags.model));
+  BERTIE_ASSIGN_OR_RETURN(const std::filesystem::path path, ResolveModel(flags.model));
+  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(path));
   BERTIE_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
   model::OpenOptions options{flags.model, {}};
   options.precision = model::ParsePrecision(flags.precision);

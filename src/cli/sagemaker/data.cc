@@ -6,7 +6,7 @@
 #include <system_error>
 #include <vector>
 
-#include "cli/base_model.h"
+#include "cli/model_argument.h"
 
 namespace bertie::cli {
 namespace {
@@ -165,7 +165,7 @@ Result<fs::path> FindChannelModel(const Channels& channels, const NamedFiles& na
     if (channel != channels.end() && Exists(channel->second / named.model)) {
       return channel->second / named.model;
     }
-    return FindModel(named.model);
+    return ResolveModel(named.model);
   }
   if (channel != channels.end()) return ModelIn(channel->second);
   return FindBaseModel();

@@ -25,7 +25,7 @@ using Channels = std::map<std::string, std::filesystem::path>;
 Result<ChannelFiles> FindChannelFiles(const Channels& channels, const NamedFiles& named);
 
 // The pretrained model: what the hyperparameter says (a path, a name in the channel `model`, or one
-// that FindModel knows); else the channel `model` (a model's files, or one folder or archive of
+// that ResolveModel knows); else the channel `model` (a model's files, or one folder or archive of
 // them); else FindBaseModel's.
 Result<std::filesystem::path> FindChannelModel(const Channels& channels, const NamedFiles& named);
 

@@ -7,8 +7,8 @@
 #include <system_error>
 
 #include "base/file.h"
-#include "cli/base_model.h"
 #include "cli/commands.h"
+#include "cli/model_argument.h"
 #include "cli/sagemaker/config.h"
 #include "cli/sagemaker/data.h"
 #include "cli/sagemaker/flags.h"

@@ -39,6 +39,13 @@ void AddTrainDataFlags(CLI::App& command, Flags& flags) {
       ->capture_default_str()
       ->group("Data");
   command
+      .add_option(
+          "--class-weights", job.class_weights,
+          "What sentences of each label count for: balanced (rare labels more, so that each "
+          "label counts the same in all), or a JSON file {\"label\": weight, ...}")
+      ->type_name("balanced|FILE")
+      ->group("Data");
+  command
       .add_option("--num-labels", job.num_labels,
                   "Labels 0 to N-1; without it they are learnt from DATA")
       ->check(CLI::Range(2, 100000))
@@ -49,8 +56,9 @@ void AddModelFlags(CLI::App& command, Flags& flags) {
   TrainJob& job = flags.job;
   command
       .add_option("-m,--model", job.model,
-                  "Pretrained BERT to start from: a folder in Hugging Face's form, or a .tar.gz of "
-                  "one, or the name of a cached one; without it $BERTIE_MODEL or a cached model")
+                  "Pretrained BERT to start from: a folder in Hugging Face's form, a .tar.gz of "
+                  "one, or a name on the hub (bert-base-uncased), which is pulled if it is not in "
+                  "the cache; without it $BERTIE_MODEL or a cached model")
       ->group("Model");
   command.add_option("-o,--out", job.out, "Folder to save the model in, after each epoch")
       ->capture_default_str()

@@ -6,7 +6,8 @@
 #include <utility>
 
 #include "base/directory.h"
-#include "cli/base_model.h"
+#include "cli/model_argument.h"
+#include "cli/train/class_weights.h"
 #include "cli/train/processes.h"
 #include "cli/train/ranks.h"
 #include "kernels/mixed_matmul.h"
@@ -91,7 +92,7 @@ Result<TrainInputs> TrainInputs::Load(TrainJob& job, const comm::Launch& launch)
     job.trainer.batch_size = job.ranks.rank_batch_size * launch.size;
   }
   BERTIE_ASSIGN_OR_RETURN(fs::path model_path,
-                          job.model.empty() ? FindBaseModel() : FindModel(job.model));
+                          job.model.empty() ? FindBaseModel() : ResolveModel(job.model));
   std::optional<ResumePoint> point;
   if (launch.rank == 0) {
     BERTIE_RETURN_IF_ERROR(CheckOut(job.out, model_path));
@@ -101,6 +102,14 @@ Result<TrainInputs> TrainInputs::Load(TrainJob& job, const comm::Launch& launch)
   BERTIE_ASSIGN_OR_RETURN(model::ModelSource source, model::ModelSource::Open(model_path));
   BERTIE_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
   BERTIE_ASSIGN_OR_RETURN(TrainData data, LoadTrainData(job));
+  std::vector<int64_t> counts(data.train.labels.size());
+  for (const auto& example : data.train.examples) ++counts[static_cast<size_t>(example.label)];
+  BERTIE_ASSIGN_OR_RETURN(job.trainer.class_weights,
+                          MakeClassWeights(job.class_weights, data.train.labels, counts));
+  if (!job.class_weights.empty()) {
+    std::cerr << "class weights: "
+              << DescribeClassWeights(job.trainer.class_weights, data.train.labels) << '\n';
+  }
   BERTIE_ASSIGN_OR_RETURN(model::Checkpoint base, LoadBase(job, source.dir(), data.train.labels));
   const int threads = ThreadsFor(job, launch);
   Describe(job, model_path, base.config, threads, launch);

@@ -40,6 +40,7 @@ struct TrainJob {
   int64_t num_labels = 0;         // 0: as many as the data has
   std::optional<double> dropout;  // unset: the checkpoint's
   int threads = 0;                // 0: all processors
+  std::string class_weights;      // "", "balanced" or a file: trainer.class_weights is made of it
   data::DatasetOptions dataset;   // columns and form of both files; labels are set by the job
   model::TuningOptions tuning;
   train::TrainerOptions trainer;

@@ -42,6 +42,13 @@ std::vector<std::pair<std::string, std::string>> RecipeRows(const TrainJob& job)
       {"order", t.order == data::Order::kShuffled ? "shuffled" : "length-grouped"},
       {"seed", std::to_string(t.seed)},
   };
+  if (!job.class_weights.empty()) {
+    std::string weights;
+    for (const float weight : t.class_weights) {
+      weights += (weights.empty() ? "" : ", ") + Shortest(static_cast<double>(weight));
+    }
+    rows.emplace_back("class weights", job.class_weights + ": " + weights);
+  }
   if (job.dropout) rows.emplace_back("dropout", Shortest(*job.dropout));
   return rows;
 }
