@@ -273,18 +273,14 @@ bool TorchScriptFile::Sniff(const std::filesystem::path& path) {
   return archive.ok() && TopFolder(*archive).has_value();
 }
 
-// kProducedFileFormatVersion and its history in PyTorch's caffe2/serialize/versions.h.
+// kProducedFileFormatVersion and its history in PyTorch's caffe2/serialize/versions.h. Versions 4
+// to 7 are for archives with certain operators.
 std::string TorchReleases(int64_t archive_version) {
-  switch (archive_version) {
-    case 1:
-      return "1.3";
-    case 2:
-      return "1.4 or 1.5";
-    case 3:
-      return "1.6 or later";
-    default:
-      return "1.7 or later";
-  }
+  if (archive_version <= 1) return "1.3";
+  if (archive_version == 2) return "1.4 or 1.5";
+  if (archive_version <= 7) return "1.6 to 1.11";
+  if (archive_version <= 9) return "1.11";
+  return "1.12 or later";
 }
 
 }  // namespace bertie::formats

@@ -24,7 +24,7 @@ class Follower {
       : file_(file), where_(where) {}
 
   Result<ScriptTrace> Run() {
-    BERTIE_ASSIGN_OR_RETURN(const ScriptMethod* forward, FindForward("", {}));
+    BERTIE_ASSIGN_OR_RETURN(const ScriptMethod* forward, FindMethod("", "forward", {}));
     std::vector<TraceRef> arguments;
     for (size_t i = 1; i < forward->parameters.size(); ++i) {
       BERTIE_ASSIGN_OR_RETURN(TraceNode * input, Make(Kind::kInput));
@@ -32,7 +32,7 @@ class Follower {
       arguments.push_back(input);
       trace_.inputs.push_back(input->text);
     }
-    BERTIE_ASSIGN_OR_RETURN(trace_.result, Call("", arguments, {}));
+    BERTIE_ASSIGN_OR_RETURN(trace_.result, Call("", "forward", arguments, {}));
     return std::move(trace_);
   }
 
@@ -91,21 +91,29 @@ class Follower {
     return &(classes_[member] = std::move(classes));
   }
 
-  Result<const ScriptMethod*> FindForward(const std::string& path, const Place& place) {
+  Result<const ScriptMethod*> FindMethod(const std::string& path, const std::string& method,
+                                         const Place& place) {
     const auto module = file_.modules.find(path);
     if (module == file_.modules.end()) return Bad(place, "no module " + Quote(path, 200));
     const auto [member, name] = MemberAndClass(module->second);
     BERTIE_ASSIGN_OR_RETURN(const ScriptClasses* classes, Classes(member, place));
     const auto found = classes->find(name);
-    if (found == classes->end() || !found->second.contains("forward")) {
-      return Bad({member, 1}, "no class " + Quote(name) + " with a method forward");
+    if (found == classes->end() || !found->second.contains(method)) {
+      return Bad({member, 1}, "no class " + Quote(name) + " with a method " + Quote(method));
     }
-    return &found->second.at("forward");
+    return &found->second.at(method);
   }
 
-  Result<TraceRef> Call(const std::string& path, const std::vector<TraceRef>& arguments,
-                        const Place& caller) {
-    BERTIE_ASSIGN_OR_RETURN(const ScriptMethod* method, FindForward(path, caller));
+  // A module that is called several times has forward, forward1, ...
+  static bool IsForward(std::string_view name) {
+    constexpr std::string_view kForward = "forward";
+    return name.starts_with(kForward) && std::all_of(name.begin() + kForward.size(), name.end(),
+                                                     [](char c) { return c >= '0' && c <= '9'; });
+  }
+
+  Result<TraceRef> Call(const std::string& path, const std::string& name,
+                        const std::vector<TraceRef>& arguments, const Place& caller) {
+    BERTIE_ASSIGN_OR_RETURN(const ScriptMethod* method, FindMethod(path, name, caller));
     Place place{MemberAndClass(file_.modules.at(path)).first, 0};
     if (!method->beyond.empty()) {
       return Error{ErrorCode::kUnsupported,
@@ -320,13 +328,13 @@ class Follower {
       }
     }
     if (name.empty()) {
-      if (function.kind != ScriptExpr::Kind::kAttribute || function.text != "forward" ||
+      if (function.kind != ScriptExpr::Kind::kAttribute || !IsForward(function.text) ||
           !keywords.empty()) {
         return Beyond(place, "a call of something else than forward or an operator");
       }
       BERTIE_ASSIGN_OR_RETURN(const TraceRef owner, Evaluate(function.items[0], names, place));
       if (owner->kind != Kind::kModule) return Beyond(place, "forward of what is no module");
-      return Call(owner->text, operands, place);
+      return Call(owner->text, function.text, operands, place);
     }
     if (name == "getattr") {
       if (operands.size() != 2 || operands[1]->kind != Kind::kString) {
