@@ -25,6 +25,11 @@ bool IsModel(const fs::path& dir) {
   return fs::exists(dir / "config.json", ignored);
 }
 
+bool HasVocabulary(const fs::path& dir) {
+  std::error_code ignored;
+  return fs::exists(dir / "vocab.txt", ignored) || fs::exists(dir / "tokenizer.json", ignored);
+}
+
 // bert-base-uncased if it is there, else the first by name.
 fs::path InOwnCache(const fs::path& models) {
   if (IsModel(models / "bert-base-uncased")) return models / "bert-base-uncased";
@@ -42,12 +47,13 @@ fs::path HubHome() {
 }
 
 // hub/models--ID/snapshots/REVISION, where refs/main names the revision. The "/" of an id is "--".
-fs::path InHubCache(const fs::path& home, const std::vector<std::string>& ids) {
+fs::path InHubCache(const fs::path& home, const std::vector<std::string>& ids,
+                    bool (*fits)(const fs::path&) = IsModel) {
   for (const std::string& id : ids) {
     const fs::path model = home / "hub" / ("models--" + id);
     std::ifstream ref(model / "refs" / "main");
     std::string revision;
-    if (ref >> revision && IsModel(model / "snapshots" / revision)) {
+    if (ref >> revision && fits(model / "snapshots" / revision)) {
       return model / "snapshots" / revision;
     }
   }
@@ -68,6 +74,13 @@ Result<fs::path> FindBaseModel() {
                    own.string() + ", and bert-base-uncased in " + hub.string() +
                    "; name one with --model DIR (a folder with config.json, vocab.txt and "
                    "model.safetensors or pytorch_model.bin)"};
+}
+
+fs::path FindUncasedVocabulary() {
+  const fs::path own = CacheHome() / "bertie" / "models" / "bert-base-uncased";
+  if (HasVocabulary(own)) return own;
+  return InHubCache(HubHome(), {"bert-base-uncased", "google-bert--bert-base-uncased"},
+                    HasVocabulary);
 }
 
 Result<fs::path> FindModel(const std::string& name) {

@@ -14,6 +14,10 @@ namespace bertie::cli {
 // one, when there is none.
 Result<std::filesystem::path> FindBaseModel();
 
+// A folder with bert-base-uncased's vocab.txt or tokenizer.json, in those caches; "" where there is
+// none.
+std::filesystem::path FindUncasedVocabulary();
+
 // A model by path or, where nothing has that path, by its name in those caches
 // ("bert-base-uncased", "organisation/name"). kNotFound where it is nowhere.
 Result<std::filesystem::path> FindModel(const std::string& name);

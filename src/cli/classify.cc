@@ -6,7 +6,6 @@
 
 #include "base/quote.h"
 #include "cli/output.h"
-#include "model/model_source.h"
 #include "model/open.h"
 #include "train/evaluator.h"
 
@@ -38,7 +37,9 @@ CLI::Option* AddPrecisionFlag(CLI::App& command, std::string& precision) {
 
 void AddClassifyFlags(CLI::App& command, ClassifyFlags& flags) {
   constexpr const char* kGroup = "Model";
-  command.add_option("MODEL", flags.model, "A trained model: its folder, or model.tar.gz")
+  command
+      .add_option("MODEL", flags.model,
+                  "A trained model: its folder, model.tar.gz, or a TorchScript archive")
       ->required()
       ->type_name("");
   command
@@ -62,11 +63,12 @@ void AddClassifyFlags(CLI::App& command, ClassifyFlags& flags) {
       ->check(CLI::Range(0, 1024).description(""))
       ->type_name("N")
       ->capture_default_str();
+  AddSourceFlags(command, flags.source);
 }
 
 Result<LocalModel> LocalModel::Load(const ClassifyFlags& given) {
   ClassifyFlags flags = given;
-  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(flags.model));
+  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, OpenSource(flags.model, flags.source));
   BERTIE_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
   const int threads = flags.threads > 0 ? flags.threads : ThreadPool::DefaultThreads();
   auto pool = std::make_unique<ThreadPool>(threads);
