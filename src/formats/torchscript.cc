@@ -42,6 +42,12 @@ std::optional<std::string> TopFolder(const ZipArchive& archive) {
   return std::nullopt;
 }
 
+// Fit for messages and for comparing with names in the code.
+bool IsPrintable(std::string_view text) {
+  return text.size() <= 4 * kMaxNameBytes &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
+}
+
 // An attribute's name becomes a part of a path.
 bool IsPlainName(std::string_view name) {
   return !name.empty() && name.size() <= kMaxNameBytes &&
@@ -104,7 +110,7 @@ class ArchiveReader {
   Result<Pickle> ReadMember(const std::string& name) const {
     if (!Has(name)) return Bad("an archive without the member " + name);
     BERTIE_ASSIGN_OR_RETURN(const Bytes bytes, archive_.Read(top_ + name));
-    return ReadPickle(bytes, where_ + ": " + top_ + name, {}, PickleKind::kScriptModule);
+    return ReadPickle(bytes, where_ + ": " + name, {}, PickleKind::kScriptModule);
   }
 
   // The storages of NAME.pkl are NAME/0, NAME/1, ...
@@ -132,6 +138,10 @@ class ArchiveReader {
     if (state == nullptr) return Bad("the module " + Quote(path, 200) + " has no attributes");
     // A module may stand in several places, or in itself: so both are bounded.
     if (depth > kMaxDepth) return Over("modules in each other", kMaxDepth);
+    if (!IsPrintable(object->type)) {
+      return Bad("the module " + Quote(path, 200) + " is of the class " + Quote(object->type, 200) +
+                 ", expected a name");
+    }
     file_.modules[path] = object->type;
     for (const auto& [key, attribute] : state->items) {
       const auto* name = key->As<std::string>();
@@ -202,6 +212,9 @@ class ArchiveReader {
     for (auto entry = archive_.entries().lower_bound(folder);
          entry != archive_.entries().end() && entry->first.starts_with(folder); ++entry) {
       if (!entry->first.ends_with(".py")) continue;
+      if (!IsPrintable(entry->first)) {
+        return Bad("the member " + Quote(entry->first, 200) + " has no plain name");
+      }
       BERTIE_ASSIGN_OR_RETURN(
           std::string text,
           archive_.ReadText(entry->first, std::min(kMaxCodeBytes, kMaxAllCodeBytes - total)));
