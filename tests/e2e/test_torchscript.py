@@ -73,7 +73,7 @@ def test_pad_to_traced(run):
     flags = ["--vocab", VOCABULARY, "--pad-to", "traced"]
     assert close(logits(run, archive(name), name, *flags), told(name)["answers"])
     done = run("predict", archive("torch1.3-no-mask"), "the", *flags)
-    assert done.returncode == 1 and "--pad-to N" in done.stderr
+    assert done.returncode == 2 and "--pad-to N" in done.stderr
 
 
 def test_masked_padding_changes_nothing(run):
@@ -84,7 +84,7 @@ def test_masked_padding_changes_nothing(run):
 
 def test_pad_to_is_for_archives(run, tiny_model):
     done = run("predict", tiny_model, "the", "--pad-to", 8)
-    assert done.returncode == 1 and "TorchScript" in done.stderr
+    assert done.returncode == 2 and "TorchScript" in done.stderr
 
 
 @pytest.mark.parametrize("name", ARCHIVES)
@@ -166,7 +166,7 @@ def test_two_archives(run, tmp_path):
 def test_compile(run, tmp_path):
     path = shutil.copy(archive("torch1.3"), tmp_path / "traced_bert.pt")
     done = run("compile", path, "--vocab", VOCABULARY, "--format", "safetensors")
-    assert done.returncode == 1 and "torchscript" in done.stderr
+    assert done.returncode == 2 and "torchscript" in done.stderr
     done = run("compile", path, "--vocab", VOCABULARY, "--format", "torchscript", "--precision", "fp32")
     assert done.returncode == 0 and "as torchscript" in done.stderr, done.stderr
     found = logits(run, tmp_path / "traced_bert-fp32", "torch1.3")
