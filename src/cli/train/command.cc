@@ -48,10 +48,13 @@ void AddTrainDataFlags(CLI::App& command, Flags& flags) {
 void AddModelFlags(CLI::App& command, Flags& flags) {
   TrainJob& job = flags.job;
   command
-      .add_option("-m,--model", job.model,
-                  "Pretrained BERT to start from: a folder in Hugging Face's form, or a .tar.gz of "
-                  "one, or the name of a cached one; without it $BERTIE_MODEL or a cached model")
+      .add_option(
+          "-m,--model", job.model,
+          "Pretrained BERT to start from: a folder in Hugging Face's form, or a .tar.gz of "
+          "one, a TorchScript archive, or the name of a cached one; without it $BERTIE_MODEL or a "
+          "cached model")
       ->group("Model");
+  AddSourceFlags(command, job.source);
   command.add_option("-o,--out", job.out, "Folder to save the model in, after each epoch")
       ->capture_default_str()
       ->group("Model");

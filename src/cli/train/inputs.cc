@@ -99,7 +99,7 @@ Result<TrainInputs> TrainInputs::Load(TrainJob& job, const comm::Launch& launch)
     AtomicDirectory::Recover(job.out);
     BERTIE_ASSIGN_OR_RETURN(point, FindResumePoint(job));
   }
-  BERTIE_ASSIGN_OR_RETURN(model::ModelSource source, OpenSource(model_path, {}));
+  BERTIE_ASSIGN_OR_RETURN(model::ModelSource source, OpenSource(model_path, job.source));
   BERTIE_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
   BERTIE_ASSIGN_OR_RETURN(TrainData data, LoadTrainData(job));
   BERTIE_ASSIGN_OR_RETURN(model::Checkpoint base, LoadBase(job, source.dir(), data.train.labels));
