@@ -39,3 +39,21 @@ function(bertie_library name)
     target_link_libraries(bertie_${name} INTERFACE ${arg_LINK})
   endif()
 endfunction()
+
+# bertie_protocol(NAME FILE.proto): what protoc makes of it, as the static library
+# bertie_NAME_protocol; its headers are included as "FILE.pb.h" and "FILE.grpc.pb.h". Our warnings
+# do not hold for generated code.
+function(bertie_protocol name proto)
+  get_filename_component(stem ${proto} NAME_WE)
+  get_filename_component(folder ${CMAKE_SOURCE_DIR}/${proto} DIRECTORY)
+  set(out ${CMAKE_BINARY_DIR}/protocol/${name})
+  file(MAKE_DIRECTORY ${out})
+  set(made ${out}/${stem}.pb.cc ${out}/${stem}.grpc.pb.cc)
+  add_custom_command(OUTPUT ${made} ${out}/${stem}.pb.h ${out}/${stem}.grpc.pb.h
+    COMMAND protobuf::protoc --proto_path=${folder} --cpp_out=${out} --grpc_out=${out}
+      --plugin=protoc-gen-grpc=${GRPC_CPP_PLUGIN} ${stem}.proto
+    DEPENDS ${CMAKE_SOURCE_DIR}/${proto} VERBATIM)
+  add_library(bertie_${name}_protocol STATIC ${made})
+  target_include_directories(bertie_${name}_protocol SYSTEM PUBLIC ${out})
+  target_link_libraries(bertie_${name}_protocol PUBLIC protobuf::libprotobuf PkgConfig::GRPC)
+endfunction()

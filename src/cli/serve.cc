@@ -1,19 +1,11 @@
-#include <pthread.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <condition_variable>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -22,16 +14,13 @@
 #include "cli/checks.h"
 #include "cli/classify.h"
 #include "cli/commands.h"
+#include "cli/service.h"
 #include "cli/source.h"
 #include "serve/model_server.h"
 #include "serve/negotiation.h"
 
 namespace bertie::cli {
 namespace {
-
-// SageMaker and Kubernetes kill 30 s after their SIGTERM.
-constexpr std::chrono::seconds kDrainLimit{25};
-constexpr std::chrono::seconds kExitLimit{29};
 
 struct ServeFlags {
   std::string model;
@@ -52,86 +41,6 @@ struct ServeFlags {
   double idle_timeout = 60;
   size_t max_connections = 4096;
   std::string default_accept = "application/json";
-};
-
-void Log(std::string_view line) {
-  std::string text = "bertie: " + std::string(line) + "\n";
-  // One write, so that lines of several threads do not mix.
-  [[maybe_unused]] ssize_t written = write(STDERR_FILENO, text.data(), text.size());
-}
-
-// At most ten lines a second, whatever clients do, so that none of them can fill the disk.
-class BoundedLog {
- public:
-  void operator()(std::string_view line) {
-    std::lock_guard lock(state_->mutex);
-    auto now = std::chrono::steady_clock::now();
-    if (now - state_->second >= std::chrono::seconds(1)) {
-      if (state_->dropped > 0) Log(std::to_string(state_->dropped) + " more such lines left out");
-      state_->second = now;
-      state_->lines = 0;
-      state_->dropped = 0;
-    }
-    if (state_->lines++ < 10) return Log(line);
-    ++state_->dropped;
-  }
-
- private:
-  struct State {
-    std::mutex mutex;  // guards all below
-    std::chrono::steady_clock::time_point second;
-    int lines = 0;
-    int64_t dropped = 0;
-  };
-  std::shared_ptr<State> state_ = std::make_shared<State>();
-};
-
-// Waits for SIGINT and SIGTERM on a thread of its own, which outlives the object: a second signal,
-// or too long a wait after the first, ends the process whatever the rest of it is doing.
-class StopSignal {
- public:
-  // Before any other thread starts, so that all of them leave the signals to this one.
-  StopSignal() {
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-    std::signal(SIGPIPE, SIG_IGN);
-    std::thread([state = state_, signals] {
-      int number = 0;
-      sigwait(&signals, &number);
-      {
-        std::lock_guard lock(state->mutex);
-        state->came = true;
-      }
-      state->changed.notify_all();
-      const timespec limit{.tv_sec = kExitLimit.count(), .tv_nsec = 0};
-      int second = 0;
-      do {
-        second = sigtimedwait(&signals, nullptr, &limit);
-      } while (second < 0 && errno == EINTR);  // stopped and continued meanwhile
-      if (second > 0) {
-        Log("second signal: ending at once");
-        _exit(kExitInterrupted);
-      }
-      Log("not ended " + std::to_string(kExitLimit.count()) + " s after the signal: giving up");
-      _exit(kExitFailure);
-    }).detach();
-  }
-
-  void Wait() {
-    std::unique_lock lock(state_->mutex);
-    state_->changed.wait(lock, [this] { return state_->came; });
-  }
-
- private:
-  struct State {
-    std::mutex mutex;  // guards came
-    std::condition_variable changed;
-    bool came = false;
-  };
-  std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
 std::chrono::milliseconds FromSeconds(double seconds) {

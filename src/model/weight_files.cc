@@ -1,6 +1,7 @@
 #include "model/weight_files.h"
 
 #include <algorithm>
+#include <set>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -93,28 +94,57 @@ Result<StoredWeights> ReadShards(const fs::path& index, Form form) {
   return weights;
 }
 
-}  // namespace
+struct Found {
+  fs::path path;
+  Form form = Form::kSafetensors;
+  bool index = false;  // of shards
+};
 
-Result<StoredWeights> ReadWeights(const fs::path& model_dir) {
+// The first in ReadWeights's order.
+Result<Found> FindWeights(const fs::path& model_dir) {
   std::error_code error;
   for (const auto& [name, form] : {std::pair("model.safetensors", Form::kSafetensors),
                                    std::pair("pytorch_model.bin", Form::kTorch)}) {
     const fs::path file = model_dir / name;
-    if (fs::exists(file, error)) return ReadOne(file, form);
+    if (fs::exists(file, error)) return Found{file, form, false};
     const fs::path index = model_dir / (std::string(name) + ".index.json");
-    if (fs::exists(index, error)) return ReadShards(index, form);
-  }
-  if (fs::exists(model_dir / kCompiledFile, error)) {
-    return Error{ErrorCode::kUnsupported,
-                 model_dir.string() +
-                     " is compiled: it answers, and cannot be trained, compiled or "
-                     "converted; give the model it was compiled from"};
+    if (fs::exists(index, error)) return Found{index, form, true};
   }
   return Error{
       ErrorCode::kNotFound,
       model_dir.string() +
           ": no weights: expected model.safetensors, pytorch_model.bin, or the .index.json "
           "of one of them with its shards"};
+}
+
+}  // namespace
+
+Result<StoredWeights> ReadWeights(const fs::path& model_dir) {
+  const Result<Found> found = FindWeights(model_dir);
+  if (found.ok()) {
+    return found->index ? ReadShards(found->path, found->form) : ReadOne(found->path, found->form);
+  }
+  std::error_code error;
+  if (fs::exists(model_dir / kCompiledFile, error)) {
+    return Error{ErrorCode::kUnsupported,
+                 model_dir.string() +
+                     " is compiled: it answers, and cannot be trained, compiled or "
+                     "converted; give the model it was compiled from"};
+  }
+  return found.error();
+}
+
+Result<std::vector<std::string>> WeightFileNames(const fs::path& model_dir) {
+  std::error_code error;
+  if (fs::exists(model_dir / kCompiledFile, error)) return std::vector<std::string>{kCompiledFile};
+  BERTIE_ASSIGN_OR_RETURN(const Found found, FindWeights(model_dir));
+  std::set<std::string> names = {found.path.filename().string()};
+  if (found.index) {
+    using Map = std::map<std::string, std::string>;
+    BERTIE_ASSIGN_OR_RETURN(const Map shards, ReadIndex(found.path));
+    for (const auto& [tensor, file] : shards) names.insert(file);
+  }
+  return std::vector<std::string>(names.begin(), names.end());
 }
 
 bool IsWeightFile(const std::string& name) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "tensor/tensor.h"
@@ -25,6 +26,10 @@ struct StoredWeights {
 // the same folder, and every tensor it lists must be in its shard. kNotFound when none is there,
 // kUnsupported when the folder is compiled.
 Result<StoredWeights> ReadWeights(const std::filesystem::path& model_dir);
+
+// The files that a folder is opened from for inference, in byte order: compiled.safetensors where
+// it is there, else those that ReadWeights reads.
+Result<std::vector<std::string>> WeightFileNames(const std::filesystem::path& model_dir);
 
 // True for the names of files that a save replaces as a whole: weights in any framework's form,
 // their indexes and added_tokens.json.

@@ -32,7 +32,7 @@ TEST(TorchScript, ReadsEveryRelease) {
     EXPECT_EQ(file->version, one.version);
     EXPECT_EQ(TorchReleases(file->version), one.releases);
     EXPECT_EQ(file->traced_inputs.size(), one.traced_inputs);
-    if (one.traced_inputs > 0) EXPECT_EQ(file->traced_inputs[0], (Shape{1, 12}));
+    for (const Shape& input : file->traced_inputs) EXPECT_EQ(input, (Shape{1, 12}));
     EXPECT_TRUE(file->modules.at("").ends_with(".BertForSequenceClassification"));
     EXPECT_TRUE(file->modules.at("bert.encoder.layer.1.attention.self.query").ends_with(".Linear"));
     const TensorView& query = file->tensors.at("bert.encoder.layer.1.attention.self.query.weight");

@@ -1,0 +1,67 @@
+#include "cli/service.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <string>
+#include <thread>
+
+#include "cli/commands.h"
+
+namespace bertie::cli {
+
+void Log(std::string_view line) {
+  std::string text = "bertie: " + std::string(line) + "\n";
+  [[maybe_unused]] ssize_t written = write(STDERR_FILENO, text.data(), text.size());
+}
+
+void BoundedLog::operator()(std::string_view line) const {
+  std::lock_guard lock(state_->mutex);
+  auto now = std::chrono::steady_clock::now();
+  if (now - state_->second >= std::chrono::seconds(1)) {
+    if (state_->dropped > 0) Log(std::to_string(state_->dropped) + " more such lines left out");
+    state_->second = now;
+    state_->lines = 0;
+    state_->dropped = 0;
+  }
+  if (state_->lines++ < 10) return Log(line);
+  ++state_->dropped;
+}
+
+StopSignal::StopSignal() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  std::thread([state = state_, signals] {
+    int number = 0;
+    sigwait(&signals, &number);
+    {
+      std::lock_guard lock(state->mutex);
+      state->came = true;
+    }
+    state->changed.notify_all();
+    const timespec limit{.tv_sec = kExitLimit.count(), .tv_nsec = 0};
+    int second = 0;
+    do {
+      second = sigtimedwait(&signals, nullptr, &limit);
+    } while (second < 0 && errno == EINTR);  // stopped and continued meanwhile
+    if (second > 0) {
+      Log("second signal: ending at once");
+      _exit(kExitInterrupted);
+    }
+    Log("not ended " + std::to_string(kExitLimit.count()) + " s after the signal: giving up");
+    _exit(kExitFailure);
+  }).detach();
+}
+
+void StopSignal::Wait() {
+  std::unique_lock lock(state_->mutex);
+  state_->changed.wait(lock, [this] { return state_->came; });
+}
+
+}  // namespace bertie::cli

@@ -1,0 +1,54 @@
+// What the programs that run until they are told to stop have in common: their log and their end.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string_view>
+
+namespace bertie::cli {
+
+// SageMaker and Kubernetes kill 30 s after their SIGTERM.
+inline constexpr std::chrono::seconds kDrainLimit{25};
+inline constexpr std::chrono::seconds kExitLimit{29};
+
+// "bertie: <line>" on stderr, in one write, so that lines of several threads do not mix.
+void Log(std::string_view line);
+
+// At most ten lines a second, whatever clients do, so that none of them can fill the disk. Copies
+// share the count. Any thread.
+class BoundedLog {
+ public:
+  void operator()(std::string_view line) const;
+
+ private:
+  struct State {
+    std::mutex mutex;  // guards all below
+    std::chrono::steady_clock::time_point second;
+    int lines = 0;
+    int64_t dropped = 0;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+// Waits for SIGINT and SIGTERM on a thread of its own, which outlives the object: a second signal,
+// or kExitLimit after the first, ends the process whatever the rest of it is doing.
+class StopSignal {
+ public:
+  // Before any other thread starts, so that all of them leave the signals to this one.
+  StopSignal();
+
+  void Wait();
+
+ private:
+  struct State {
+    std::mutex mutex;  // guards came
+    std::condition_variable changed;
+    bool came = false;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+}  // namespace bertie::cli
