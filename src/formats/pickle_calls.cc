@@ -182,7 +182,8 @@ Result<PickleValue> CallPickleGlobal(const PickleName& name,
     case PickleGlobal::kScriptClass:
       break;
   }
-  return Error{ErrorCode::kUnsupported, "a call of a class; nothing was executed"};
+  return Error{ErrorCode::kUnsupported,
+               "a call of a storage class or a script class; nothing was executed"};
 }
 
 // ('storage', class, key, location, elements), and in the older form a sixth, the part of another
