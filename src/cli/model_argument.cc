@@ -48,7 +48,8 @@ fs::path InOwnCache(const fs::path& models) {
 bool LooksLikePath(const std::string& name) {
   return name.empty() || name.front() == '.' || name.front() == '/' || name.front() == '~' ||
          name.back() == '/' || std::count(name.begin(), name.end(), '/') > 1 ||
-         name.ends_with(".tar.gz") || name.ends_with(".tgz");
+         name.ends_with(".tar.gz") || name.ends_with(".tgz") || name.ends_with(".pt") ||
+         name.ends_with(".pth");
 }
 
 // A whole model in Hugging Face's cache. An id without an organisation may be one that the hub has
@@ -117,6 +118,23 @@ Status CheckIsBert(const fs::path& dir) {
 }
 
 }  // namespace
+
+fs::path FindUncasedVocabulary() {
+  const auto has_vocabulary = [](const fs::path& dir) {
+    std::error_code ignored;
+    return fs::exists(dir / "vocab.txt", ignored) || fs::exists(dir / "tokenizer.json", ignored);
+  };
+  const fs::path own = OwnModels() / "bert-base-uncased";
+  if (has_vocabulary(own)) return own;
+  const auto settings = hub::FromEnvironment();
+  if (!settings.ok()) return {};
+  const hub::Cache cache(settings->cache);
+  for (const char* id : {"bert-base-uncased", "google-bert/bert-base-uncased"}) {
+    const auto snapshot = cache.Find(id, "main");
+    if (snapshot && has_vocabulary(snapshot->dir)) return snapshot->dir;
+  }
+  return {};
+}
 
 fs::path OwnModels() { return CacheHome() / "bertie" / "models"; }
 

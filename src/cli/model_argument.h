@@ -24,6 +24,10 @@ Result<std::filesystem::path> ResolveModel(const std::string& name);
 // looked and how to get one, when there is none. Pulls nothing.
 Result<std::filesystem::path> FindBaseModel();
 
+// A folder with bert-base-uncased's vocab.txt or tokenizer.json, in those caches; "" where there is
+// none. Pulls nothing.
+std::filesystem::path FindUncasedVocabulary();
+
 // $XDG_CACHE_HOME/bertie/models.
 std::filesystem::path OwnModels();
 

@@ -16,6 +16,7 @@
 #include "cli/commands.h"
 #include "cli/model_argument.h"
 #include "cli/service.h"
+#include "cli/source.h"
 #include "serve/model_server.h"
 #include "serve/negotiation.h"
 
@@ -24,6 +25,7 @@ namespace {
 
 struct ServeFlags {
   std::string model;
+  SourceFlags source;
   std::string host = "127.0.0.1";
   uint16_t port = 8080;
   int threads = 0;
@@ -130,8 +132,13 @@ int RunServe(const ServeFlags& flags) {
   const serve::ModelServerOptions options = MakeOptions(flags);
   auto server = serve::ModelServer::Listen(options);
   if (!server.ok()) return ReportError(WithAdvice(server.error()));
-  auto model = (*server)->Load(*path);
-  if (!model.ok()) return ReportError(model.error());
+  const auto begin = std::chrono::steady_clock::now();
+  const auto source = OpenSource(*path, flags.source);
+  if (!source.ok()) return ReportError(source.error());
+  auto model = (*server)->Load(source->dir());
+  if (!model.ok()) return ReportError(RenameSource(model.error(), *source, flags.model));
+  model->load_time = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - begin);
   LogStart(flags, options.threads, *model, **server);
 
   stop.Wait();
@@ -181,13 +188,16 @@ void AddLimits(CLI::App& command, ServeFlags& flags) {
 void AddServe(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<ServeFlags>();
   CLI::App* command = app.add_subcommand("serve", "Answer requests over HTTP with a model");
-  command->add_option("MODEL", flags->model, "Model folder, a .tar.gz of one, or a name on the hub")
+  command
+      ->add_option("MODEL", flags->model,
+                   "Model folder, a .tar.gz of one, a TorchScript archive, or a name on the hub")
       ->required();
   command->add_option("--host", flags->host, "Address to listen on; 0.0.0.0: every one")
       ->capture_default_str();
   command->add_option("--port", flags->port, "Port to listen on; 0: any free one")
       ->capture_default_str()
       ->envname("SAGEMAKER_BIND_TO_PORT");
+  AddSourceFlags(*command, flags->source);
   AddPrecisionFlag(*command, flags->precision);
   command->add_option("--threads", flags->threads, "Threads for the arithmetic [all processors]")
       ->check(CLI::Range(1, 1024));

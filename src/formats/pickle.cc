@@ -54,6 +54,7 @@ enum Op : uint8_t {
   kBinBytes = 'B',
   kShortBinBytes = 'C',
   kProto = 0x80,
+  kNewObj = 0x81,
   kTuple1 = 0x85,
   kTuple2 = 0x86,
   kTuple3 = 0x87,
@@ -69,10 +70,11 @@ enum Op : uint8_t {
 class Interpreter {
  public:
   Interpreter(std::span<const std::byte> bytes, const std::string& where,
-              const PickleLimits& limits)
+              const PickleLimits& limits, PickleKind kind)
       : bytes_(bytes.first(std::min(bytes.size(), limits.max_bytes))),
         where_(where),
-        limits_(limits) {}
+        limits_(limits),
+        kind_(kind) {}
 
   Result<Pickle> Run() {
     for (int64_t operations = 0;; ++operations) {
@@ -236,11 +238,18 @@ class Interpreter {
         return Reduce();
       case kBuild:
         return Build();
+      case kNewObj:
+        if (kind_ == PickleKind::kScriptModule) return NewObject();
+        [[fallthrough]];
       default:
         return Fail(ErrorCode::kUnsupported,
                     "the operation " + Quote(std::string(1, static_cast<char>(op))) +
-                        ", which no state dict needs; nothing was executed");
+                        ", which no " + KindName() + " needs; nothing was executed");
     }
+  }
+
+  std::string KindName() const {
+    return kind_ == PickleKind::kStateDict ? "state dict" : "TorchScript module";
   }
 
   Status PushNumber(uint8_t op) {
@@ -368,10 +377,11 @@ class Interpreter {
       BERTIE_ASSIGN_OR_RETURN(module, Line());
       BERTIE_ASSIGN_OR_RETURN(name, Line());
     }
-    const std::optional<PickleName> known = FindPickleGlobal(module, name);
+    const std::optional<PickleName> known = FindPickleGlobal(module, name, kind_);
     if (!known || op == kInst) {
       return Fail(ErrorCode::kUnsupported, "asks for " + Quote(module + "." + name, 120) +
-                                               ", which no state dict needs; nothing was executed");
+                                               ", which no " + KindName() +
+                                               " needs; nothing was executed");
     }
     return Push(*known);
   }
@@ -393,19 +403,41 @@ class Interpreter {
     }
     auto result = CallPickleGlobal(*name, tuple->items);
     if (!result.ok()) return Fail(result.error().code, result.error().message);
-    // The one operation that copies many items at the cost of a few bytes of pickle.
-    if (const auto* dict = result->As<Dict>()) {
-      copied_ += static_cast<int64_t>(dict->items.size());
-      if (copied_ > limits_.max_values) return Over("items of OrderedDicts", limits_.max_values);
+    // The operations that copy many items at the cost of a few bytes of pickle.
+    if (const auto* dict = result->As<Dict>()) copied_ += static_cast<int64_t>(dict->items.size());
+    if (const auto* list = result->As<List>()) copied_ += static_cast<int64_t>(list->items.size());
+    if (const auto* made = result->As<Tuple>()) {
+      copied_ += static_cast<int64_t>(made->items.size());
     }
+    if (copied_ > limits_.max_values) return Over("copied items", limits_.max_values);
     return Push(std::move(result->value));
+  }
+
+  // Of a script class only, which is never looked up: what is made is its name.
+  Status NewObject() {
+    BERTIE_ASSIGN_OR_RETURN(const PickleRef arguments, Pop());
+    BERTIE_ASSIGN_OR_RETURN(const PickleRef type, Pop());
+    const auto* name = type->As<PickleName>();
+    const auto* tuple = arguments->As<Tuple>();
+    if (name == nullptr || name->global != PickleGlobal::kScriptClass || tuple == nullptr ||
+        !tuple->items.empty()) {
+      return Fail(ErrorCode::kUnsupported,
+                  "makes an object of something that is not the archive's own class; nothing was "
+                  "executed");
+    }
+    return Push(PickleValue::Object{name->script_class});
   }
 
   // A state dict's own attribute, _metadata, is of no use here. Anything else has no attributes.
   Status Build() {
-    BERTIE_RETURN_IF_ERROR(Pop());
+    BERTIE_ASSIGN_OR_RETURN(const PickleRef state, Pop());
     BERTIE_ASSIGN_OR_RETURN(PickleValue * target, Top());
     if (std::holds_alternative<Dict>(target->value)) return {};
+    if (auto* object = std::get_if<PickleValue::Object>(&target->value)) {
+      if (object->state != nullptr) return Bad("sets an object's state twice");
+      object->state = state;
+      return {};
+    }
     return Fail(ErrorCode::kUnsupported,
                 "sets the state of something that is not a dict; nothing was executed");
   }
@@ -413,6 +445,7 @@ class Interpreter {
   std::span<const std::byte> bytes_;
   const std::string& where_;
   const PickleLimits& limits_;
+  const PickleKind kind_;
   size_t at_ = 0;
   size_t op_at_ = 0;
   Pickle pickle_;
@@ -425,8 +458,8 @@ class Interpreter {
 }  // namespace
 
 Result<Pickle> ReadPickle(std::span<const std::byte> bytes, const std::string& where,
-                          const PickleLimits& limits) {
-  return Interpreter(bytes, where, limits).Run();
+                          const PickleLimits& limits, PickleKind kind) {
+  return Interpreter(bytes, where, limits, kind).Run();
 }
 
 PickleRef FindItem(const PickleValue::Dict& dict, std::string_view key) {

@@ -1,4 +1,5 @@
-// Python's pickles, as far as a state dict needs them; nothing in them is ever executed.
+// Python's pickles, as far as a state dict or a TorchScript module needs them; nothing in them is
+// ever executed.
 // (Opcodes: Python's Lib/pickletools.py.)
 #pragma once
 
@@ -30,11 +31,16 @@ enum class PickleGlobal {
   kRebuildParameter,  // torch._utils._rebuild_parameter
   kSize,              // torch.Size
   kStorageClass,      // torch.FloatStorage, ...: has a dtype
+  // Of kScriptModule's alone:
+  kScriptClass,  // a class of the archive's own code, "__torch__....": made into a PickleObject
+  kTypeTag,      // torch.jit._pickle.restore_type_tag(value, type): gives the value
+  kTypedList,    // torch.jit._pickle.build_intlist and the like: gives the list
 };
 
 struct PickleName {
   PickleGlobal global;
   DType dtype = DType::kF32;  // of a storage class
+  std::string script_class;   // "__torch__.torch.nn.modules.linear.Linear"
 };
 
 // A storage: the bytes are elsewhere in the file, under this key.
@@ -71,8 +77,13 @@ struct PickleValue {
   struct BigInteger {
     std::string bytes;
   };
+  // An object of a script class: its name and what it was given as its state, never a live thing.
+  struct Object {
+    std::string type;
+    PickleRef state = nullptr;  // null where none was set
+  };
   std::variant<None, bool, int64_t, double, std::string, Bytes, Tuple, List, Dict, BigInteger,
-               PickleName, PickleStorage, PickleTensor>
+               PickleName, PickleStorage, PickleTensor, Object>
       value;
 
   template <class T>
@@ -89,6 +100,9 @@ struct PickleLimits {
   size_t max_stack = size_t{1} << 20;  // values waiting, and marks among them
 };
 
+// What is written in the pickle, and so which names and operations are known.
+enum class PickleKind { kStateDict, kScriptModule };
+
 // One pickle and everything in it.
 struct Pickle {
   std::deque<PickleValue> values;  // owns them; a deque, since PickleRefs point at its elements
@@ -97,11 +111,12 @@ struct Pickle {
 };
 
 // Reads the pickle that begins at bytes' beginning; messages begin with `where`.
-// kUnsupported: a global that is not in PickleGlobal (named as module.name), a call of something
-// else than those, an opcode that a state dict does not use; kInvalidData: anything malformed, a
-// tensor outside its storage; kResourceExhausted: over a limit.
+// kUnsupported: a global that is not in PickleGlobal (named as module.name) or not of that kind, a
+// call of something else than those, an opcode that the kind does not use; kInvalidData: anything
+// malformed, a tensor outside its storage; kResourceExhausted: over a limit.
 Result<Pickle> ReadPickle(std::span<const std::byte> bytes, const std::string& where,
-                          const PickleLimits& limits = {});
+                          const PickleLimits& limits = {},
+                          PickleKind kind = PickleKind::kStateDict);
 
 // The value of a string key, the last one set; null when there is none.
 PickleRef FindItem(const PickleValue::Dict& dict, std::string_view key);

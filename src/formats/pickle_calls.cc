@@ -11,10 +11,15 @@ namespace {
 constexpr size_t kMaxDimensions = 16;
 constexpr size_t kMaxKeyBytes = 256;
 
+struct What {
+  PickleGlobal global;
+  DType dtype = DType::kF32;
+};
+
 struct NamedGlobal {
   std::string_view module;
   std::string_view name;
-  PickleName what;
+  What what;
 };
 
 constexpr std::array kGlobals = {
@@ -33,6 +38,15 @@ constexpr std::array kGlobals = {
     NamedGlobal{"torch", "CharStorage", {PickleGlobal::kStorageClass, DType::kI8}},
     NamedGlobal{"torch", "ByteStorage", {PickleGlobal::kStorageClass, DType::kU8}},
     NamedGlobal{"torch", "BoolStorage", {PickleGlobal::kStorageClass, DType::kBool}},
+};
+
+// What torch/csrc/jit/serialization/pickler.cpp writes besides.
+constexpr std::array kScriptGlobals = {
+    NamedGlobal{"torch.jit._pickle", "restore_type_tag", {PickleGlobal::kTypeTag}},
+    NamedGlobal{"torch.jit._pickle", "build_intlist", {PickleGlobal::kTypedList}},
+    NamedGlobal{"torch.jit._pickle", "build_doublelist", {PickleGlobal::kTypedList}},
+    NamedGlobal{"torch.jit._pickle", "build_boollist", {PickleGlobal::kTypedList}},
+    NamedGlobal{"torch.jit._pickle", "build_tensorlist", {PickleGlobal::kTypedList}},
 };
 
 Error Bad(const std::string& what) { return {ErrorCode::kInvalidData, what}; }
@@ -121,11 +135,21 @@ Result<PickleValue> MakeTensor(const std::vector<PickleRef>& arguments) {
 
 }  // namespace
 
-std::optional<PickleName> FindPickleGlobal(std::string_view module, std::string_view name) {
-  const auto found = std::find_if(kGlobals.begin(), kGlobals.end(), [&](const NamedGlobal& g) {
-    return g.module == module && g.name == name;
-  });
-  return found == kGlobals.end() ? std::nullopt : std::optional(found->what);
+std::optional<PickleName> FindPickleGlobal(std::string_view module, std::string_view name,
+                                           PickleKind kind) {
+  const auto find = [&](const auto& globals) -> std::optional<PickleName> {
+    const auto found = std::find_if(globals.begin(), globals.end(), [&](const NamedGlobal& g) {
+      return g.module == module && g.name == name;
+    });
+    if (found == globals.end()) return std::nullopt;
+    return PickleName{found->what.global, found->what.dtype, ""};
+  };
+  if (auto known = find(kGlobals); known || kind == PickleKind::kStateDict) return known;
+  if (module == "__torch__" || module.starts_with("__torch__.")) {
+    return PickleName{PickleGlobal::kScriptClass, DType::kF32,
+                      std::string(module) + "." + std::string(name)};
+  }
+  return find(kScriptGlobals);
 }
 
 Result<PickleValue> CallPickleGlobal(const PickleName& name,
@@ -146,10 +170,20 @@ Result<PickleValue> CallPickleGlobal(const PickleName& name,
         return Bad("a torch.Size that is none");
       }
       return PickleValue{PickleValue::Tuple{*Items(arguments[0])}};
+    case PickleGlobal::kTypeTag:
+      if (arguments.size() != 2) return Bad("a type's tag without a value and a type");
+      return *arguments[0];
+    case PickleGlobal::kTypedList:
+      if (arguments.size() != 1 || !arguments[0]->As<PickleValue::List>()) {
+        return Bad("a typed list that is not made of a list");
+      }
+      return *arguments[0];
     case PickleGlobal::kStorageClass:
+    case PickleGlobal::kScriptClass:
       break;
   }
-  return Error{ErrorCode::kUnsupported, "a call of a storage class; nothing was executed"};
+  return Error{ErrorCode::kUnsupported,
+               "a call of a storage class or a script class; nothing was executed"};
 }
 
 // ('storage', class, key, location, elements), and in the older form a sixth, the part of another

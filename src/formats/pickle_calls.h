@@ -10,8 +10,9 @@
 
 namespace bertie::formats {
 
-// The allow-list: null for every other name.
-std::optional<PickleName> FindPickleGlobal(std::string_view module, std::string_view name);
+// The allow-list of that kind: null for every other name.
+std::optional<PickleName> FindPickleGlobal(std::string_view module, std::string_view name,
+                                           PickleKind kind);
 
 // The errors' messages say what is wrong with the arguments, not where in which file they stand.
 Result<PickleValue> CallPickleGlobal(const PickleName& name,

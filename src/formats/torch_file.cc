@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <functional>
-#include <limits>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -13,6 +11,7 @@
 #include "base/file.h"
 #include "base/quote.h"
 #include "formats/pickle.h"
+#include "formats/torch_tensors.h"
 #include "formats/zip.h"
 
 namespace bertie::formats {
@@ -22,7 +21,6 @@ static_assert(std::endian::native == std::endian::little,
               "tensors are used as they lie in the file");
 
 using Bytes = std::span<const std::byte>;
-using Buffers = std::vector<std::vector<std::byte>>;
 
 // torch/serialization.py: MAGIC_NUMBER 0x1950a86a20f9469cfc6c and PROTOCOL_VERSION.
 constexpr std::string_view kMagicNumber("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 10);
@@ -32,42 +30,12 @@ Error Bad(const std::string& where, const std::string& what) {
   return {ErrorCode::kInvalidData, where + ": " + what};
 }
 
-bool IsContiguous(const PickleTensor& tensor) {
-  int64_t expected = 1;
-  for (size_t i = tensor.shape.size(); i-- > 0;) {
-    if (tensor.shape[i] == 1) continue;
-    if (tensor.strides[i] != expected) return false;
-    expected *= tensor.shape[i];
-  }
-  return true;
-}
-
-// Copies a strided tensor row by row of its last dimension, the index counted up like an odometer.
-void Gather(const PickleTensor& tensor, const std::byte* storage, std::byte* out) {
-  const size_t size = DTypeSize(tensor.storage.dtype);
-  const size_t dimensions = tensor.shape.size();
-  std::vector<int64_t> index(dimensions, 0);
-  int64_t at = tensor.offset;
-  for (int64_t left = NumElements(tensor.shape); left > 0; --left) {
-    std::memcpy(out, storage + static_cast<size_t>(at) * size, size);
-    out += size;
-    for (size_t d = dimensions; d-- > 0;) {
-      at += tensor.strides[d];
-      if (++index[d] < tensor.shape[d]) break;
-      at -= tensor.strides[d] * tensor.shape[d];
-      index[d] = 0;
-    }
-  }
-}
-
-// Turns a pickle's state dict into views. find_storage(storage) gives a storage's bytes, at least
-// elements * DTypeSize of them, or an error.
+// Turns a pickle's state dict into views.
 class StateDictReader {
  public:
-  using FindStorage = std::function<Result<Bytes>(const PickleStorage&)>;
-
-  StateDictReader(const std::string& where, uint64_t file_bytes, FindStorage find_storage)
-      : where_(where), copy_budget_(2 * file_bytes), find_storage_(std::move(find_storage)) {}
+  StateDictReader(const std::string& where, uint64_t file_bytes,
+                  TorchTensors::FindStorage find_storage)
+      : where_(where), tensors_(where, file_bytes, std::move(find_storage)) {}
 
   Result<TorchFile> Read(const Pickle& pickle) {
     const PickleValue::Dict* dict = FindStateDict(pickle.root);
@@ -79,9 +47,9 @@ class StateDictReader {
       const auto* name = key->As<std::string>();
       const auto* tensor = value->As<PickleTensor>();
       if (name == nullptr || tensor == nullptr) continue;
-      BERTIE_ASSIGN_OR_RETURN(file.tensors[*name], View(*name, *tensor));
+      BERTIE_ASSIGN_OR_RETURN(file.tensors[*name], tensors_.View(*name, *tensor));
     }
-    file.storage = std::move(copies_);
+    file.storage = tensors_.copies();
     return file;
   }
 
@@ -100,39 +68,8 @@ class StateDictReader {
     return inner_dict != nullptr && HasTensors(*inner_dict) ? inner_dict : nullptr;
   }
 
-  Result<TensorView> View(const std::string& name, const PickleTensor& tensor) {
-    TensorView view{tensor.storage.dtype, tensor.shape, nullptr};
-    const size_t size = DTypeSize(view.dtype);
-    BERTIE_ASSIGN_OR_RETURN(const Bytes storage, find_storage_(tensor.storage));
-    if (static_cast<uint64_t>(tensor.storage.elements) > storage.size() / size) {
-      return Bad(where_, "tensor " + Quote(name, 200) + ": its storage " +
-                             Quote(tensor.storage.key) + " has " + std::to_string(storage.size()) +
-                             " bytes, expected " + std::to_string(tensor.storage.elements) +
-                             " elements of " + DTypeName(view.dtype));
-    }
-    // The pickle's reader has checked the offset against elements, so this stays in the storage.
-    const std::byte* first = storage.data() + static_cast<size_t>(tensor.offset) * size;
-    if (view.elements() == 0 || IsContiguous(tensor)) {
-      view.data = first;
-      return view;
-    }
-    // A stride of 0 makes any number of elements out of one; a state dict has no such tensors.
-    if (view.elements() > tensor.storage.elements || view.bytes() > copy_budget_) {
-      return Error{ErrorCode::kUnsupported, where_ + ": tensor " + Quote(name, 200) +
-                                                ": repeats its elements by strides " +
-                                                ShapeString(tensor.strides)};
-    }
-    copy_budget_ -= view.bytes();
-    copies_->emplace_back(view.bytes());
-    Gather(tensor, storage.data(), copies_->back().data());
-    view.data = copies_->back().data();
-    return view;
-  }
-
   const std::string& where_;
-  uint64_t copy_budget_;
-  FindStorage find_storage_;
-  std::shared_ptr<Buffers> copies_ = std::make_shared<Buffers>();
+  TorchTensors tensors_;
 };
 
 std::string_view AsText(Bytes bytes) {

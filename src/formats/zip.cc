@@ -1,5 +1,7 @@
 #include "formats/zip.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <cstring>
 #include <string_view>
@@ -24,6 +26,9 @@ constexpr size_t kLocator64Bytes = 20;
 constexpr uint16_t kZip64Extra = 1;
 constexpr uint16_t kFlagEncrypted = 1;
 constexpr uint16_t kFlagSizesFollow = 8;  // the local header has zeros, a descriptor comes later
+constexpr uint16_t kDeflated = 8;
+constexpr uint64_t kMaxRatio = 200;  // of code; a bomb reaches 1,000
+constexpr uint64_t kRatioFrom = uint64_t{1} << 20;
 constexpr uint64_t kMaxEntries = 65'536;
 constexpr size_t kMaxNameBytes = 1'024;
 
@@ -229,6 +234,8 @@ class DirectoryReader {
     extents_.push_back({header.local_offset, data_at + header.compressed});
 
     ZipEntry entry;
+    entry.packed = bytes_.subspan(data_at, header.compressed);
+    entry.size = header.size;
     entry.method = header.method;
     entry.encrypted = ((header.flags | local.U16(6)) & kFlagEncrypted) != 0;
     if (entry.method == 0 && !entry.encrypted) {
@@ -264,6 +271,20 @@ class DirectoryReader {
   std::vector<Extent> extents_;
 };
 
+// Raw deflate data that must give exactly out's size. Returns what is wrong, or "".
+std::string Inflate(std::span<const std::byte> packed, std::string& out) {
+  z_stream stream{};
+  if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) return "cannot be inflated: no memory";
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(packed.data()));
+  stream.avail_in = static_cast<uInt>(packed.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  const int result = inflate(&stream, Z_FINISH);
+  const bool whole = result == Z_STREAM_END && stream.avail_out == 0;
+  inflateEnd(&stream);
+  return whole ? "" : "its compressed data is damaged or gives another size than the directory's";
+}
+
 }  // namespace
 
 Result<ZipArchive> ZipArchive::Parse(std::span<const std::byte> bytes, const std::string& where) {
@@ -292,6 +313,32 @@ Result<std::span<const std::byte>> ZipArchive::Read(const std::string& name) con
             ", expected it stored as torch.save does"};
   }
   return entry.data;
+}
+
+Result<std::string> ZipArchive::ReadText(const std::string& name, uint64_t max_bytes) const {
+  const auto found = entries_.find(name);
+  if (found == entries_.end() || found->second.encrypted || found->second.method != kDeflated) {
+    BERTIE_ASSIGN_OR_RETURN(const auto data, Read(name));
+    if (data.size() > max_bytes) return TooLarge(name, data.size(), max_bytes);
+    return std::string(reinterpret_cast<const char*>(data.data()), data.size());
+  }
+  const ZipEntry& entry = found->second;
+  uint64_t limit = max_bytes;
+  if (entry.size > kRatioFrom) limit = std::min(limit, entry.packed.size() * kMaxRatio);
+  if (entry.size > limit || entry.packed.size() > max_bytes) {
+    return TooLarge(name, entry.size, limit);
+  }
+  std::string text(entry.size, '\0');
+  if (const std::string fault = Inflate(entry.packed, text); !fault.empty()) {
+    return Error{ErrorCode::kInvalidData, where_ + ": the entry " + Quote(name) + ": " + fault};
+  }
+  return text;
+}
+
+Error ZipArchive::TooLarge(const std::string& name, uint64_t size, uint64_t limit) const {
+  return {ErrorCode::kResourceExhausted, where_ + ": the entry " + Quote(name) + " has " +
+                                             std::to_string(size) + " bytes, expected at most " +
+                                             std::to_string(limit)};
 }
 
 }  // namespace bertie::formats

@@ -71,7 +71,24 @@ struct Tokenizer::Impl {
   const Normalizer normalizer;
   std::optional<WordPiece> wordpiece;
   AddedTokens added;
+  // What every encoding ends with.
+  Encoding Finish(Encoding encoding) const {
+    if (trace.single_type) std::fill(encoding.type_ids.begin(), encoding.type_ids.end(), 0);
+    if (encoding.ids.size() < trace.pad_to) {
+      encoding.ids.resize(trace.pad_to, pad_id);
+      encoding.type_ids.resize(trace.pad_to, 0);
+    }
+    return encoding;
+  }
+
+  // A text is never longer than what it is padded to.
+  size_t Longest(size_t max_length) const {
+    if (trace.pad_to == 0) return max_length;
+    return max_length == 0 ? trace.pad_to : std::min(max_length, trace.pad_to);
+  }
+
   SpecialTokens special;
+  TokenizerTrace trace;
   int32_t cls_id = 0;
   int32_t sep_id = 0;
   int32_t pad_id = 0;
@@ -182,12 +199,13 @@ Result<Tokenizer> Tokenizer::Create(TokenizerSpec spec) {
   BERTIE_ASSIGN_OR_RETURN(impl->wordpiece, WordPiece::Create(impl->vocabulary, spec.wordpiece));
   BERTIE_RETURN_IF_ERROR(impl->AddTokens(spec));
   BERTIE_RETURN_IF_ERROR(impl->ResolveSpecial(spec));
+  impl->trace = spec.trace;
   return Tokenizer(std::move(impl));
 }
 
 Encoding Tokenizer::Encode(std::string_view text, size_t max_length) const {
   constexpr size_t kAround = 2;
-  const size_t room = Room(max_length, kAround);
+  const size_t room = Room(impl_->Longest(max_length), kAround);
   Encoding encoding;
   auto& ids = encoding.ids;
   // English has about four bytes a token.
@@ -200,7 +218,7 @@ Encoding Tokenizer::Encode(std::string_view text, size_t max_length) const {
   }
   ids.push_back(impl_->sep_id);
   encoding.type_ids.assign(ids.size(), 0);
-  return encoding;
+  return impl_->Finish(std::move(encoding));
 }
 
 Encoding Tokenizer::EncodePair(std::string_view a, std::string_view b, size_t max_length) const {
@@ -211,7 +229,8 @@ Encoding Tokenizer::EncodePair(std::string_view a, std::string_view b, size_t ma
   constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
   impl_->AppendIds(a, kNoLimit, ids_a);
   impl_->AppendIds(b, kNoLimit, ids_b);
-  const auto [kept_a, kept_b] = LongestFirst(ids_a.size(), ids_b.size(), Room(max_length, kAround));
+  const auto [kept_a, kept_b] =
+      LongestFirst(ids_a.size(), ids_b.size(), Room(impl_->Longest(max_length), kAround));
   Encoding encoding;
   encoding.truncated = kept_a < ids_a.size() || kept_b < ids_b.size();
   auto& ids = encoding.ids;
@@ -224,7 +243,7 @@ Encoding Tokenizer::EncodePair(std::string_view a, std::string_view b, size_t ma
   ids.push_back(impl_->sep_id);
   encoding.type_ids.assign(ids.size(), 1);
   std::fill_n(encoding.type_ids.begin(), first_part, 0);
-  return encoding;
+  return impl_->Finish(std::move(encoding));
 }
 
 size_t Tokenizer::vocab_size() const {
@@ -248,6 +267,7 @@ Status Tokenizer::Save(const std::filesystem::path& dir, size_t max_length) cons
   spec.special = impl_->special;
   spec.cls_id = impl_->cls_id;
   spec.sep_id = impl_->sep_id;
+  spec.trace = impl_->trace;
   return WriteTokenizerSpec(spec, impl_->added, max_length, dir);
 }
 

@@ -43,6 +43,8 @@ class Tokenizer {
   // max_length counts the special tokens; 0 means no truncation. Truncation drops from the right
   // end and keeps [CLS] and [SEP] (max_length >= 3 for one text, >= 4 for a pair). Invalid UTF-8 is
   // read as U+FFFD for each maximal invalid part, as Python's errors="replace" does.
+  // Where the model folder says bertie_pad_to (tokenizer_spec.h), longer texts are cut to that, and
+  // shorter ones end with [PAD], counted as tokens of the text.
   // Time is linear in the text's length.
   Encoding Encode(std::string_view text, size_t max_length = 0) const;
 

@@ -30,6 +30,8 @@ constexpr Role kRoles[] = {{"unk_token", "[UNK]", &SpecialTokens::unknown},
                            {"cls_token", "[CLS]", &SpecialTokens::classification},
                            {"mask_token", "[MASK]", &SpecialTokens::mask}};
 constexpr const char* kOtherRoles[] = {"bos_token", "eos_token"};
+constexpr char kPadTo[] = "bertie_pad_to";
+constexpr char kSingleType[] = "bertie_single_type";
 constexpr char kAdditional[] = "additional_special_tokens";
 
 // A special token is written as its name or as an object with flags.
@@ -145,6 +147,14 @@ Status ReadOptions(const Json& object, const std::string& where, TokenizerConfig
   const Json* tokenizer_class = FindField(object, "tokenizer_class");
   config.keeps_normalizer =
       tokenizer_class != nullptr && *tokenizer_class == "PreTrainedTokenizerFast";
+  BERTIE_ASSIGN_OR_RETURN(config.trace.single_type, BoolField(object, kSingleType, false, where));
+  if (const Json* length = FindField(object, kPadTo)) {
+    constexpr uint64_t kLongest = 1 << 17;
+    if (!length->is_number_unsigned() || length->get<uint64_t>() > kLongest) {
+      return WrongField(where, kPadTo, *length, "a number of tokens");
+    }
+    config.trace.pad_to = length->get<size_t>();
+  }
   return {};
 }
 
@@ -197,6 +207,7 @@ void ApplyTokenizerConfig(const TokenizerConfig& config, TokenizerSpec& spec) {
     spec.normalizer.separate_cjk = config.tokenize_chinese_chars;
   }
   spec.special = config.special;
+  spec.trace = config.trace;
   std::multimap<std::string, AddedToken> in_file;
   for (const AddedToken& token : spec.added) {
     in_file.emplace(token.content, token);
@@ -227,6 +238,8 @@ Json MakeTokenizerConfig(const TokenizerSpec& spec, const AddedTokens& added, si
       normalizer.strip_accents ? Json(*normalizer.strip_accents) : Json(nullptr);
   config["tokenize_chinese_chars"] = normalizer.separate_cjk;
   config["tokenizer_class"] = "BertTokenizer";
+  if (spec.trace.pad_to > 0) config[kPadTo] = spec.trace.pad_to;
+  if (spec.trace.single_type) config[kSingleType] = true;
   return config;
 }
 

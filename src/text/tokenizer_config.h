@@ -19,6 +19,7 @@ struct TokenizerConfig {
   // The class named is one that leaves tokenizer.json's normalizer as it is; BERT's own puts the
   // three above in its place.
   bool keeps_normalizer = false;
+  TokenizerTrace trace;
   SpecialTokens special;
   std::vector<AddedToken> added;  // by ascending id
 };

@@ -25,6 +25,16 @@ struct SpecialTokens {
   std::vector<AddedToken> others;  // bos_token, eos_token, additional_special_tokens
 };
 
+// How a model that was traced (model/script_folder.h) wants its input; kept in
+// tokenizer_config.json.
+struct TokenizerTrace {
+  // The model knows no attention mask and was traced with texts of so many tokens, [PAD] at the end
+  // and attended to like any other. 0: texts as long as they are. ("bertie_pad_to")
+  size_t pad_to = 0;
+  // The model takes no token types: those of a pair are all 0. ("bertie_single_type")
+  bool single_type = false;
+};
+
 struct TokenizerSpec {
   std::vector<std::string> vocabulary;  // by id; "" for an id without a token
   NormalizerOptions normalizer;
@@ -37,6 +47,7 @@ struct TokenizerSpec {
   // What stands around the text. tokenizer.json says it by id; unset: by the names in special.
   std::optional<int32_t> cls_id;
   std::optional<int32_t> sep_id;
+  TokenizerTrace trace;
 };
 
 // tokenizer.json if it is there, else vocab.txt; then tokenizer_config.json,

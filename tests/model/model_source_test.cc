@@ -65,12 +65,14 @@ TEST_F(ModelSourceTest, RefusesNamingThePath) {
   EXPECT_ERROR(ModelSource::Open(dir_.path() / "absent"), ErrorCode::kNotFound,
                "absent: no such model folder or archive");
   EXPECT_ERROR(ModelSource::Open(Pack("two.tar.gz", {"a/config.json", "b/config.json"})),
-               ErrorCode::kInvalidData, "two.tar.gz: found no config.json, expected it at the top");
+               ErrorCode::kInvalidData,
+               "two.tar.gz: found no config.json and no TorchScript archive (*.pt), expected one "
+               "at the top");
   EXPECT_ERROR(ModelSource::Open(Pack("none.tar.gz", {"a/b/config.json"})), ErrorCode::kInvalidData,
                "none.tar.gz: found no config.json");
   std::ofstream(dir_.path() / "model.safetensors") << "x";
   EXPECT_ERROR(ModelSource::Open(dir_.path() / "model.safetensors"), ErrorCode::kInvalidArgument,
-               "found a file, expected a model folder, a .tar.gz or a .tgz");
+               "found a file, expected a model folder, a .tar.gz or .tgz");
   std::ofstream(dir_.path() / "bad.tar.gz") << "not gzip";
   EXPECT_ERROR(ModelSource::Open(dir_.path() / "bad.tar.gz"), ErrorCode::kInvalidData,
                "bad.tar.gz: not a whole tar archive");

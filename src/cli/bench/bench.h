@@ -10,6 +10,7 @@
 #include "base/thread_pool.h"
 #include "cli/bench/report.h"
 #include "cli/data_flags.h"
+#include "cli/source.h"
 #include "model/classifier.h"
 #include "text/tokenizer.h"
 
@@ -17,6 +18,7 @@ namespace bertie::cli {
 
 struct BenchFlags {
   std::string model;  // a folder, or a .tar.gz of one; may be empty where only a URL is measured
+  SourceFlags source;
   std::string precision;  // of the weights; empty: the model's own
   std::vector<std::string> what = {"latency", "throughput"};
   int threads = 0;                // 0: all processors

@@ -164,6 +164,7 @@ void AddBench(CLI::App& app, int& exit_code) {
                   .description(""))
       ->type_name("PART,...")
       ->capture_default_str();
+  AddSourceFlags(*command, flags->source);
   AddPrecisionFlag(*command, flags->precision);
   command->add_option("-t,--threads", flags->threads, "Threads; 0: one for each processor")
       ->check(CLI::Range(0, 1024).description(""))

@@ -216,6 +216,8 @@ std::vector<std::string> ServeArguments(const BenchFlags& flags) {
   if (!flags.precision.empty()) {
     arguments.insert(arguments.end(), {"--precision", flags.precision});
   }
+  const std::vector<std::string> source = SourceWords(flags.source);
+  arguments.insert(arguments.end(), source.begin(), source.end());
   return arguments;
 }
 

@@ -12,7 +12,6 @@
 #include "cli/model_argument.h"
 #include "data/random.h"
 #include "data/row_reader.h"
-#include "model/model_source.h"
 #include "model/open.h"
 
 namespace bertie::cli {
@@ -131,8 +130,7 @@ Result<double> TimePass(const model::Classifier& classifier,
 }  // namespace
 
 Result<BenchModel> LoadBenchModel(const BenchFlags& flags, ThreadPool& pool) {
-  BERTIE_ASSIGN_OR_RETURN(const std::filesystem::path path, ResolveModel(flags.model));
-  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(path));
+  BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, OpenSource(flags.model, flags.source));
   BERTIE_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
   model::OpenOptions options{flags.model, {}};
   options.precision = model::ParsePrecision(flags.precision);

@@ -57,9 +57,11 @@ void AddModelFlags(CLI::App& command, Flags& flags) {
   command
       .add_option("-m,--model", job.model,
                   "Pretrained BERT to start from: a folder in Hugging Face's form, a .tar.gz of "
-                  "one, or a name on the hub (bert-base-uncased), which is pulled if it is not in "
+                  "one, a TorchScript archive, or a name on the hub (bert-base-uncased), which is "
+                  "pulled if it is not in "
                   "the cache; without it $BERTIE_MODEL or a cached model")
       ->group("Model");
+  AddSourceFlags(command, job.source);
   command.add_option("-o,--out", job.out, "Folder to save the model in, after each epoch")
       ->capture_default_str()
       ->group("Model");

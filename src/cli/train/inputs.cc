@@ -7,6 +7,7 @@
 
 #include "base/directory.h"
 #include "cli/model_argument.h"
+#include "cli/source.h"
 #include "cli/train/class_weights.h"
 #include "cli/train/processes.h"
 #include "cli/train/ranks.h"
@@ -99,7 +100,7 @@ Result<TrainInputs> TrainInputs::Load(TrainJob& job, const comm::Launch& launch)
     AtomicDirectory::Recover(job.out);
     BERTIE_ASSIGN_OR_RETURN(point, FindResumePoint(job));
   }
-  BERTIE_ASSIGN_OR_RETURN(model::ModelSource source, model::ModelSource::Open(model_path));
+  BERTIE_ASSIGN_OR_RETURN(model::ModelSource source, OpenSource(model_path.string(), job.source));
   BERTIE_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
   BERTIE_ASSIGN_OR_RETURN(TrainData data, LoadTrainData(job));
   std::vector<int64_t> counts(data.train.labels.size());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "cli/source.h"
 #include "cli/train/ranks.h"
 #include "data/dataset.h"
 #include "model/tuning.h"
@@ -31,6 +32,7 @@ using RunFlags = std::map<std::string, std::vector<std::string>>;
 
 struct TrainJob {
   std::string model;  // folder or archive; "" looks for one
+  SourceFlags source;
   std::string train_file;
   std::string test_file;  // "": holdout, or none
   double holdout = 0.1;  // share of the training file kept for the test where there is no test file
