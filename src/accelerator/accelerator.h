@@ -59,6 +59,7 @@ class Session {
   const LoadedModel& model() const { return *queue_->model; }
   const std::string& content_hash() const { return request_.content_hash; }
   const std::string& endpoint() const { return request_.endpoint; }
+  const std::string& accelerator_type() const { return request_.accelerator_type; }
 
   // As Scheduler's. kInvalidArgument besides: more tokens than Accelerator::max_session_tokens.
   Status Submit(WorkPtr work);

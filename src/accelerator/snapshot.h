@@ -32,7 +32,7 @@ struct Snapshot {
     uint64_t queued_tokens = 0;
     uint64_t bytes_in = 0;
     uint64_t bytes_out = 0;
-    double busy_seconds = 0;  // not in the protocol
+    double busy_seconds = 0;
     double queue_p50_ms = 0;
     double queue_p99_ms = 0;
     double total_p50_ms = 0;
