@@ -191,7 +191,7 @@ def predicted(run, model, texts):
     """Raw logits of `bertie predict`."""
     out = run("predict", model, "--logits", "--format", "json", "--threads", 1, *texts)
     assert out.returncode == 0, out.stderr
-    return [list(json.loads(line)["logits"].values()) for line in out.stdout.splitlines()]
+    return [json.loads(line)["logits"] for line in out.stdout.splitlines()]
 
 
 def as_float32(numbers):
