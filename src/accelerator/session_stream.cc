@@ -307,14 +307,21 @@ class SessionStream final : public Reactor,
   // Ends the stream in good order, if it is time.
   void MaybeEnd() {
     bool draining = false;
+    bool attached = false;
     {
       std::lock_guard lock(mutex_);
       const bool idle = open_ == 0 && outbox_.empty() && !writing_ && !attaching_;
       if (!idle || !(draining_ || half_closed_)) return;
       draining = draining_;
+      attached = session_ != nullptr;
     }
-    End(draining ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "the accelerator is shutting down")
-                 : grpc::Status::OK);
+    if (draining) {
+      return End(
+          grpc::Status(grpc::StatusCode::UNAVAILABLE, "the accelerator is shutting down"));
+    }
+    // gRPC tells of bytes that are no message as of an end.
+    End(attached ? grpc::Status::OK
+                 : grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "found no Attach"));
   }
 
   void End(const grpc::Status& status) {
