@@ -180,8 +180,8 @@ Status CheckPem(const std::string& path, std::string_view what) {
       (what == "PRIVATE KEY" && text.find(" PRIVATE KEY-----") != std::string::npos)) {
     return {};
   }
-  return Error{ErrorCode::kInvalidData, path + ": found no \"-----BEGIN " + std::string(what) +
-                                            "-----\"; expected PEM"};
+  return Error{ErrorCode::kInvalidData,
+               path + ": found no \"-----BEGIN " + std::string(what) + "-----\"; expected PEM"};
 }
 
 Result<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(const GrpcServerOptions& options) {
@@ -196,9 +196,8 @@ Result<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(const GrpcServe
   tls::TlsServerCredentialsOptions made(files);
   made.watch_identity_key_cert_pairs();
   if (mutual) made.watch_root_certs();
-  made.set_cert_request_type(mutual
-                                 ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
-                                 : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+  made.set_cert_request_type(mutual ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                                    : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
   return tls::TlsServerCredentials(made);
 }
 

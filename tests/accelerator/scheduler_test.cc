@@ -105,7 +105,8 @@ TEST(FairQueue, ModelsAreNeverMixedAndShareTheTime) {
     both = both || (tokens.contains(a.get()) && tokens.contains(b.get()));
   }
   EXPECT_TRUE(both) << "sessions with one model share batches";
-  for (const auto& session : {a, b, c}) EXPECT_NEAR(static_cast<double>(given[session.get()]), 60 * 16 / 3, 16);
+  for (const auto& session : {a, b, c})
+    EXPECT_NEAR(static_cast<double>(given[session.get()]), 60 * 16 / 3, 16);
 }
 
 TEST(FairQueue, IdlingEarnsNoCredit) {
@@ -148,6 +149,25 @@ TEST(FairQueue, SmallWorkOfOneThatIsBehindIsUrgent) {
   EXPECT_LE(queue.TakeUrgent(running, now).batch.tokens(), 32);
 }
 
+TEST(FairQueue, OneThatAsksForLittleIsNotMadeToWaitForAFullBatch) {
+  FairQueue queue(64);
+  const auto flood = MakeSession(1, OpenTiny(), {10'000, 1'000'000});
+  const auto a = MakeSession(1);
+  const auto b = MakeSession(1);
+  for (const auto& session : {flood, a, b}) queue.Add(session);
+  const auto now = Clock::now();
+  for (uint64_t i = 0; i < 100; ++i) {
+    ASSERT_TRUE(queue.Push(*flood, MakeWork(i, {8}), now).ok());
+  }
+  queue.TakeBatch(now);
+  ASSERT_TRUE(queue.Push(*a, MakeWork(1, {8}), now).ok());
+  ASSERT_TRUE(queue.Push(*b, MakeWork(1, {8}), now).ok());
+  const auto together = TokensOf(queue.TakeBatch(now));
+  EXPECT_EQ(together.size(), 2u);
+  EXPECT_FALSE(together.contains(flood.get()));
+  EXPECT_EQ(queue.TakeBatch(now).batch.tokens(), 64);
+}
+
 TEST(FairQueue, HasLimits) {
   FairQueue queue(64);
   const auto session = MakeSession(1, OpenTiny(), {2, 20});
@@ -177,7 +197,9 @@ std::future<Result<WorkResult>> Ask(Scheduler& scheduler, const SessionPtr& sess
                                     const WorkPtr& work) {
   auto answer = std::make_shared<Answer>();
   auto future = answer->promise.get_future();
-  work->done = [answer](Result<WorkResult> result) { answer->promise.set_value(std::move(result)); };
+  work->done = [answer](Result<WorkResult> result) {
+    answer->promise.set_value(std::move(result));
+  };
   if (const Status taken = scheduler.Submit(session, work); !taken.ok()) {
     work->done(taken.error());
   }
@@ -225,7 +247,7 @@ TEST(Scheduler, RefusesCancelsAndExpires) {
   late->deadline = Clock::now() - std::chrono::seconds(1);
   EXPECT_ERROR(Ask(scheduler, session, late).get(), ErrorCode::kDeadlineExceeded, "ran out");
   EXPECT_TRUE(Ask(scheduler, session, MakeWork(2, {3})).get().ok());  // an id is free once answered
-  scheduler.Cancel(session, 77);  // nobody's
+  scheduler.Cancel(session, 77);                                      // nobody's
 }
 
 // Each batch has one answer, whoever wins: the thread that computes, a cancel, or the end.
