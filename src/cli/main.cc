@@ -49,6 +49,7 @@ int Main(int argc, char** argv) {
   AddCloud(app, exit_code);
   AddPull(app, exit_code);
   AddModels(app, exit_code);
+  AddAccelerator(app, exit_code);
   AddInfo(app, exit_code);
   AddData(app, exit_code);
   AddBench(app, exit_code);
