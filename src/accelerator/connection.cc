@@ -16,7 +16,7 @@
 namespace bertie::accelerator {
 namespace {
 
-constexpr size_t kChunk = 256 * 1024;
+constexpr size_t kChunk = 1024 * 1024;
 constexpr int kKeepaliveMs = 5000;
 constexpr int kKeepaliveTimeoutMs = 3000;
 constexpr uint32_t kProtocol = 1;

@@ -14,6 +14,7 @@ namespace {
 constexpr int kLocalInFlight = 2;
 constexpr double kHedgeShare = 0.1;
 constexpr double kMaxHedges = 10;
+constexpr double kMaxLoadFactor = 16;
 // What counts as late while there are too few round trips to say.
 constexpr std::chrono::seconds kFirstLate{1};
 
@@ -59,6 +60,7 @@ struct RemoteExecutor::Accelerator {
   Error first_error;
   std::unordered_map<uint64_t, Sent> open;  // sent and not replied to, though perhaps answered
   int64_t open_tokens = 0;
+  double usual_tokens = 1;  // moving average of open_tokens whenever a batch is sent
   Breaker breaker;
   RoundTrips round_trips;
   uint64_t bytes_sent = 0;  // by sessions that have ended
@@ -201,15 +203,23 @@ RemoteExecutor::Accelerator* RemoteExecutor::Pick(const Accelerator* but) {
 
 RemoteExecutor::Clock::duration RemoteExecutor::LateAfter(const Accelerator& accelerator) const {
   const auto p99 = accelerator.round_trips.p99();
-  return p99.count() > 0 ? std::max<Clock::duration>(2 * p99, options_.min_late) : kFirstLate;
+  if (p99.count() == 0) return kFirstLate;
+  // More work at once than of late takes longer without being late.
+  const double load = static_cast<double>(accelerator.open_tokens) / accelerator.usual_tokens;
+  return std::max<Clock::duration>(
+      std::chrono::duration_cast<Clock::duration>(2 * p99 * std::clamp(load, 1.0, kMaxLoadFactor)),
+      options_.min_late);
 }
 
 void RemoteExecutor::SendTo(Accelerator& accelerator, const FlightPtr& flight, Actions& actions) {
   const auto now = Clock::now();
+  const int64_t tokens = flight->batch->tokens();
+  accelerator.open.emplace(flight->id, Accelerator::Sent{now, tokens});
+  accelerator.open_tokens += tokens;
   flight->at = &accelerator;
   flight->late_at = flight->again ? Clock::time_point::max() : now + LateAfter(accelerator);
-  accelerator.open.emplace(flight->id, Accelerator::Sent{now, flight->batch->tokens()});
-  accelerator.open_tokens += flight->batch->tokens();
+  accelerator.usual_tokens +=
+      0.05 * (static_cast<double>(accelerator.open_tokens) - accelerator.usual_tokens);
   accelerator.breaker.OnSent();
   ++stats_.sent_batches;
   std::chrono::microseconds timeout{0};
@@ -388,14 +398,17 @@ void RemoteExecutor::OnReply(Accelerator& accelerator, RemoteReply reply) {
       if (accelerator.breaker.OnSuccess()) UpdateCapacity();
       if (flight) {
         ++stats_.remote_batches;
+        if (flight->at != &accelerator) CancelRemote(flight, actions);
         Answer(flight, std::move(reply.logits), actions);
       }
     } else {
       const Error error = reply.logits.error();
-      const bool passed = error.code == ErrorCode::kCancelled || IsAboutTheBatch(error) ||
-                          error.code == ErrorCode::kDeadlineExceeded;
       if (flight) TryAgain(flight, error, actions);
-      if (!passed) CountFailure(accelerator, error, actions);
+      if (IsAboutTheBatch(error)) {
+        if (accelerator.breaker.OnSuccess()) UpdateCapacity();
+      } else if (error.code != ErrorCode::kCancelled) {
+        CountFailure(accelerator, error, actions);
+      }
     }
   }
   Run(actions);

@@ -47,7 +47,7 @@ struct RemoteOptions {
   int max_in_flight = 8;
   std::chrono::milliseconds probe_interval{1000};
   // A batch counts as late after twice the round trips' 99th percentile, and this at least.
-  std::chrono::milliseconds min_late{20};
+  std::chrono::milliseconds min_late{50};
   std::function<void(std::string_view)> log = [](std::string_view) {};  // one line; any thread
 };
 

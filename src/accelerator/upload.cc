@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <string>
+#include <thread>
 
 #include "base/quote.h"
 
@@ -12,6 +13,7 @@ namespace {
 // To find a model may mean to hash it.
 constexpr std::chrono::seconds kFindTimeout{60};
 constexpr int kMaxFailures = 5;
+constexpr std::chrono::milliseconds kPause{200};
 
 Status CheckStates(const RemoteModel& found, const ModelManifest& manifest) {
   bool fits = found.files.size() == manifest.files.size();
@@ -33,16 +35,18 @@ Result<uint64_t> UploadModel(Connection& connection, const ModelManifest& manife
   UploadProgress progress;
   for (const ModelFile& file : manifest.files) progress.total += file.size;
   uint64_t sent = 0;
+  uint64_t most = 0;  // that was ever there
   int failures = 0;
-  int corrupt = 0;
   while (true) {
     BERTIE_ASSIGN_OR_RETURN(RemoteModel found, connection.FindModel(manifest, kFindTimeout));
     if (found.complete) return sent;
     BERTIE_RETURN_IF_ERROR(CheckStates(found, manifest));
     progress.done = 0;
     for (const RemoteFile& file : found.files) progress.done += file.received;
-    const uint64_t before = sent;
-    for (size_t i = 0; i < manifest.files.size(); ++i) {
+    if (progress.done > most) failures = 0;
+    most = std::max(most, progress.done);
+    Status status;
+    for (size_t i = 0; status.ok() && i < manifest.files.size(); ++i) {
       if (found.files[i].complete) continue;
       auto state =
           connection.Upload(manifest, i, model_dir, found.files[i].received, [&](uint64_t bytes) {
@@ -50,20 +54,21 @@ Result<uint64_t> UploadModel(Connection& connection, const ModelManifest& manife
             progress.done += bytes;
             on_progress(progress);
           });
-      if (state.ok() && state->complete) continue;
-      if (!state.ok() && state.error().code == ErrorCode::kCancelled) return state.error();
-      const bool broken = !state.ok() && state.error().code == ErrorCode::kInvalidData;
-      if (!state.ok() && !broken && !IsPassing(state.error())) return state.error();
-      if (!state.ok() && !broken) {
-        failures = sent > before ? 0 : failures + 1;
-        if (failures >= kMaxFailures) return state.error();
-      } else if (++corrupt >= 2) {
-        return Error{ErrorCode::kInvalidData,
-                     Quote(manifest.files[i].name) +
-                         " did not arrive with its hash, twice; did the file change meanwhile?"};
+      if (!state.ok()) {
+        status = state.error();
+      } else if (!state->complete) {
+        status = Error{ErrorCode::kInvalidData,
+                       Quote(manifest.files[i].name) + " did not arrive whole; does it change?"};
       }
-      break;  // and ask again what is there
     }
+    if (status.ok()) continue;
+    const ErrorCode code = status.error().code;
+    if (code == ErrorCode::kCancelled || code == ErrorCode::kResourceExhausted ||
+        code == ErrorCode::kIo || ++failures >= kMaxFailures) {
+      return status.error();
+    }
+    // Perhaps another endpoint sends the same file: then it grows meanwhile.
+    std::this_thread::sleep_for(kPause);
   }
 }
 

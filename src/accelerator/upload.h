@@ -17,9 +17,9 @@ struct UploadProgress {
 };
 
 // Sends what FindModel says is missing, from where an earlier upload broke off, until the model is
-// complete there. A stream that breaks is taken up again, five times without a byte's progress at
-// most. Returns how many bytes were sent; 0: it was there. kInvalidData when what arrived has
-// another hash, twice.
+// complete there. What fails is taken up again, five times without a byte's progress at most (with
+// another endpoint sending the same file, this one waits for it). Returns how many bytes were sent;
+// 0: it was there.
 Result<uint64_t> UploadModel(Connection& connection, const ModelManifest& manifest,
                              const std::filesystem::path& model_dir,
                              const std::function<void(const UploadProgress&)>& on_progress);
