@@ -22,6 +22,7 @@ void AddCompile(CLI::App& app, int& exit_code);
 void AddServe(CLI::App& app, int& exit_code);
 void AddBench(CLI::App& app, int& exit_code);
 void AddTokenize(CLI::App& app, int& exit_code);
+void AddAccelerator(CLI::App& app, int& exit_code);
 
 // Prints "bertie: <message>" to stderr; returns kExitUsage for kInvalidArgument, else kExitFailure.
 int ReportError(const Error& error);

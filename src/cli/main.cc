@@ -46,6 +46,7 @@ int Main(int argc, char** argv) {
   AddPredict(app, exit_code);
   AddCompile(app, exit_code);
   AddServe(app, exit_code);
+  AddAccelerator(app, exit_code);
   AddInfo(app, exit_code);
   AddData(app, exit_code);
   AddBench(app, exit_code);

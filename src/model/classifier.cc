@@ -51,13 +51,15 @@ struct Classifier::Impl {
     idle.push_back(std::move(workspace));
   }
 
-  void RunWith(const PackedBatch& batch, ThreadPool& pool, float* logits) {
+  void RunWith(const PackedBatch& batch, ThreadPool& pool, float* logits,
+               const std::function<void()>& between_layers = {}) {
     auto workspace = TakeWorkspace();
-    Run(batch, pool, *workspace, logits);
+    Run(batch, pool, *workspace, logits, between_layers);
     GiveBack(std::move(workspace));
   }
 
-  void Run(const PackedBatch& batch, ThreadPool& pool, Workspace& w, float* logits) const;
+  void Run(const PackedBatch& batch, ThreadPool& pool, Workspace& w, float* logits,
+           const std::function<void()>& between_layers) const;
   void EmbedTokens(const PackedBatch& batch, ThreadPool& pool, Workspace& w) const;
   void RunLayer(const LayerWeights& layer, const PackedBatch& batch, ThreadPool& pool,
                 Workspace& w) const;
@@ -167,11 +169,14 @@ void Classifier::Impl::RunLastLayer(const LayerWeights& layer, const PackedBatch
   FeedForward(layer, rows, cls, cls, pool, w);
 }
 
-void Classifier::Impl::Run(const PackedBatch& batch, ThreadPool& pool, Workspace& w,
-                           float* logits) const {
+void Classifier::Impl::Run(const PackedBatch& batch, ThreadPool& pool, Workspace& w, float* logits,
+                           const std::function<void()>& between_layers) const {
   EmbedTokens(batch, pool, w);
   const auto& layers = weights.layers;
-  for (size_t i = 0; i + 1 < layers.size(); ++i) RunLayer(layers[i], batch, pool, w);
+  for (size_t i = 0; i + 1 < layers.size(); ++i) {
+    RunLayer(layers[i], batch, pool, w);
+    if (between_layers) between_layers();
+  }
   RunLastLayer(layers.back(), batch, pool, w);
   const int64_t rows = batch.size();
   float* pooled = w.pooled.Resize(rows * config.hidden_size);
@@ -214,6 +219,14 @@ Result<std::vector<float>> Classifier::Forward(const PackedBatch& batch, ThreadP
                   logits.data() + share.sentences[j] * labels);
     }
   });
+  return logits;
+}
+
+Result<std::vector<float>> Classifier::Forward(const PackedBatch& batch, ThreadPool& pool,
+                                               const std::function<void()>& between_layers) const {
+  BERTIE_RETURN_IF_ERROR(CheckBatch(batch, impl_->config));
+  std::vector<float> logits(static_cast<size_t>(batch.size() * impl_->config.num_labels()));
+  if (batch.size() > 0) impl_->RunWith(batch, pool, logits.data(), between_layers);
   return logits;
 }
 

@@ -1,6 +1,7 @@
 // A BertForSequenceClassification made ready for inference: weights packed for the kernels.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -32,6 +33,12 @@ class Classifier {
   // below the vocabulary's sizes, sentences no longer than max_position_embeddings): an
   // kInvalidArgument error says which is not. A sentence's logits do not depend on its batch.
   Result<std::vector<float>> Forward(const PackedBatch& batch, ThreadPool& pool) const;
+
+  // The same logits. between_layers is called on this thread after each layer but the last, while
+  // the pool is idle: it may run another Forward on it, which then need not wait for this one. All
+  // threads work on one layer together, which for many short sentences is a little slower.
+  Result<std::vector<float>> Forward(const PackedBatch& batch, ThreadPool& pool,
+                                     const std::function<void()>& between_layers) const;
 
  private:
   struct Impl;

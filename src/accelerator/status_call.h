@@ -1,0 +1,25 @@
+// Asks an accelerator what it does.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "accelerator/snapshot.h"
+#include "base/status.h"
+
+namespace bertie::accelerator {
+
+struct StatusCallOptions {
+  std::string address = "127.0.0.1:50051";
+  bool tls = false;
+  std::string tls_ca;           // PEM; empty: the system's authorities
+  std::string tls_certificate;  // PEM, and its key, where the accelerator asks for one
+  std::string tls_key;
+  std::string token;
+  std::chrono::milliseconds timeout{5'000};
+};
+
+// kUnavailable: nobody answers there, or not in this way; kInvalidArgument: the token is wrong.
+Result<Snapshot> CallStatus(const StatusCallOptions& options);
+
+}  // namespace bertie::accelerator
