@@ -65,10 +65,9 @@ Session::~Session() { owner_.Release(*this); }
 Status Session::Submit(WorkPtr work) {
   const int64_t most = owner_.MaxTokensOf(*this);
   if (work->batch.tokens() > most) {
-    return Error{ErrorCode::kInvalidArgument, "the batch has " +
-                                                  std::to_string(work->batch.tokens()) +
-                                                  " tokens; at most " + std::to_string(most) +
-                                                  " may be sent at once"};
+    return Error{ErrorCode::kInvalidArgument,
+                 "the batch has " + std::to_string(work->batch.tokens()) + " tokens; at most " +
+                     std::to_string(most) + " may be sent at once"};
   }
   return owner_.scheduler_->Submit(queue_, std::move(work));
 }
@@ -99,16 +98,15 @@ Result<std::unique_ptr<Accelerator>> Accelerator::Create(AcceleratorOptions opti
 }
 
 int64_t Accelerator::MaxTokensOf(const Session& session) const {
-  return std::max(4 * options_.max_batch_tokens,
-                  session.model().config().max_position_embeddings);
+  return std::max(4 * options_.max_batch_tokens, session.model().config().max_position_embeddings);
 }
 
 void Accelerator::Attach(AttachRequest request,
                          std::function<void(Result<std::unique_ptr<Session>>)> done) {
   auto init = Check(std::move(request));
   if (!init.ok()) return done(init.error());
-  auto session = std::make_shared<std::unique_ptr<Session>>(
-      std::make_unique<Session>(*this, *init));
+  auto session =
+      std::make_shared<std::unique_ptr<Session>>(std::make_unique<Session>(*this, *init));
   if (const Status reserved = Reserve(**session); !reserved.ok()) return done(reserved.error());
   loader_->Post([this, session, done = std::move(done)] {
     if (const Status loaded = Load(**session); !loaded.ok()) {
@@ -156,9 +154,8 @@ Status Accelerator::Load(Session& session) {
   Tidy();
   const AttachRequest& request = session.request_;
   BERTIE_ASSIGN_OR_RETURN(
-      ModelPtr model,
-      models_->Open({request.content_hash, model::ParsePrecision(request.precision),
-                     session.size_.memory_bytes, request.accelerator_type}));
+      ModelPtr model, models_->Open({request.content_hash, model::ParsePrecision(request.precision),
+                                     session.size_.memory_bytes, request.accelerator_type}));
   const QueueLimits limits{options_.max_in_flight, 16 * options_.max_batch_tokens + 65'536};
   auto queue = std::make_shared<SessionQueue>(session.size_.units, std::move(model), limits);
   {
@@ -201,8 +198,8 @@ Snapshot Accelerator::Read() const {
   snapshot.queued_batches = totals.queued_works;
   snapshot.queued_tokens = static_cast<uint64_t>(totals.queued_tokens);
   for (const ModelPtr& model : models_->List()) {
-    snapshot.models.push_back({model->content_hash, model::PrecisionName(model->precision),
-                               model->memory_bytes, 0, 0});
+    snapshot.models.push_back(
+        {model->content_hash, model::PrecisionName(model->precision), model->memory_bytes, 0, 0});
   }
   std::lock_guard lock(mutex_);
   snapshot.memory_used = memory_used_;

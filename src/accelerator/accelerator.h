@@ -25,11 +25,11 @@ inline constexpr uint32_t kProtocolVersion = 1;
 struct AcceleratorOptions {
   Capacity capacity;
   ModelStoreOptions store;
-  std::string version;            // of the program, for those who ask
-  std::string processor;          // the same
-  int64_t max_batch_tokens = 0;   // computed at once; 0: 64 a thread
+  std::string version;           // of the program, for those who ask
+  std::string processor;         // the same
+  int64_t max_batch_tokens = 0;  // computed at once; 0: 64 a thread
   size_t max_sessions = 256;
-  size_t max_in_flight = 32;      // batches of a session
+  size_t max_in_flight = 32;              // batches of a session
   std::chrono::seconds keep_models{600};  // that no session uses
 };
 

@@ -133,7 +133,12 @@ Turn FairQueue::Fill(SessionPtr first, int64_t max_tokens,
 
 Turn FairQueue::TakeBatch(Clock::time_point now) {
   const auto any = [](const SessionQueue&) { return true; };
-  return Fill(First(any), max_batch_tokens_, any, now);
+  const auto light = [&](const SessionQueue& session) {
+    return 4 * session.tokens <= max_batch_tokens_;
+  };
+  SessionPtr first = First(any);
+  if (first != nullptr && light(*first)) return Fill(first, max_batch_tokens_, light, now);
+  return Fill(first, max_batch_tokens_, any, now);
 }
 
 Turn FairQueue::TakeUrgent(const Turn& running, Clock::time_point now) {

@@ -23,7 +23,7 @@ namespace bertie::accelerator {
 using Clock = std::chrono::steady_clock;
 
 struct WorkResult {
-  std::vector<float> logits;  // [sentences, num_labels], row-major
+  std::vector<float> logits;     // [sentences, num_labels], row-major
   Clock::duration queue_time;    // from its arrival to its computing
   Clock::duration compute_time;  // of the batches it was computed in
 };
@@ -134,7 +134,9 @@ class FairQueue {
 
   // Sentences of one model, of at most max_batch_tokens together, or one that is longer by itself:
   // the session that is first chooses the model, and all that have it fill the batch in the order
-  // of their virtual times. No slices when nothing waits.
+  // of their virtual times. When the first asks for a quarter of a batch or less, only those fill
+  // it that do too: one that floods would make it wait for a full batch. No slices when nothing
+  // waits.
   Turn TakeBatch(Clock::time_point now);
 
   // What may be computed in the middle of a turn that runs: work of sessions that are behind all of

@@ -5,6 +5,7 @@
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
@@ -179,8 +180,8 @@ Status CheckPem(const std::string& path, std::string_view what) {
       (what == "PRIVATE KEY" && text.find(" PRIVATE KEY-----") != std::string::npos)) {
     return {};
   }
-  return Error{ErrorCode::kInvalidData, path + ": found no \"-----BEGIN " + std::string(what) +
-                                            "-----\"; expected PEM"};
+  return Error{ErrorCode::kInvalidData,
+               path + ": found no \"-----BEGIN " + std::string(what) + "-----\"; expected PEM"};
 }
 
 Result<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(const GrpcServerOptions& options) {
@@ -195,9 +196,8 @@ Result<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(const GrpcServe
   tls::TlsServerCredentialsOptions made(files);
   made.watch_identity_key_cert_pairs();
   if (mutual) made.watch_root_certs();
-  made.set_cert_request_type(mutual
-                                 ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
-                                 : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+  made.set_cert_request_type(mutual ? GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY
+                                    : GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
   return tls::TlsServerCredentials(made);
 }
 
@@ -300,12 +300,13 @@ bool GrpcServer::Drain(std::chrono::milliseconds limit) {
   impl_->service.BeginDrain();
   if (auto* health = impl_->server->GetHealthCheckService()) health->SetServingStatus(false);
   impl_->streams.ForEach([](Stream& stream) { stream.BeginDrain(); });
-  // Says GOAWAY, waits for the calls, and cancels those that are left at the deadline.
-  const auto deadline = std::chrono::system_clock::now() + limit;
-  impl_->server->Shutdown(deadline);
+  const bool ended = impl_->streams.WaitEmpty(limit);
+  // Says GOAWAY; a client that is not listening to its connection would be waited for without end.
+  impl_->server->Shutdown(std::chrono::system_clock::now() +
+                          std::min(limit, std::chrono::milliseconds(200)));
   impl_->server->Wait();
   impl_->server.reset();
-  return limit.count() == 0 || std::chrono::system_clock::now() < deadline;
+  return ended;
 }
 
 bool StreamSet::Add(const std::shared_ptr<Stream>& stream, size_t most) {
@@ -318,11 +319,12 @@ bool StreamSet::Add(const std::shared_ptr<Stream>& stream, size_t most) {
 void StreamSet::Remove(const std::shared_ptr<Stream>& stream) {
   std::lock_guard lock(mutex_);
   streams_.erase(stream);
+  if (streams_.empty()) removed_.notify_all();
 }
 
-size_t StreamSet::size() const {
-  std::lock_guard lock(mutex_);
-  return streams_.size();
+bool StreamSet::WaitEmpty(std::chrono::milliseconds limit) const {
+  std::unique_lock lock(mutex_);
+  return removed_.wait_for(lock, limit, [this] { return streams_.empty(); });
 }
 
 void StreamSet::ForEach(const std::function<void(Stream&)>& body) const {

@@ -16,9 +16,12 @@ using Clock = std::chrono::steady_clock;
 
 double BytesPerNumber(model::WeightType precision) {
   switch (precision) {
-    case model::WeightType::kI8: return 1;
-    case model::WeightType::kBF16: return 2;
-    default: return 4;
+    case model::WeightType::kI8:
+      return 1;
+    case model::WeightType::kBF16:
+      return 2;
+    default:
+      return 4;
   }
 }
 
@@ -68,10 +71,9 @@ Result<ModelPtr> LoadedModels::Open(const OpenRequest& request) {
       const LoadedModel& model = *kept.model;
       if (model.content_hash != request.content_hash) continue;
       // Without a wish any will do whose files are in that precision: fp32 of a checkpoint.
-      const bool as_asked =
-          request.precision ? model.precision == *request.precision
-                            : model::IsCompiled(model.files->dir()) ||
-                                  model.precision == model::WeightType::kF32;
+      const bool as_asked = request.precision ? model.precision == *request.precision
+                                              : model::IsCompiled(model.files->dir()) ||
+                                                    model.precision == model::WeightType::kF32;
       if (!as_asked) continue;
       if (model.memory_bytes > request.max_memory) return Needs(model.memory_bytes, request);
       kept.used = Clock::now();

@@ -276,14 +276,13 @@ Status ModelStore::MakeRoom(const ModelManifest& manifest) {
     return Error{ErrorCode::kResourceExhausted,
                  "the model's files need " + FormatGigabytes(TotalSize(manifest)) +
                      "; the accelerator's store keeps " + FormatGigabytes(options_.max_bytes) +
-                     " (--store-size), and " +
-                     FormatGigabytes(total - TotalSize(manifest)) + " of that are in use"};
+                     " (--store-size), and " + FormatGigabytes(total - TotalSize(manifest)) +
+                     " of that are in use"};
   }
   if (const uint64_t free = FreeBytes(options_.dir); missing > free) {
-    return Error{ErrorCode::kResourceExhausted, "the model's files need " +
-                                                    FormatGigabytes(missing) +
-                                                    " more; the accelerator's disk has " +
-                                                    FormatGigabytes(free)};
+    return Error{ErrorCode::kResourceExhausted,
+                 "the model's files need " + FormatGigabytes(missing) +
+                     " more; the accelerator's disk has " + FormatGigabytes(free)};
   }
   return {};
 }
@@ -305,8 +304,8 @@ Result<StoredModel> ModelStore::Find(const ModelManifest& manifest) {
 }
 
 Result<std::unique_ptr<ModelStore::Upload>> ModelStore::BeginUpload(const std::string& content_hash,
-                                                                   const std::string& name,
-                                                                   uint64_t offset) {
+                                                                    const std::string& name,
+                                                                    uint64_t offset) {
   std::unique_ptr<Upload::State> state;
   {
     std::lock_guard lock(mutex_);

@@ -8,9 +8,7 @@
 namespace bertie::accelerator {
 namespace {
 
-double Seconds(Clock::duration duration) {
-  return std::chrono::duration<double>(duration).count();
-}
+double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 Result<std::vector<float>> Compute(const Turn& turn, ThreadPool& pool,
                                    const std::function<void()>& between_layers) {
@@ -203,9 +201,9 @@ void Scheduler::Deliver(const Turn& turn, const std::vector<float>& logits, Cloc
       Work& work = *slice.work;
       SessionUse& use = slice.session->use;
       const int64_t tokens = work.SentenceTokens(slice.begin);
-      use.AddBusy(Seconds(took) * static_cast<double>(tokens) /
-                      static_cast<double>(turn.batch.tokens()),
-                  now);
+      use.AddBusy(
+          Seconds(took) * static_cast<double>(tokens) / static_cast<double>(turn.batch.tokens()),
+          now);
       ++use.sentences;
       use.tokens += static_cast<uint64_t>(tokens);
       if (work.ended) continue;

@@ -52,8 +52,8 @@ class Scheduler {
   // moment may still be called.
   void Remove(const SessionPtr& session);
 
-  // The ids and lengths are checked first. On an error (kInvalidArgument: an id out of its table, no
-  // sentence, a work with that id is open; FairQueue::Push's; kUnavailable after the end began)
+  // The ids and lengths are checked first. On an error (kInvalidArgument: an id out of its table,
+  // no sentence, a work with that id is open; FairQueue::Push's; kUnavailable after the end began)
   // `done` is not called.
   Status Submit(const SessionPtr& session, WorkPtr work);
 

@@ -36,9 +36,7 @@ v1::FromAccelerator MakeLogits(uint64_t id, const std::string& hash, const WorkR
 }
 
 Result<WorkPtr> MakeWork(const v1::Batch& batch, const std::string& hash) {
-  const auto bad = [](const std::string& what) {
-    return Error{ErrorCode::kInvalidArgument, what};
-  };
+  const auto bad = [](const std::string& what) { return Error{ErrorCode::kInvalidArgument, what}; };
   if (batch.content_hash() != hash) {
     return bad("the batch is for the model " + Quote(batch.content_hash(), 64) +
                "; the session is attached to " + hash);
@@ -60,8 +58,8 @@ Result<WorkPtr> MakeWork(const v1::Batch& batch, const std::string& hash) {
     work->batch.cumulative_seq_lengths.push_back(static_cast<int32_t>(end));
   }
   if (end != batch.token_ids_size()) {
-    return bad("found " + std::to_string(batch.token_ids_size()) +
-               " token ids; the lengths give " + std::to_string(end));
+    return bad("found " + std::to_string(batch.token_ids_size()) + " token ids; the lengths give " +
+               std::to_string(end));
   }
   work->batch.token_ids.assign(batch.token_ids().begin(), batch.token_ids().end());
   work->batch.type_ids.assign(batch.type_ids().begin(), batch.type_ids().end());
@@ -168,8 +166,10 @@ class SessionStream final : public Reactor,
  private:
   void Handle() {
     switch (request_.message_case()) {
-      case v1::ToAccelerator::kAttach: return OnAttach();
-      case v1::ToAccelerator::kBatch: return OnBatch();
+      case v1::ToAccelerator::kAttach:
+        return OnAttach();
+      case v1::ToAccelerator::kBatch:
+        return OnBatch();
       case v1::ToAccelerator::kCancel: {
         if (const auto session = GetSession()) session->Cancel(request_.cancel().id());
         return;
@@ -222,8 +222,8 @@ class SessionStream final : public Reactor,
     }
     if (context_.options->log) {
       context_.options->log("endpoint " + Quote(session->endpoint()) + " attached (" +
-                           session->accelerator_type() + ", model " +
-                           session->content_hash().substr(0, 12) + ")");
+                            session->accelerator_type() + ", model " +
+                            session->content_hash().substr(0, 12) + ")");
     }
     Send(std::move(message));
     MaybeEnd();
@@ -238,8 +238,7 @@ class SessionStream final : public Reactor,
     attached.set_vocab_size(static_cast<uint32_t>(config.vocab_size));
     attached.set_precision(model::PrecisionName(session.model().precision));
     attached.set_accelerator("bertie " + options.version + ", " + options.processor);
-    attached.set_max_batch_tokens(
-        static_cast<uint32_t>(context_.accelerator.MaxTokensOf(session)));
+    attached.set_max_batch_tokens(static_cast<uint32_t>(context_.accelerator.MaxTokensOf(session)));
     attached.set_max_in_flight(static_cast<uint32_t>(options.max_in_flight));
   }
 
@@ -307,14 +306,20 @@ class SessionStream final : public Reactor,
   // Ends the stream in good order, if it is time.
   void MaybeEnd() {
     bool draining = false;
+    bool attached = false;
     {
       std::lock_guard lock(mutex_);
       const bool idle = open_ == 0 && outbox_.empty() && !writing_ && !attaching_;
       if (!idle || !(draining_ || half_closed_)) return;
       draining = draining_;
+      attached = session_ != nullptr;
     }
-    End(draining ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "the accelerator is shutting down")
-                 : grpc::Status::OK);
+    if (draining) {
+      return End(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the accelerator is shutting down"));
+    }
+    // gRPC tells of bytes that are no message as of an end.
+    End(attached ? grpc::Status::OK
+                 : grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "found no Attach"));
   }
 
   void End(const grpc::Status& status) {
@@ -369,15 +374,24 @@ grpc::Status ToGrpc(const Error& error) {
   using grpc::StatusCode;
   const auto code = [&] {
     switch (error.code) {
-      case ErrorCode::kInvalidArgument: return StatusCode::INVALID_ARGUMENT;
-      case ErrorCode::kNotFound: return StatusCode::NOT_FOUND;
-      case ErrorCode::kInvalidData: return StatusCode::DATA_LOSS;
-      case ErrorCode::kUnsupported: return StatusCode::FAILED_PRECONDITION;
-      case ErrorCode::kResourceExhausted: return StatusCode::RESOURCE_EXHAUSTED;
-      case ErrorCode::kUnavailable: return StatusCode::UNAVAILABLE;
-      case ErrorCode::kDeadlineExceeded: return StatusCode::DEADLINE_EXCEEDED;
-      case ErrorCode::kCancelled: return StatusCode::CANCELLED;
-      default: return StatusCode::INTERNAL;
+      case ErrorCode::kInvalidArgument:
+        return StatusCode::INVALID_ARGUMENT;
+      case ErrorCode::kNotFound:
+        return StatusCode::NOT_FOUND;
+      case ErrorCode::kInvalidData:
+        return StatusCode::DATA_LOSS;
+      case ErrorCode::kUnsupported:
+        return StatusCode::FAILED_PRECONDITION;
+      case ErrorCode::kResourceExhausted:
+        return StatusCode::RESOURCE_EXHAUSTED;
+      case ErrorCode::kUnavailable:
+        return StatusCode::UNAVAILABLE;
+      case ErrorCode::kDeadlineExceeded:
+        return StatusCode::DEADLINE_EXCEEDED;
+      case ErrorCode::kCancelled:
+        return StatusCode::CANCELLED;
+      default:
+        return StatusCode::INTERNAL;
     }
   }();
   return {code, error.message};

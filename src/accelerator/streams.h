@@ -27,11 +27,12 @@ class StreamSet {
  public:
   bool Add(const std::shared_ptr<Stream>& stream, size_t most);  // false: there are that many
   void Remove(const std::shared_ptr<Stream>& stream);
-  size_t size() const;
+  bool WaitEmpty(std::chrono::milliseconds limit) const;  // false: some are left
   void ForEach(const std::function<void(Stream&)>& body) const;
 
  private:
-  mutable std::mutex mutex_;
+  mutable std::mutex mutex_;  // guards streams_
+  mutable std::condition_variable removed_;
   std::set<std::shared_ptr<Stream>> streams_;
 };
 

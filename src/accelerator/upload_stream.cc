@@ -114,8 +114,8 @@ class UploadStream final : public Reactor,
 
   const ServiceContext context_;
   v1::FileState* const answer_;
-  v1::FileChunk chunk_;                          // gRPC's and the disk thread's by turns
-  std::unique_ptr<ModelStore::Upload> upload_;   // the disk thread's
+  v1::FileChunk chunk_;                         // gRPC's and the disk thread's by turns
+  std::unique_ptr<ModelStore::Upload> upload_;  // the disk thread's
 
   std::mutex mutex_;  // guards all below
   Clock::time_point last_ = Clock::now();

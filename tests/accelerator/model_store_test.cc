@@ -1,9 +1,11 @@
 #include "accelerator/model_store.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <fstream>
 #include <thread>
 
@@ -75,8 +77,7 @@ TEST_F(ModelStoreTest, TakesAModelInPieces) {
   EXPECT_ERROR(store_->Acquire(manifest.content_hash), ErrorCode::kNotFound, "not arrived whole");
   EXPECT_TRUE(Send(manifest, "config.json", "{}")->complete);
   EXPECT_EQ(Send(manifest, "model.safetensors", "01234")->received, 5u);
-  EXPECT_ERROR(Send(manifest, "model.safetensors", "0"), ErrorCode::kInvalidArgument,
-               "expected 5");
+  EXPECT_ERROR(Send(manifest, "model.safetensors", "0"), ErrorCode::kInvalidArgument, "expected 5");
   EXPECT_EQ(store_->Find(manifest)->files[1].received, 5u);
   EXPECT_TRUE(Send(manifest, "model.safetensors", "56789", 5)->complete);
   EXPECT_TRUE(store_->Find(manifest)->complete);
@@ -132,6 +133,38 @@ TEST_F(ModelStoreTest, FindsRotWhenAModelIsOpened) {
   std::ofstream(store_->dir() / manifest.content_hash / "model.safetensors") << "wrung";
   EXPECT_ERROR(store_->Acquire(manifest.content_hash), ErrorCode::kInvalidData, "damaged");
   EXPECT_FALSE(store_->Find(manifest)->complete);
+}
+
+TEST_F(ModelStoreTest, AFullDiskIsReportedAndLosesNothing) {
+  const std::string text(10'000, 'x');
+  const auto manifest = ManifestOf({{"model.safetensors", text}});
+  ASSERT_TRUE(store_->Find(manifest).ok());
+  ASSERT_EQ(Send(manifest, "model.safetensors", text.substr(0, 3000))->received, 3000u);
+  const pid_t child = fork();
+  if (child == 0) {  // a disk that takes 5000 bytes of a file
+    signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{5000, 5000};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    auto upload = store_->BeginUpload(manifest.content_hash, "model.safetensors", 3000);
+    if (!upload.ok()) _exit(1);
+    const Status written = (*upload)->Write(text.substr(3000));
+    _exit(!written.ok() && written.error().code == ErrorCode::kResourceExhausted ? 0 : 2);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  const uint64_t there = store_->Find(manifest)->files[0].received;
+  EXPECT_EQ(there, 5000u);
+  EXPECT_TRUE(Send(manifest, "model.safetensors", text.substr(there), there)->complete);
+  const auto huge = [] {
+    ModelManifest made;
+    made.files.push_back({"model.safetensors", uint64_t{60} << 30, HashOf("")});
+    made.content_hash = ContentHash(made.files);
+    return made;
+  }();
+  Open(uint64_t{1} << 60);
+  const auto found = store_->Find(huge);  // machines with 60 GB free take it
+  if (!found.ok()) EXPECT_ERROR(found, ErrorCode::kResourceExhausted, "disk has");
 }
 
 TEST_F(ModelStoreTest, OneSenderAtATime) {

@@ -105,7 +105,8 @@ TEST(FairQueue, ModelsAreNeverMixedAndShareTheTime) {
     both = both || (tokens.contains(a.get()) && tokens.contains(b.get()));
   }
   EXPECT_TRUE(both) << "sessions with one model share batches";
-  for (const auto& session : {a, b, c}) EXPECT_NEAR(given[session.get()], 60 * 16 / 3, 16);
+  for (const auto& session : {a, b, c})
+    EXPECT_NEAR(static_cast<double>(given[session.get()]), 60 * 16 / 3, 16);
 }
 
 TEST(FairQueue, IdlingEarnsNoCredit) {
@@ -148,6 +149,25 @@ TEST(FairQueue, SmallWorkOfOneThatIsBehindIsUrgent) {
   EXPECT_LE(queue.TakeUrgent(running, now).batch.tokens(), 32);
 }
 
+TEST(FairQueue, OneThatAsksForLittleIsNotMadeToWaitForAFullBatch) {
+  FairQueue queue(64);
+  const auto flood = MakeSession(1, OpenTiny(), {10'000, 1'000'000});
+  const auto a = MakeSession(1);
+  const auto b = MakeSession(1);
+  for (const auto& session : {flood, a, b}) queue.Add(session);
+  const auto now = Clock::now();
+  for (uint64_t i = 0; i < 100; ++i) {
+    ASSERT_TRUE(queue.Push(*flood, MakeWork(i, {8}), now).ok());
+  }
+  queue.TakeBatch(now);
+  ASSERT_TRUE(queue.Push(*a, MakeWork(1, {8}), now).ok());
+  ASSERT_TRUE(queue.Push(*b, MakeWork(1, {8}), now).ok());
+  const auto together = TokensOf(queue.TakeBatch(now));
+  EXPECT_EQ(together.size(), 2u);
+  EXPECT_FALSE(together.contains(flood.get()));
+  EXPECT_EQ(queue.TakeBatch(now).batch.tokens(), 64);
+}
+
 TEST(FairQueue, HasLimits) {
   FairQueue queue(64);
   const auto session = MakeSession(1, OpenTiny(), {2, 20});
@@ -177,7 +197,9 @@ std::future<Result<WorkResult>> Ask(Scheduler& scheduler, const SessionPtr& sess
                                     const WorkPtr& work) {
   auto answer = std::make_shared<Answer>();
   auto future = answer->promise.get_future();
-  work->done = [answer](Result<WorkResult> result) { answer->promise.set_value(std::move(result)); };
+  work->done = [answer](Result<WorkResult> result) {
+    answer->promise.set_value(std::move(result));
+  };
   if (const Status taken = scheduler.Submit(session, work); !taken.ok()) {
     work->done(taken.error());
   }
@@ -225,7 +247,7 @@ TEST(Scheduler, RefusesCancelsAndExpires) {
   late->deadline = Clock::now() - std::chrono::seconds(1);
   EXPECT_ERROR(Ask(scheduler, session, late).get(), ErrorCode::kDeadlineExceeded, "ran out");
   EXPECT_TRUE(Ask(scheduler, session, MakeWork(2, {3})).get().ok());  // an id is free once answered
-  scheduler.Cancel(session, 77);  // nobody's
+  scheduler.Cancel(session, 77);                                      // nobody's
 }
 
 // Each batch has one answer, whoever wins: the thread that computes, a cancel, or the end.
@@ -281,8 +303,11 @@ class AcceleratorTest : public testing::Test {
     }
   }
 
-  Result<std::unique_ptr<Session>> Attach(AttachRequest request) {
-    if (request.content_hash.empty()) request.content_hash = hash_;
+  Result<std::unique_ptr<Session>> Attach(const std::string& endpoint, const std::string& type,
+                                          const std::string& precision = "",
+                                          const std::string& hash = "", uint32_t protocol = 1) {
+    AttachRequest request{protocol,  endpoint,  type, hash.empty() ? hash_ : hash,
+                          precision, "the test"};
     std::promise<Result<std::unique_ptr<Session>>> promise;
     accelerator_->Attach(std::move(request), [&](Result<std::unique_ptr<Session>> session) {
       promise.set_value(std::move(session));
@@ -297,31 +322,31 @@ class AcceleratorTest : public testing::Test {
 
 TEST_F(AcceleratorTest, GivesOutItsCapacityAndTakesItBack) {
   Start({"eia2.large", 1, 4 * kGigabyte, 2});
-  EXPECT_ERROR(Attach({1, "e", "ml.eia2.xlarge"}), ErrorCode::kResourceExhausted,
+  EXPECT_ERROR(Attach("e", "ml.eia2.xlarge"), ErrorCode::kResourceExhausted,
                "takes 4 units of compute and 8 GB; 2 of 2 units and 4 GB of 4 GB are free");
-  auto first = Attach({1, "first", "ml.eia2.medium"});
+  auto first = Attach("first", "ml.eia2.medium");
   ASSERT_TRUE(first.ok()) << first.error().message;
-  auto second = Attach({1, "second", "eia2.medium", "", "bf16"});
+  auto second = Attach("second", "eia2.medium", "bf16");
   ASSERT_TRUE(second.ok()) << second.error().message;
-  EXPECT_ERROR(Attach({1, "third", "eia1.medium"}), ErrorCode::kResourceExhausted, "no capacity");
+  EXPECT_ERROR(Attach("third", "eia1.medium"), ErrorCode::kResourceExhausted, "no capacity");
   Snapshot snapshot = accelerator_->Read();
   EXPECT_EQ(snapshot.units_used, 2);
   EXPECT_EQ(snapshot.endpoints.size(), 2u);
   EXPECT_EQ(snapshot.models.size(), 2u);
   first->reset();
-  auto third = Attach({1, "third", "eia1.medium", "", "fp32"});
+  auto third = Attach("third", "eia1.medium", "fp32");
   ASSERT_TRUE(third.ok()) << third.error().message;
   EXPECT_EQ(accelerator_->Read().models.size(), 2u);  // the first's, kept warm
 }
 
 TEST_F(AcceleratorTest, RefusesWhatItCannotServe) {
   Start({"", 1, 4 * kGigabyte, 2});
-  EXPECT_ERROR(Attach({2, "e", "eia2.medium"}), ErrorCode::kUnsupported, "version 2");
-  EXPECT_ERROR(Attach({1, "", "eia2.medium"}), ErrorCode::kInvalidArgument, "endpoint name");
-  EXPECT_ERROR(Attach({1, "a\nb", "eia2.medium"}), ErrorCode::kInvalidArgument, "endpoint name");
-  EXPECT_ERROR(Attach({1, "e", "p3.2xlarge"}), ErrorCode::kInvalidArgument, "ml.eia1.medium");
-  EXPECT_ERROR(Attach({1, "e", "eia2.medium", "", "fp8"}), ErrorCode::kInvalidArgument, "fp8");
-  EXPECT_ERROR(Attach({1, "e", "eia2.medium", std::string(64, '0')}), ErrorCode::kNotFound,
+  EXPECT_ERROR(Attach("e", "eia2.medium", "", "", 2), ErrorCode::kUnsupported, "version 2");
+  EXPECT_ERROR(Attach("", "eia2.medium"), ErrorCode::kInvalidArgument, "endpoint name");
+  EXPECT_ERROR(Attach("a\nb", "eia2.medium"), ErrorCode::kInvalidArgument, "endpoint name");
+  EXPECT_ERROR(Attach("e", "p3.2xlarge"), ErrorCode::kInvalidArgument, "ml.eia1.medium");
+  EXPECT_ERROR(Attach("e", "eia2.medium", "fp8"), ErrorCode::kInvalidArgument, "fp8");
+  EXPECT_ERROR(Attach("e", "eia2.medium", "", std::string(64, '0')), ErrorCode::kNotFound,
                "FindModel");
   EXPECT_EQ(accelerator_->Read().units_used, 0);
 }

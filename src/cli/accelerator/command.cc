@@ -50,9 +50,10 @@ struct AcceleratorFlags {
 std::filesystem::path DefaultStore() {
   const char* cache = std::getenv("XDG_CACHE_HOME");
   const char* home = std::getenv("HOME");
-  std::filesystem::path base = cache != nullptr && *cache != '\0'  ? std::filesystem::path(cache)
-                               : home != nullptr && *home != '\0' ? std::filesystem::path(home) / ".cache"
-                                                                  : std::filesystem::path("/var/tmp");
+  std::filesystem::path base = cache != nullptr && *cache != '\0' ? std::filesystem::path(cache)
+                               : home != nullptr && *home != '\0'
+                                   ? std::filesystem::path(home) / ".cache"
+                                   : std::filesystem::path("/var/tmp");
   return base / "bertie" / "accelerator";
 }
 
@@ -127,8 +128,8 @@ accelerator::AcceleratorOptions MakeOptions(const AcceleratorFlags& flags,
 }
 
 void LogMemory(const accelerator::Capacity& capacity) {
-  const uint64_t memory = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) *
-                          static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  const uint64_t memory =
+      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   if (memory >= capacity.memory_bytes) return;
   Log("note: this machine has " + accelerator::FormatGigabytes(memory) +
       "; attached endpoints may be promised up to " +
@@ -146,9 +147,9 @@ void LogStart(const AcceleratorFlags& flags, const accelerator::AcceleratorOptio
       " units, " + accelerator::FormatGigabytes(capacity.memory_bytes) + ", " +
       std::to_string(capacity.threads) + (capacity.threads == 1 ? " thread" : " threads") +
       "; models in " + options.store.dir.string() + ") on " + server.address() +
-      (!tls                            ? ", without TLS"
+      (!tls                          ? ", without TLS"
        : flags.tls_client_ca.empty() ? ", with TLS"
-                                       : ", with mutual TLS"));
+                                     : ", with mutual TLS"));
   if (page != nullptr) Log("status: http://" + page->address() + "/");
   Log("try: bertie serve MODEL --accelerator " + server.address() +
       " --accelerator-type ml.eia2.medium");
@@ -157,7 +158,8 @@ void LogStart(const AcceleratorFlags& flags, const accelerator::AcceleratorOptio
 int RunAccelerator(const AcceleratorFlags& flags) {
   const auto token = ReadToken(flags.token_file);
   if (!token.ok()) return ReportError(token.error());
-  if (const Status safe = CheckSecurity(flags, *token); !safe.ok()) return ReportError(safe.error());
+  if (const Status safe = CheckSecurity(flags, *token); !safe.ok())
+    return ReportError(safe.error());
   auto capacity = MakeCapacity(flags);
   if (!capacity.ok()) return ReportError(capacity.error());
   const auto listen = ParseAddress(flags.listen);
@@ -301,8 +303,7 @@ void AddAccelerator(CLI::App& app, int& exit_code) {
       ->check(Between(0.001, 1e6));
   command->add_option("--threads", flags->threads, "Threads for the arithmetic [all processors]")
       ->check(CLI::Range(1, 1024));
-  command->add_option("--store", flags->store,
-                      "Folder for models [~/.cache/bertie/accelerator]");
+  command->add_option("--store", flags->store, "Folder for models [~/.cache/bertie/accelerator]");
   AddSecurity(*command, *flags);
   AddLimits(*command, *flags);
   AddAcceleratorStatus(*command, exit_code);

@@ -170,12 +170,12 @@ std::string StatusTable(const Snapshot& snapshot) {
       "bertie " + snapshot.version + " accelerator" +
       (capacity.name.empty() ? "" : " " + capacity.name) + ", " + snapshot.processor + ", " +
       std::to_string(capacity.threads) + (capacity.threads == 1 ? " thread" : " threads") +
-      ", up " + Duration(snapshot.uptime_seconds) + "\n" + "reserved: " +
-      Number(snapshot.units_used) + " of " + Number(capacity.units) + " units, " +
+      ", up " + Duration(snapshot.uptime_seconds) + "\n" +
+      "reserved: " + Number(snapshot.units_used) + " of " + Number(capacity.units) + " units, " +
       FormatGigabytes(snapshot.memory_used) + " of " + FormatGigabytes(capacity.memory_bytes) +
       "; computed: " + std::to_string(snapshot.sentences) + " sentences in " +
-      std::to_string(snapshot.batches) + " batches; waiting: " +
-      std::to_string(snapshot.queued_batches) + "\n\n";
+      std::to_string(snapshot.batches) +
+      " batches; waiting: " + std::to_string(snapshot.queued_batches) + "\n\n";
   if (snapshot.endpoints.empty()) {
     text += "No endpoint is attached.\n";
   } else {
@@ -227,26 +227,35 @@ std::string StatusMetrics(const Snapshot& s) {
 
   using E = const Snapshot::Endpoint&;
   const Endpoints endpoints = ByName(s);
-  PerEndpoint({"endpoint_share", "gauge", "Part of the busy time of the last 10 s."}, endpoints,
-              [](E e) { return e.share; }, out);
-  PerEndpoint({"endpoint_units", "gauge", "Units reserved."}, endpoints,
-              [](E e) { return e.units; }, out);
-  PerEndpoint({"endpoint_busy_seconds_total", "counter", "Computing time since it attached."},
-              endpoints, [](E e) { return e.busy_seconds; }, out);
-  PerEndpoint({"endpoint_batches_total", "counter", "Batches answered."}, endpoints,
-              [](E e) { return e.batches; }, out);
-  PerEndpoint({"endpoint_sentences_total", "counter", "Sentences computed."}, endpoints,
-              [](E e) { return e.sentences; }, out);
-  PerEndpoint({"endpoint_tokens_total", "counter", "Tokens computed."}, endpoints,
-              [](E e) { return e.tokens; }, out);
-  PerEndpoint({"endpoint_failures_total", "counter", "Batches that ended without logits."},
-              endpoints, [](E e) { return e.failures; }, out);
-  PerEndpoint({"endpoint_queued_tokens", "gauge", "Tokens that wait."}, endpoints,
-              [](E e) { return e.queued_tokens; }, out);
-  PerEndpoint({"endpoint_received_bytes_total", "counter", "Bytes of its batches."}, endpoints,
-              [](E e) { return e.bytes_in; }, out);
-  PerEndpoint({"endpoint_sent_bytes_total", "counter", "Bytes of the answers."}, endpoints,
-              [](E e) { return e.bytes_out; }, out);
+  PerEndpoint(
+      {"endpoint_share", "gauge", "Part of the busy time of the last 10 s."}, endpoints,
+      [](E e) { return e.share; }, out);
+  PerEndpoint(
+      {"endpoint_units", "gauge", "Units reserved."}, endpoints, [](E e) { return e.units; }, out);
+  PerEndpoint(
+      {"endpoint_busy_seconds_total", "counter", "Computing time since it attached."}, endpoints,
+      [](E e) { return e.busy_seconds; }, out);
+  PerEndpoint(
+      {"endpoint_batches_total", "counter", "Batches answered."}, endpoints,
+      [](E e) { return e.batches; }, out);
+  PerEndpoint(
+      {"endpoint_sentences_total", "counter", "Sentences computed."}, endpoints,
+      [](E e) { return e.sentences; }, out);
+  PerEndpoint(
+      {"endpoint_tokens_total", "counter", "Tokens computed."}, endpoints,
+      [](E e) { return e.tokens; }, out);
+  PerEndpoint(
+      {"endpoint_failures_total", "counter", "Batches that ended without logits."}, endpoints,
+      [](E e) { return e.failures; }, out);
+  PerEndpoint(
+      {"endpoint_queued_tokens", "gauge", "Tokens that wait."}, endpoints,
+      [](E e) { return e.queued_tokens; }, out);
+  PerEndpoint(
+      {"endpoint_received_bytes_total", "counter", "Bytes of its batches."}, endpoints,
+      [](E e) { return e.bytes_in; }, out);
+  PerEndpoint(
+      {"endpoint_sent_bytes_total", "counter", "Bytes of the answers."}, endpoints,
+      [](E e) { return e.bytes_out; }, out);
   return out;
 }
 
@@ -277,15 +286,15 @@ void AddAcceleratorStatus(CLI::App& accelerator, int& exit_code) {
       return;
     }
     flags->call.token = *token;
-    flags->call.tls = flags->call.tls || !flags->call.tls_ca.empty() ||
-                      !flags->call.tls_certificate.empty();
+    flags->call.tls =
+        flags->call.tls || !flags->call.tls_ca.empty() || !flags->call.tls_certificate.empty();
     const auto snapshot = accelerator::CallStatus(flags->call);
     if (!snapshot.ok()) {
       exit_code = ReportError(snapshot.error());
       return;
     }
-    exit_code = PrintAnswer(flags->json ? Dump(StatusJson(*snapshot), 2) + "\n"
-                                        : StatusTable(*snapshot));
+    exit_code =
+        PrintAnswer(flags->json ? Dump(StatusJson(*snapshot), 2) + "\n" : StatusTable(*snapshot));
   });
 }
 
