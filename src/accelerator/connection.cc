@@ -9,6 +9,7 @@
 #include <fstream>
 #include <mutex>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "accelerator.grpc.pb.h"
@@ -148,18 +149,17 @@ RemoteReply FromMessage(v1::FromAccelerator& message) {
   return reply;
 }
 
-// A hold keeps the call open until the stream is known to be over, so that no write is begun on a
-// call that has gone.
-class StreamSession final : public RemoteSession,
-                            public grpc::ClientBidiReactor<v1::ToAccelerator, v1::FromAccelerator> {
+// One thread of its own polls for the stream. gRPC's callbacks would need no thread here, but take
+// turns on several of its own, which costs an endpoint with little processor two more wake-ups for
+// each answer.
+class StreamSession final : public RemoteSession {
  public:
   StreamSession(std::string address, SessionEvents events)
       : address_(std::move(address)), events_(std::move(events)) {}
 
   ~StreamSession() override {
     End();
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return done_; });
+    if (thread_.joinable()) thread_.join();
   }
 
   grpc::ClientContext& context() { return context_; }
@@ -173,11 +173,11 @@ class StreamSession final : public RemoteSession,
     attach.set_accelerator_type(request.accelerator_type);
     attach.set_content_hash(request.content_hash);
     attach.set_precision(request.precision);
-    stub.async()->Session(&context_, this);
-    AddHold();
-    Write(std::move(message));
-    StartRead(&incoming_);
-    StartCall();
+    bytes_sent_ += message.ByteSizeLong();
+    outgoing_.push_back(std::move(message));
+    stream_ = stub.PrepareAsyncSession(&context_, &queue_);
+    stream_->StartCall(Tag(Step::kStart));
+    thread_ = std::thread([this] { Loop(); });
   }
 
   // kDeadlineExceeded when nothing came; else the model, or why the stream ended.
@@ -209,19 +209,49 @@ class StreamSession final : public RemoteSession,
   uint64_t bytes_sent() const override { return bytes_sent_; }
   uint64_t bytes_received() const override { return bytes_received_; }
 
-  void OnReadDone(bool ok) override {
-    if (!ok) {
-      {
-        std::lock_guard lock(mutex_);
-        over_ = true;
+ private:
+  static bool Answers(const v1::FromAccelerator& message) {
+    return message.has_logits() || message.has_failure();
+  }
+
+  enum class Step : uintptr_t { kStart = 1, kRead, kWrite, kFinish };
+  static void* Tag(Step step) { return reinterpret_cast<void*>(static_cast<uintptr_t>(step)); }
+
+  void Loop() {
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue_.Next(&tag, &ok)) {
+      switch (static_cast<Step>(reinterpret_cast<uintptr_t>(tag))) {
+        case Step::kStart:
+          OnStarted(ok);
+          break;
+        case Step::kRead:
+          OnRead(ok);
+          break;
+        case Step::kWrite:
+          OnWritten(ok);
+          break;
+        case Step::kFinish:
+          OnFinished();
+          break;
       }
-      RemoveHold();
-      return;
     }
+  }
+
+  void OnStarted(bool ok) {
+    if (!ok) return Finish();
+    std::lock_guard lock(mutex_);
+    WriteFirst();
+    stream_->Read(&incoming_, Tag(Step::kRead));
+  }
+
+  void OnRead(bool ok) {
+    if (!ok) return Finish();
     bytes_received_ += incoming_.ByteSizeLong();
-    const bool first = !attached_.has_value();  // written by this thread's like alone
+    const bool first = !attached_.has_value();  // only this thread changes it
     if (first != incoming_.has_attached() || (!first && !Answers(incoming_))) {
-      Break("sent a message that is out of place");
+      broken_ = "sent a message that is out of place";
+      context_.TryCancel();
     } else if (first) {
       std::lock_guard lock(mutex_);
       attached_ = FromMessage(incoming_.attached());
@@ -230,10 +260,10 @@ class StreamSession final : public RemoteSession,
       events_.on_reply(FromMessage(incoming_));
     }
     incoming_.Clear();
-    StartRead(&incoming_);
+    stream_->Read(&incoming_, Tag(Step::kRead));
   }
 
-  void OnWriteDone(bool ok) override {
+  void OnWritten(bool ok) {
     std::lock_guard lock(mutex_);
     outgoing_.pop_front();
     if (!ok) over_ = true;
@@ -241,28 +271,29 @@ class StreamSession final : public RemoteSession,
     if (!outgoing_.empty()) WriteFirst();
   }
 
-  void OnDone(const grpc::Status& status) override {
-    Error error = broken_.empty() ? FromStatus(address_, status)
-                                  : Error{ErrorCode::kInternal,
-                                          "the accelerator at " + address_ + " " + broken_};
-    if (status.ok() && broken_.empty()) {
+  void Finish() {
+    {
+      std::lock_guard lock(mutex_);
+      over_ = true;
+    }
+    stream_->Finish(&status_, Tag(Step::kFinish));
+  }
+
+  void OnFinished() {
+    Error error = FromStatus(address_, status_);
+    if (!broken_.empty()) {
+      error = {ErrorCode::kInternal, "the accelerator at " + address_ + " " + broken_};
+    } else if (status_.ok()) {
       error = {ErrorCode::kUnavailable, "the accelerator at " + address_ + " ended the session"};
     }
     if (attached_.has_value()) events_.on_end(error);
-    std::lock_guard lock(mutex_);
-    end_error_ = std::move(error);
-    done_ = true;
-    changed_.notify_all();
-  }
-
- private:
-  static bool Answers(const v1::FromAccelerator& message) {
-    return message.has_logits() || message.has_failure();
-  }
-
-  void Break(const char* what) {
-    broken_ = what;
-    context_.TryCancel();
+    {
+      std::lock_guard lock(mutex_);
+      end_error_ = std::move(error);
+      done_ = true;
+      changed_.notify_all();
+    }
+    queue_.Shutdown();  // what is left of it ends the loop
   }
 
   void Write(v1::ToAccelerator message) {
@@ -277,15 +308,19 @@ class StreamSession final : public RemoteSession,
     grpc::WriteOptions options;
     // What follows at once shares the packet.
     if (outgoing_.size() > 1) options.set_buffer_hint();
-    StartWrite(&outgoing_.front(), options);
+    stream_->Write(outgoing_.front(), options, Tag(Step::kWrite));
   }
 
   const std::string address_;
   const SessionEvents events_;
   std::string content_hash_;
   grpc::ClientContext context_;
-  v1::FromAccelerator incoming_;
-  std::string broken_;  // what the accelerator did wrong; by the reading thread
+  grpc::CompletionQueue queue_;
+  std::unique_ptr<grpc::ClientAsyncReaderWriter<v1::ToAccelerator, v1::FromAccelerator>> stream_;
+  std::thread thread_;
+  v1::FromAccelerator incoming_;  // this and the next two: the thread's own
+  grpc::Status status_;
+  std::string broken_;  // what the accelerator did wrong
   std::atomic<uint64_t> bytes_sent_{0};
   std::atomic<uint64_t> bytes_received_{0};
 
