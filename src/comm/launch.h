@@ -35,8 +35,9 @@ using Environment = std::function<const char*(const char*)>;
 // In this order: the flags; RANK and WORLD_SIZE with MASTER_ADDR and MASTER_PORT (torchrun,
 // Kubeflow's PyTorchJob, `bertie train --nproc`); OMPI_COMM_WORLD_* or PMI_* (mpirun); SLURM_*
 // within an srun step; SM_HOSTS and SM_CURRENT_HOST (SageMaker). MASTER_ADDR and MASTER_PORT say
-// where rank 0 is, whoever started the ranks; without them it is Slurm's or SageMaker's first host,
-// or this machine when all ranks are on it.
+// where rank 0 is, whoever started the ranks (one port above where torchrun's own store has that
+// one, which TORCHELASTIC_USE_AGENT_STORE says); without them it is Slurm's or SageMaker's first
+// host, or this machine when all ranks are on it.
 //
 // kInvalidArgument, with the variables' names, where they are incomplete or contradict each other.
 Result<Launch> ReadLaunch(const LaunchFlags& flags, const Environment& environment);

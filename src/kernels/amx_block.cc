@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "base/ceil_div.h"
+
 #define BERTIE_AMX __attribute__((target("amx-tile,amx-int8,amx-bf16")))
 
 namespace bertie::kernels {
@@ -99,8 +101,6 @@ BERTIE_AMX void Product(const Operands& x, std::byte* sums) {
   }
   asm volatile("" : : : "memory");
 }
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 

@@ -10,7 +10,7 @@
 #include <cstdint>
 
 #include "base/thread_pool.h"
-#include "kernels/matmul.h"
+#include "kernels/packed_job.h"
 #include "tensor/buffer.h"
 
 namespace bertie::kernels {
@@ -24,15 +24,7 @@ struct RoundedRows {
 // all here.
 RoundedRows RoundRows(const MatrixView& a, Buffer& scratch, ThreadPool& pool);
 
-struct BF16Job {
-  RoundedRows a;
-  int64_t depth = 0;
-  const std::byte* b = nullptr;  // PackedMatrix::bytes() of kBF16
-  int64_t columns = 0;
-  float* c = nullptr;
-  int64_t c_stride = 0;
-  MatMulOptions options;  // without accumulate
-};
+using BF16Job = PackedJob<RoundedRows>;  // b of kBF16
 
 // Rows [row0, row1) and panels [panel0, panel1) of C, with the epilogue.
 void MultiplyBF16Block(const BF16Job& job, int64_t row0, int64_t row1, int64_t panel0,

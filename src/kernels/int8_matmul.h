@@ -17,7 +17,7 @@
 #include <cstdint>
 
 #include "base/thread_pool.h"
-#include "kernels/matmul.h"
+#include "kernels/packed_job.h"
 #include "tensor/buffer.h"
 
 namespace bertie::kernels {
@@ -34,15 +34,7 @@ struct QuantizedRows {
 // Quantises all rows of a (column_stride 1) into scratch.
 QuantizedRows QuantizeRows(const MatrixView& a, Buffer& scratch, ThreadPool& pool);
 
-struct Int8Job {
-  QuantizedRows a;
-  int64_t depth = 0;
-  const std::byte* b = nullptr;  // PackedMatrix::bytes() of kI8
-  int64_t columns = 0;
-  float* c = nullptr;
-  int64_t c_stride = 0;
-  MatMulOptions options;  // without accumulate
-};
+using Int8Job = PackedJob<QuantizedRows>;  // b of kI8
 
 // Rows [row0, row1) and panels [panel0, panel1) of C, with the epilogue.
 void MultiplyInt8Block(const Int8Job& job, int64_t row0, int64_t row1, int64_t panel0,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/ceil_div.h"
 #include "kernels/amx_block.h"
 #include "kernels/bf16_matmul.h"
 #include "kernels/int8_matmul.h"
@@ -20,8 +21,6 @@ constexpr int64_t kBlockBytes = 192 << 10;  // of quantised rows; twice that of 
 constexpr int64_t kTasksPerWorker = 4;
 // Below this oneDNN falls to 60 to 90 % of the peak, and our own kernel does not.
 constexpr int64_t kOneDnnRows = 64;
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // How a product is cut into tasks: blocks of rows in whole tiles, and groups of panels.
 struct Split {
@@ -69,43 +68,31 @@ void Run(const MatMulJob& job, MatMulScratch& scratch, ThreadPool& pool) {
            });
 }
 
+// Where a product goes, and what is done to it there.
+struct MatMulTarget {
+  float* c;
+  int64_t c_stride;
+  const MatMulOptions& options;
+};
+
 // Rows of a block that lie in `bytes`, stride bytes each.
 int64_t MostRows(int64_t stride, int64_t bytes) {
   return std::clamp<int64_t>(bytes / stride, 1, kBlockRows);
 }
 
-void RunInt8(const MatrixView& a, const PackedMatrix& b, float* c, int64_t c_stride,
-             const MatMulOptions& options, MatMulScratch& scratch, ThreadPool& pool) {
-  Int8Job job{QuantizeRows(a, scratch.quantized_a, pool),
-              b.depth(),
-              b.bytes().data(),
-              b.columns(),
-              c,
-              c_stride,
-              options};
-  const bool amx = UseAmxInt8() && a.rows >= kAmxRows;
-  ForTasks(SplitProduct(a.rows, b.columns(), MostRows(job.a.stride, kBlockBytes),
-                        amx ? 2 * kAmxRows : TileHeight(), pool.size()),
-           pool, [&](int64_t row0, int64_t row1, int64_t panel0, int64_t panel1, int) {
-             MultiplyInt8Block(job, row0, row1, panel0, panel1);
-           });
-}
-
-// On processors that multiply pairs of bf16.
-void RunBF16(const MatrixView& a, const PackedMatrix& b, float* c, int64_t c_stride,
-             const MatMulOptions& options, MatMulScratch& scratch, ThreadPool& pool) {
-  BF16Job job{RoundRows(a, scratch.quantized_a, pool),
-              b.depth(),
-              b.bytes().data(),
-              b.columns(),
-              c,
-              c_stride,
-              options};
-  ForTasks(SplitProduct(a.rows, b.columns(), MostRows(job.a.stride, 2 * kBlockBytes),
-                        UseAmxBF16() ? 2 * kAmxRows : TileHeight(), pool.size()),
-           pool, [&](int64_t row0, int64_t row1, int64_t panel0, int64_t panel1, int) {
-             MultiplyBF16Block(job, row0, row1, panel0, panel1);
-           });
+// multiply(job, row0, row1, panel0, panel1) for every task. A block's rows take at most
+// block_bytes.
+template <class Rows, class Multiply>
+void RunPacked(const Rows& a, int64_t rows, const PackedMatrix& b, const MatMulTarget& target,
+               int64_t block_bytes, bool amx, ThreadPool& pool, const Multiply& multiply) {
+  const PackedJob<Rows> job{a,        b.depth(),       b.bytes().data(), b.columns(),
+                            target.c, target.c_stride, target.options};
+  const int64_t height = amx ? 2 * kAmxRows : TileHeight();
+  const Split split =
+      SplitProduct(rows, b.columns(), MostRows(a.stride, block_bytes), height, pool.size());
+  ForTasks(split, pool, [&](int64_t row0, int64_t row1, int64_t panel0, int64_t panel1, int) {
+    multiply(job, row0, row1, panel0, panel1);
+  });
 }
 
 // Packs b as fp32 panels.
@@ -149,9 +136,14 @@ const char* Instructions(WeightType type) {
 
 void MatMul(const MatrixView& a, const PackedMatrix& b, float* c, int64_t c_stride,
             const MatMulOptions& options, MatMulScratch& scratch, ThreadPool& pool) {
-  if (b.type() == WeightType::kI8) return RunInt8(a, b, c, c_stride, options, scratch, pool);
+  const MatMulTarget target{c, c_stride, options};
+  if (b.type() == WeightType::kI8) {
+    return RunPacked(QuantizeRows(a, scratch.quantized_a, pool), a.rows, b, target, kBlockBytes,
+                     UseAmxInt8() && a.rows >= kAmxRows, pool, MultiplyInt8Block);
+  }
   if (b.type() == WeightType::kBF16 && UseBF16Dot()) {
-    return RunBF16(a, b, c, c_stride, options, scratch, pool);
+    return RunPacked(RoundRows(a, scratch.quantized_a, pool), a.rows, b, target, 2 * kBlockBytes,
+                     UseAmxBF16(), pool, MultiplyBF16Block);
   }
   Run({a, b.bytes().data(), b.type(), b.columns(), c, c_stride, options}, scratch, pool);
 }

@@ -6,26 +6,19 @@
 namespace bertie::kernels {
 
 // Element (i, j) is data[i * row_stride + j * column_stride].
-struct MatrixView {
-  const float* data = nullptr;
+template <class T>
+struct StridedView {
+  const T* data = nullptr;
   int64_t rows = 0;
   int64_t columns = 0;
   int64_t row_stride = 0;
   int64_t column_stride = 1;
 
-  MatrixView Transposed() const { return {data, columns, rows, column_stride, row_stride}; }
+  StridedView Transposed() const { return {data, columns, rows, column_stride, row_stride}; }
 };
 
-// The same over bits of bfloat16.
-struct BF16View {
-  const uint16_t* data = nullptr;
-  int64_t rows = 0;
-  int64_t columns = 0;
-  int64_t row_stride = 0;
-  int64_t column_stride = 1;
-
-  BF16View Transposed() const { return {data, columns, rows, column_stride, row_stride}; }
-};
+using MatrixView = StridedView<float>;
+using BF16View = StridedView<uint16_t>;  // bits of bfloat16
 
 inline MatrixView RowMajor(const float* data, int64_t rows, int64_t columns) {
   return {data, rows, columns, columns, 1};

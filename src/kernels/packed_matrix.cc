@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "base/ceil_div.h"
 #include "kernels/bf16.h"
 #include "kernels/int8_matmul.h"
 #include "kernels/matmul_tiles.h"
@@ -13,7 +14,6 @@
 namespace bertie::kernels {
 namespace {
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Rows of a panel, those added as zeros among them. Int8 kernels take eight at once.
 int64_t PaddedDepth(WeightType type, int64_t depth, const PanelLayout& layout) {

@@ -4,10 +4,9 @@
 #include <cassert>
 #include <cmath>
 #include <cstring>
-#include <string_view>
 
 #include "kernels/elementwise.h"
-#include "model/normal_generator.h"
+#include "model/adapters.h"
 #include "model/parameters.h"
 
 namespace bertie::model {
@@ -41,10 +40,6 @@ bool Joined(const std::string& name) {
   return false;
 }
 
-constexpr std::string_view kLoraA = ".lora_A.weight";
-
-bool IsAdapter(const std::string& name) { return name.find(".lora_") != std::string::npos; }
-
 std::string LayerName(int64_t layer) { return "bert.encoder.layer." + std::to_string(layer) + "."; }
 
 // Where the first trained parameter is named.
@@ -56,10 +51,6 @@ std::string FirstTrained(const Config& config, const TuningOptions& tuning) {
 }
 
 }  // namespace
-
-std::string LoraName(const std::string& linear, char which) {
-  return linear + ".lora_" + which + ".weight";
-}
 
 void ParameterStore::AddSlots(const Config& config) {
   for (auto& spec : StoreOrder(config)) {
@@ -125,19 +116,6 @@ Result<ParameterStore> ParameterStore::Create(const Checkpoint& checkpoint,
   return store;
 }
 
-// A from a normal distribution with the variance of PyTorch's Linear, 1 / (3 in); B is zero, so
-// that the first step starts from the checkpoint's own function.
-void ParameterStore::InitializeAdapters() {
-  for (const auto& slot : slots_) {
-    if (!slot.name.ends_with(kLoraA)) continue;
-    NormalGenerator normal(tuning_.lora.seed, slot.name);
-    const double deviation = 1 / std::sqrt(3 * static_cast<double>(slot.shape[1]));
-    for (int64_t i = 0; i < slot.count; ++i) {
-      values_.data()[slot.offset + i] = static_cast<float>(deviation * normal.Next());
-    }
-  }
-}
-
 std::span<const ParameterSlot> ParameterStore::trained_slots() const {
   const auto first = std::find_if(slots_.begin(), slots_.end(), [&](const ParameterSlot& slot) {
     return slot.offset >= frozen_size_;
@@ -177,7 +155,7 @@ void ParameterStore::ZeroGradients(ThreadPool& pool) {
   }
   ForgetTouchedRows();
   constexpr int64_t kChunk = 1 << 18;
-  const int64_t first = trains_words() ? word_size() : frozen_size_;
+  const int64_t first = dense_begin();
   pool.ParallelFor((size_ - first + kChunk - 1) / kChunk, [&](int64_t task, int) {
     float* from = gradients_.data() + first + task * kChunk;
     std::fill(from, from + std::min(kChunk, size_ - first - task * kChunk), 0.0f);
@@ -190,7 +168,7 @@ void ParameterStore::ForgetTouchedRows() {
 }
 
 double ParameterStore::GradientNorm(ThreadPool& pool) const {
-  const int64_t first = trains_words() ? word_size() : frozen_size_;
+  const int64_t first = dense_begin();
   double sum = kernels::SumOfSquares(size_ - first, gradients_.data() + first, pool);
   for (int32_t row : touched_) {
     const float* gradient = gradients_.data() + row * row_size();
@@ -213,33 +191,6 @@ Checkpoint ParameterStore::View(const Config& config) {
   }
   if (tuning_.lora.rank > 0) MergeAdapters(checkpoint);
   return checkpoint;
-}
-
-// W + alpha / rank * B A for every W that has adapters.
-void ParameterStore::MergeAdapters(Checkpoint& checkpoint) {
-  const int64_t rank = tuning_.lora.rank;
-  const float scale = static_cast<float>(tuning_.lora.alpha / static_cast<double>(rank));
-  std::vector<const ParameterSlot*> downs;
-  for (const auto& slot : slots_) {
-    if (slot.name.ends_with(kLoraA)) downs.push_back(&slot);
-  }
-  const int64_t width = checkpoint.config.hidden_size;
-  float* out = merged_.Resize(static_cast<int64_t>(downs.size()) * width * width);
-  for (const ParameterSlot* down : downs) {
-    const std::string linear = down->name.substr(0, down->name.size() - kLoraA.size());
-    const float* a = values_.data() + down->offset;
-    const float* b = values_.data() + offset(LoraName(linear, 'B'));
-    const float* w = values_.data() + offset(linear + ".weight");
-    std::copy(w, w + width * width, out);
-    for (int64_t i = 0; i < width; ++i) {
-      for (int64_t k = 0; k < rank; ++k) {
-        const float factor = scale * b[i * rank + k];
-        for (int64_t j = 0; j < width; ++j) out[i * width + j] += factor * a[k * width + j];
-      }
-    }
-    checkpoint.tensors[linear + ".weight"].data = reinterpret_cast<const std::byte*>(out);
-    out += width * width;
-  }
 }
 
 std::vector<NamedTensor> ParameterStore::NamedTensors(const Config& config) {

@@ -42,6 +42,9 @@ class ParameterStore {
   int64_t frozen_size() const { return frozen_size_; }
   std::span<const ParameterSlot> trained_slots() const;
   bool trains_words() const { return frozen_size_ == 0; }
+  // Where those begin that have a gradient after every batch: all that are trained but the word
+  // embeddings.
+  int64_t dense_begin() const { return trains_words() ? word_size() : frozen_size_; }
   const TuningOptions& tuning() const { return tuning_; }
   // The place of a parameter, which must exist.
   int64_t offset(const std::string& name) const;
@@ -77,6 +80,7 @@ class ParameterStore {
  private:
   void AddSlots(const Config& config);
   void AddAdapterSlots(const Config& config);
+  // adapters.cc has these two.
   void InitializeAdapters();
   void MergeAdapters(Checkpoint& checkpoint);
 
@@ -92,9 +96,5 @@ class ParameterStore {
   std::vector<bool> was_ever_touched_;
   Buffer merged_;  // the weights that have adapters, with them
 };
-
-// "NAME.lora_A.weight" [rank, in] and "NAME.lora_B.weight" [out, rank], as PEFT calls them, NAME
-// being the Linear's.
-std::string LoraName(const std::string& linear, char which);
 
 }  // namespace bertie::model

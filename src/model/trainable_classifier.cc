@@ -7,6 +7,7 @@
 
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
+#include "model/adapters.h"
 #include "model/training_layer.h"
 
 namespace bertie::model {

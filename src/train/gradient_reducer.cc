@@ -10,8 +10,7 @@ GradientReducer::GradientReducer(comm::Communicator& communicator,
     : communicator_(communicator), parameters_(parameters), options_(options) {
   const int64_t bucket =
       std::max<int64_t>(1, options.bucket_bytes / static_cast<int64_t>(sizeof(float)));
-  const int64_t first =
-      parameters.trains_words() ? parameters.word_size() : parameters.frozen_size();
+  const int64_t first = parameters.dense_begin();
   for (int64_t end = parameters.size(); end > first; end -= bucket) cuts_.push_back(end);
   cuts_.push_back(first);
   thread_ = std::thread([this] { Run(); });

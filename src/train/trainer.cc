@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string>
 
+#include "base/ceil_div.h"
 #include "train/divergence.h"
 
 namespace bertie::train {
@@ -15,8 +16,6 @@ using Clock = std::chrono::steady_clock;
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
-
-int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 int64_t CountSentences(std::span<const std::vector<size_t>> passes) {
   int64_t sentences = 0;
@@ -66,8 +65,8 @@ void Trainer::CountSteps() {
   first_steps_ = {0};
   for (int64_t epoch = 1; epoch <= options_.epochs; ++epoch) {
     const int64_t batches = options_.batch_tokens > 0 ? static_cast<int64_t>(Batches(epoch).size())
-                                                      : DivideUp(sentences, options_.batch_size);
-    first_steps_.push_back(first_steps_.back() + DivideUp(batches, options_.gradient_accumulation));
+                                                      : CeilDiv(sentences, options_.batch_size);
+    first_steps_.push_back(first_steps_.back() + CeilDiv(batches, options_.gradient_accumulation));
   }
 }
 

@@ -41,6 +41,9 @@ TEST(Launch, Torchrun) {
                          {"MASTER_PORT", "12355"},
                          {"TORCHELASTIC_RUN_ID", "abc"}};
   EXPECT_EQ(Text(Read(variables)), "3/4/2 n01:12355 abc");
+  variables["TORCHELASTIC_USE_AGENT_STORE"] = "True";
+  EXPECT_EQ(Text(Read(variables)), "3/4/2 n01:12356 abc");
+  variables.erase("TORCHELASTIC_USE_AGENT_STORE");
   variables.erase("MASTER_PORT");
   EXPECT_EQ(Text(Read(variables)), "3/4/2 n01:29500 abc");
   variables["WORLD_SIZE"] = "3";
@@ -78,6 +81,8 @@ TEST(Launch, Slurm) {
   variables["PMI_RANK"] = "5";
   variables["PMI_SIZE"] = "8";
   EXPECT_EQ(Text(Read(variables)), "5/8/2 gpu03:20123 slurm 4200123.0");
+  variables["SLURM_STEP_TASKS_PER_NODE"] = "8";
+  EXPECT_EQ(Text(Read(variables)), "5/8/8 127.0.0.1:20123 slurm 4200123.0");
   variables.erase("SLURM_STEP_ID");
   variables.erase("PMI_RANK");
   EXPECT_EQ(Text(Read(variables)), "0/1/1 :0 ") << "a batch script is no rank";

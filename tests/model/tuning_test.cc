@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "model/adapters.h"
 #include "model/golden.h"
 #include "model/trainable_classifier.h"
 

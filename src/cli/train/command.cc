@@ -71,7 +71,7 @@ void AddModelFlags(CLI::App& command, Flags& flags) {
 
 void AddRecipeFlags(CLI::App& command, Flags& flags) {
   train::TrainerOptions& t = flags.job.trainer;
-  auto positive = CLI::Range(int64_t{1}, int64_t{1} << 40);
+  auto positive = AtLeast(1);
   command.add_option("-e,--epochs", t.epochs)
       ->check(positive)
       ->capture_default_str()
@@ -158,7 +158,7 @@ void AddTuningFlags(CLI::App& command, Flags& flags) {
   command
       .add_option("--frozen-memory", flags.frozen_megabytes,
                   "Most megabytes for what frozen layers have computed")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30))
+      ->check(AtLeast(0))
       ->capture_default_str()
       ->group("Faster");
 }
@@ -166,11 +166,11 @@ void AddTuningFlags(CLI::App& command, Flags& flags) {
 void AddRunFlags(CLI::App& command, Flags& flags) {
   train::TrainerOptions& t = flags.job.trainer;
   command.add_option("--log-interval", t.log_interval, "Steps between two lines of the log")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
+      ->check(AtLeast(1))
       ->capture_default_str()
       ->group("Run");
   command.add_option("--test-batch-size", t.test_batch_size, "Sentences; changes no result")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
+      ->check(AtLeast(1))
       ->capture_default_str()
       ->group("Run");
   command
@@ -207,7 +207,7 @@ void AddSelectionFlags(CLI::App& command, Flags& flags) {
       .add_option("--early-stopping", selection.patience,
                   "End after so many epochs in a row without a gain; by the loss unless --best "
                   "says otherwise; 0: never")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->check(AtLeast(0))
       ->capture_default_str()
       ->group("Recipe");
   command
@@ -236,7 +236,7 @@ void AddCheckpointFlags(CLI::App& command, Flags& flags) {
   command
       .add_option("--checkpoint-steps", options.steps,
                   "A checkpoint at each multiple of so many steps too; 0: not by steps")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->check(AtLeast(0))
       ->capture_default_str()
       ->group(group);
   command
@@ -249,7 +249,7 @@ void AddCheckpointFlags(CLI::App& command, Flags& flags) {
       .add_option("--keep", options.keep,
                   "How many checkpoints stay, after the run too; 0: none are written. Without it "
                   "2, and none after a finished run")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))
+      ->check(AtLeast(0))
       ->group(group);
   command.add_option("--checkpoints", options.folder, "Their folder instead of OUT/checkpoints")
       ->group(group);

@@ -48,7 +48,7 @@ void AddRankFlags(CLI::App& command, RankOptions& options) {
   command
       .add_option("--rank-batch-size", options.rank_batch_size,
                   "Instead of --batch-size: so many sentences of one pass for each rank")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+      ->check(AtLeast(1))
       ->group(group);
   command
       .add_option("--wire", options.wire,
