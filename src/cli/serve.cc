@@ -11,6 +11,7 @@
 
 #include "base/quote.h"
 #include "base/thread_pool.h"
+#include "cli/attach.h"
 #include "cli/checks.h"
 #include "cli/classify.h"
 #include "cli/commands.h"
@@ -42,6 +43,7 @@ struct ServeFlags {
   double idle_timeout = 60;
   size_t max_connections = 4096;
   std::string default_accept = "application/json";
+  AttachFlags accelerator;
 };
 
 std::chrono::milliseconds FromSeconds(double seconds) {
@@ -109,9 +111,11 @@ void LogStart(const ServeFlags& flags, int threads, const serve::ModelSummary& m
   std::snprintf(seconds, sizeof(seconds), "%.2f",
                 static_cast<double>(model.load_time.count()) / 1000);
   Log("serving " + flags.model + " (labels " + JoinLabels(model.labels) + "; " +
-      std::to_string(threads) + (threads == 1 ? " thread" : " threads") + "; " +
-      model::PrecisionName(model.precision) + "; texts up to " + std::to_string(model.max_length) +
-      " tokens) on http://" + server.address() + ", loaded in " + seconds + " s");
+      (model.precision ? std::to_string(threads) + (threads == 1 ? " thread; " : " threads; ") +
+                             model::PrecisionName(*model.precision)
+                       : std::string("computed by the accelerator")) +
+      "; texts up to " + std::to_string(model.max_length) + " tokens) on http://" +
+      server.address() + ", loaded in " + seconds + " s");
   Log("try: curl " + LocalUrl(flags, server) +
       "/invocations -H 'Content-Type: application/json' -d '\"Somebody just left - guess "
       "who.\"'");
@@ -129,14 +133,21 @@ int RunServe(const ServeFlags& flags) {
   const auto path = ResolveModel(flags.model);
   if (!path.ok()) return ReportError(path.error());
   StopSignal stop;
-  const serve::ModelServerOptions options = MakeOptions(flags);
+  serve::ModelServerOptions options = MakeOptions(flags);
+  auto attachment =
+      Attachment::Make(flags.accelerator, flags.precision, EndpointName(flags.model, flags.port));
+  if (!attachment.ok()) return ReportError(attachment.error());
+  if (*attachment) (*attachment)->Use(options);
   auto server = serve::ModelServer::Listen(options);
   if (!server.ok()) return ReportError(WithAdvice(server.error()));
   const auto begin = std::chrono::steady_clock::now();
-  const auto source = OpenSource(*path, flags.source);
+  auto source = OpenSource(path->string(), flags.source);
   if (!source.ok()) return ReportError(source.error());
-  auto model = (*server)->Load(source->dir());
-  if (!model.ok()) return ReportError(RenameSource(model.error(), *source, flags.model));
+  std::optional<model::ModelSource> files(*std::move(source));
+  auto model = (*server)->Load(files->dir());
+  if (!model.ok()) return ReportError(RenameSource(model.error(), *files, flags.model));
+  // An accelerator may ask for them again; nobody else does.
+  if (!*attachment) files.reset();
   model->load_time = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - begin);
   LogStart(flags, options.threads, *model, **server);
@@ -215,6 +226,7 @@ void AddServe(CLI::App& app, int& exit_code) {
       ->capture_default_str()
       ->envname("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT");
   AddLimits(*command, *flags);
+  AddAttachFlags(*command, flags->accelerator);
   command->footer(
       "POST /invocations takes, as application/json, \"text\" or [\"text\", ...] and answers raw\n"
       "logits; {\"inputs\": ..., \"parameters\": {\"top_k\": null}} answers labels and scores.\n"

@@ -3,52 +3,82 @@
 #include <algorithm>
 #include <exception>
 #include <new>
+#include <span>
 #include <string>
 #include <utility>
 
 namespace bertie::infer {
 namespace {
 
-Result<std::vector<float>> RunChecked(Executor& executor, const model::PackedBatch& batch) {
-  try {
-    auto logits = executor.Run(batch);
-    if (!logits.ok()) return logits;
-    size_t expected = static_cast<size_t>(batch.size() * executor.num_labels());
-    if (logits->size() == expected) return logits;
-    return Error{ErrorCode::kInternal, "the executor gave " + std::to_string(logits->size()) +
-                                           " logits; expected " + std::to_string(expected)};
-  } catch (const std::bad_alloc&) {
-    return Error{ErrorCode::kResourceExhausted, "not enough memory for this batch"};
-  } catch (const std::exception& error) {
-    return Error{ErrorCode::kInternal, std::string("the executor threw: ") + error.what()};
+Error ShuttingDown() { return {ErrorCode::kUnavailable, "the server is shutting down"}; }
+
+// Whether the parts of a batch that failed so may do better by themselves. Where the executor is
+// away or the time is up, trying again only adds to the trouble.
+bool IsAboutTheBatch(ErrorCode code) {
+  return code == ErrorCode::kInvalidArgument || code == ErrorCode::kInternal ||
+         code == ErrorCode::kResourceExhausted;
+}
+
+Clock::time_point LastDeadline(const Turn& turn) {
+  Clock::time_point last = Clock::time_point::min();
+  for (const Slice& slice : turn.slices) last = std::max(last, slice.entry->request.deadline);
+  return last;
+}
+
+// The slices of a turn as turns of their own.
+std::vector<std::shared_ptr<Turn>> Split(const Turn& turn) {
+  std::vector<std::shared_ptr<Turn>> turns;
+  const auto& ends = turn.batch.cumulative_seq_lengths;
+  size_t sequence = 0;
+  for (const Slice& slice : turn.slices) {
+    auto alone = std::make_shared<Turn>();
+    for (const size_t last = sequence + (slice.end - slice.begin); sequence < last; ++sequence) {
+      const auto begin = static_cast<size_t>(ends[sequence]);
+      const auto size = static_cast<size_t>(ends[sequence + 1]) - begin;
+      alone->batch.Add(std::span(turn.batch.token_ids).subspan(begin, size),
+                       std::span(turn.batch.type_ids).subspan(begin, size));
+    }
+    alone->slices.push_back(slice);
+    turns.push_back(std::move(alone));
   }
+  return turns;
 }
 
 }  // namespace
 
 Batcher::Batcher(Executor& executor, BatcherOptions options)
-    : executor_(executor), options_(std::move(options)), queue_(options_.queue) {
+    : executor_(executor),
+      blocks_(executor.blocks()),
+      options_(std::move(options)),
+      queue_(options_.queue) {
   thread_ = std::thread([this] { Loop(); });
 }
 
 Batcher::~Batcher() {
+  std::vector<Answer> answers;
   {
-    std::lock_guard lock(mutex_);
+    Lock lock(mutex_);
     stop_ = true;
+    for (auto& entry : queue_.TakeAll()) {
+      if (entry->End()) answers.push_back({std::move(entry), ShuttingDown()});
+    }
+    wake_.notify_all();
   }
-  wake_.notify_one();
+  Give(std::move(answers));
   thread_.join();
-  for (auto& entry : queue_.TakeAll()) {
-    entry->Finish(Error{ErrorCode::kUnavailable, "the server is shutting down"});
-  }
 }
 
 Status Batcher::Submit(InferRequest request) {
-  {
-    std::lock_guard lock(mutex_);
-    if (stop_) return Error{ErrorCode::kUnavailable, "the server is shutting down"};
-    BERTIE_RETURN_IF_ERROR(queue_.Push(std::move(request), Clock::now()));
+  Lock lock(mutex_);
+  if (stop_) return ShuttingDown();
+  const auto deadline = request.deadline;
+  BERTIE_RETURN_IF_ERROR(queue_.Push(std::move(request), Clock::now()));
+  if (!blocks_) {
+    if (deadline < watched_) wake_.notify_all();
+    Pump(lock);
+    return {};
   }
+  lock.unlock();
   wake_.notify_one();
   return {};
 }
@@ -64,70 +94,165 @@ int64_t Batcher::queued_tokens() const {
 }
 
 void Batcher::Loop() {
-  while (true) {
-    std::vector<std::shared_ptr<QueueEntry>> dead;
-    Turn turn;
-    {
-      std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
+  while (!stop_ || pumping_ || !in_flight_.empty() || !again_.empty()) {
+    if (blocks_) {
       wake_.wait(lock, [this] { return stop_ || !queue_.empty(); });
-      if (stop_) return;
-      auto now = Clock::now();
-      dead = queue_.TakeDead(now);
-      turn = queue_.TakeBatch(options_.max_batch_tokens, now);
+      Pump(lock);
+    } else {
+      watched_ = NextDeadline();
+      if (watched_ == Clock::time_point::max()) {
+        wake_.wait(lock);  // a time as far as that overflows in the library's conversions
+      } else {
+        wake_.wait_until(lock, watched_);
+      }
+      std::vector<Answer> answers;
+      TakeLate(answers);
+      if (!answers.empty()) {
+        lock.unlock();
+        Give(std::move(answers));
+        lock.lock();
+      }
     }
-    for (auto& entry : dead) entry->Finish(DropError(*entry));
-    if (!turn.slices.empty()) RunTurn(turn);
   }
 }
 
-void Batcher::RunTurn(const Turn& turn) {
-  if (options_.on_batch) options_.on_batch(turn.batch);
-  auto logits = RunChecked(executor_, turn.batch);
-  ++batches_;
-  computed_tokens_ += turn.batch.tokens();
-  if (logits.ok()) {
-    const float* next = logits->data();
-    for (const Slice& slice : turn.slices) {
-      Deliver(slice, next);
-      next += static_cast<int64_t>(slice.end - slice.begin) * executor_.num_labels();
+Clock::time_point Batcher::NextDeadline() const {
+  auto next = queue_.NextDeadline();
+  for (const auto* turns : {&in_flight_, &again_}) {
+    for (const auto& turn : *turns) {
+      for (const Slice& slice : turn->slices) {
+        if (!slice.entry->ended) next = std::min(next, slice.entry->request.deadline);
+      }
     }
+  }
+  return next;
+}
+
+void Batcher::TakeLate(std::vector<Answer>& answers) {
+  const auto now = Clock::now();
+  const auto end = [&](const std::shared_ptr<QueueEntry>& entry) {
+    if (entry->End()) answers.push_back({entry, DropError(*entry)});
+  };
+  for (const auto& entry : queue_.TakeDead(now)) end(entry);
+  for (const auto* turns : {&in_flight_, &again_}) {
+    for (const auto& turn : *turns) {
+      for (const Slice& slice : turn->slices) {
+        if (slice.entry->request.deadline <= now) end(slice.entry);
+      }
+    }
+  }
+}
+
+void Batcher::Pump(Lock& lock) {
+  // One thread at a time begins batches; it sees what others add meanwhile.
+  if (std::exchange(pumping_, true)) return;
+  while (true) {
+    std::vector<Answer> answers;
+    auto turn = NextTurn(answers);
+    if (!turn && answers.empty()) break;
+    lock.unlock();
+    Give(std::move(answers));
+    if (turn) Begin(turn);
+    turn.reset();
+    lock.lock();
+  }
+  pumping_ = false;
+  if (stop_) wake_.notify_all();
+}
+
+std::shared_ptr<Turn> Batcher::NextTurn(std::vector<Answer>& answers) {
+  if (static_cast<int64_t>(in_flight_.size()) >= executor_.max_in_flight()) return nullptr;
+  std::shared_ptr<Turn> turn;
+  if (!again_.empty()) {
+    turn = std::move(again_.front());
+    again_.erase(again_.begin());
+  } else {
+    if (queue_.empty()) return nullptr;
+    const auto now = Clock::now();
+    for (auto& entry : queue_.TakeDead(now)) {
+      if (entry->End()) answers.push_back({entry, DropError(*entry)});
+    }
+    const int64_t tokens = std::min(options_.max_batch_tokens, executor_.max_batch_tokens());
+    turn = std::make_shared<Turn>(queue_.TakeBatch(tokens, now));
+    if (turn->slices.empty()) return nullptr;
+  }
+  in_flight_.push_back(turn);
+  return turn;
+}
+
+void Batcher::Begin(const std::shared_ptr<Turn>& turn) {
+  if (options_.on_batch) options_.on_batch(turn->batch);
+  ++batches_;
+  computed_tokens_ += turn->batch.tokens();
+  try {
+    executor_.Start(
+        {turn, &turn->batch}, LastDeadline(*turn),
+        [this, turn](Result<std::vector<float>> logits) { OnDone(turn, std::move(logits)); });
+  } catch (const std::bad_alloc&) {
+    OnDone(turn, Error{ErrorCode::kResourceExhausted, "not enough memory for this batch"});
+  } catch (const std::exception& error) {
+    OnDone(turn, Error{ErrorCode::kInternal, std::string("the executor threw: ") + error.what()});
+  }
+}
+
+void Batcher::OnDone(const std::shared_ptr<Turn>& turn, Result<std::vector<float>> logits) {
+  const auto expected = static_cast<size_t>(turn->batch.size() * executor_.num_labels());
+  if (logits.ok() && logits->size() != expected) {
+    logits = Error{ErrorCode::kInternal, "the executor gave " + std::to_string(logits->size()) +
+                                             " logits; expected " + std::to_string(expected)};
+  }
+  std::vector<Answer> answers;
+  Lock lock(mutex_);
+  const auto place = std::find(in_flight_.begin(), in_flight_.end(), turn);
+  if (place == in_flight_.end() || std::exchange(turn->ended, true)) return;
+  if (logits.ok()) {
+    Deliver(*turn, logits->data(), answers);
+  } else {
+    GiveUp(turn, logits.error(), answers);
+  }
+  // Answered before it counts as ended, so that the end of the batcher does not overtake it.
+  lock.unlock();
+  Give(std::move(answers));
+  lock.lock();
+  in_flight_.erase(std::find(in_flight_.begin(), in_flight_.end(), turn));
+  if (!blocks_) Pump(lock);
+  // The last touch of the batcher: under the mutex, so that the thread cannot end before it.
+  if (stop_) wake_.notify_all();
+}
+
+void Batcher::Deliver(const Turn& turn, const float* logits, std::vector<Answer>& answers) {
+  const auto labels = static_cast<size_t>(executor_.num_labels());
+  for (const Slice& slice : turn.slices) {
+    const size_t count = slice.end - slice.begin;
+    const float* first = std::exchange(logits, logits + count * labels);
+    QueueEntry& entry = *slice.entry;
+    if (entry.ended) continue;
+    entry.logits.resize(entry.request.sequences.size() * labels);
+    std::copy_n(first, count * labels,
+                entry.logits.begin() + static_cast<std::ptrdiff_t>(slice.begin * labels));
+    entry.computed += count;
+    if (entry.computed < entry.request.sequences.size() || !entry.End()) continue;
+    answers.push_back(
+        {slice.entry, InferResult{std::move(entry.logits), entry.start - entry.arrival,
+                                  Clock::now() - entry.arrival}});
+  }
+}
+
+// One request's fault must not become its neighbours': each is tried by itself.
+void Batcher::GiveUp(const std::shared_ptr<Turn>& turn, const Error& error,
+                     std::vector<Answer>& answers) {
+  if (turn->slices.size() > 1 && IsAboutTheBatch(error.code)) {
+    for (auto& alone : Split(*turn)) again_.push_back(std::move(alone));
     return;
   }
-  if (turn.slices.size() == 1) return turn.slices[0].entry->Finish(logits.error());
-  // One request's fault must not become its neighbours': each is tried by itself.
-  size_t first_sequence = 0;
-  for (size_t i = 0; i < turn.slices.size(); ++i) {
-    RunSlice(turn, i, first_sequence);
-    first_sequence += turn.slices[i].end - turn.slices[i].begin;
+  for (const Slice& slice : turn->slices) {
+    if (slice.entry->End()) answers.push_back({slice.entry, error});
   }
 }
 
-void Batcher::RunSlice(const Turn& turn, size_t index, size_t first_sequence) {
-  const Slice& slice = turn.slices[index];
-  Turn alone;
-  const auto& ends = turn.batch.cumulative_seq_lengths;
-  for (size_t i = first_sequence; i < first_sequence + (slice.end - slice.begin); ++i) {
-    auto begin = static_cast<size_t>(ends[i]);
-    auto size = static_cast<size_t>(ends[i + 1]) - begin;
-    alone.batch.Add(std::span(turn.batch.token_ids).subspan(begin, size),
-                    std::span(turn.batch.type_ids).subspan(begin, size));
-  }
-  alone.slices.push_back(slice);
-  RunTurn(alone);
-}
-
-void Batcher::Deliver(const Slice& slice, const float* logits) {
-  QueueEntry& entry = *slice.entry;
-  if (entry.ended) return;
-  const auto labels = static_cast<size_t>(executor_.num_labels());
-  entry.logits.resize(entry.request.sequences.size() * labels);
-  std::copy_n(logits, (slice.end - slice.begin) * labels,
-              entry.logits.begin() + static_cast<std::ptrdiff_t>(slice.begin * labels));
-  entry.computed += slice.end - slice.begin;
-  if (entry.computed < entry.request.sequences.size()) return;
-  auto now = Clock::now();
-  entry.Finish(
-      InferResult{std::move(entry.logits), entry.start - entry.arrival, now - entry.arrival});
+void Batcher::Give(std::vector<Answer> answers) {
+  for (Answer& answer : answers) answer.entry->Respond(std::move(answer.result));
 }
 
 }  // namespace bertie::infer

@@ -1,7 +1,11 @@
 // Whatever turns batches into logits: this process's processors, or another's.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
 #include <vector>
 
 #include "base/status.h"
@@ -11,17 +15,38 @@
 
 namespace bertie::infer {
 
+using Clock = std::chrono::steady_clock;
+
 class Executor {
  public:
+  // Logits [batch.size(), num_labels()], row-major. kInvalidArgument, kInternal and
+  // kResourceExhausted are about this batch, and smaller ones may do better; other errors would
+  // meet any batch.
+  using Done = std::function<void(Result<std::vector<float>>)>;
+
   virtual ~Executor() = default;
 
   virtual int64_t num_labels() const = 0;
 
-  // Logits [batch.size(), num_labels()], row-major; a sentence's do not depend on its batch. Called
-  // by one thread at a time; blocks until the logits are there. An error is about the whole batch.
-  virtual Result<std::vector<float>> Run(const model::PackedBatch& batch) = 0;
+  // Begins a batch; `done` is called once, from any thread, perhaps before Start returns. A
+  // sentence's logits do not depend on its batch. After `deadline` nobody waits for them.
+  virtual void Start(std::shared_ptr<const model::PackedBatch> batch, Clock::time_point deadline,
+                     Done done) = 0;
+
+  // True when Start computes: one thread may then call it at a time, and waits. False: any thread,
+  // and Start does not wait.
+  virtual bool blocks() const = 0;
+
+  // Batches that may have begun and not ended, at least 1; and the tokens of one. From any thread;
+  // may change while batches are under way.
+  virtual int max_in_flight() const { return 1; }
+  virtual int64_t max_batch_tokens() const { return std::numeric_limits<int64_t>::max(); }
+
+  // False while no batch could be computed. Any thread.
+  virtual bool available() const { return true; }
 };
 
+// Computes on the caller's thread and those of a pool.
 class LocalExecutor : public Executor {
  public:
   // Both must outlive the executor, which is the pool's only user meanwhile.
@@ -29,8 +54,10 @@ class LocalExecutor : public Executor {
       : classifier_(classifier), pool_(pool) {}
 
   int64_t num_labels() const override { return classifier_.config().num_labels(); }
-  Result<std::vector<float>> Run(const model::PackedBatch& batch) override {
-    return classifier_.Forward(batch, pool_);
+  bool blocks() const override { return true; }
+  void Start(std::shared_ptr<const model::PackedBatch> batch, Clock::time_point /*deadline*/,
+             Done done) override {
+    done(classifier_.Forward(*batch, pool_));
   }
 
  private:

@@ -18,8 +18,7 @@ int64_t CountTokens(const InferRequest& request) {
 
 }  // namespace
 
-void QueueEntry::Finish(Result<InferResult> result) {
-  if (std::exchange(ended, true)) return;
+void QueueEntry::Respond(Result<InferResult> result) {
   try {
     request.done(std::move(result));
   } catch (const std::exception&) {
@@ -78,6 +77,13 @@ std::vector<std::shared_ptr<QueueEntry>> RequestQueue::TakeAll() {
   entries.insert(entries.end(), resumed_.begin(), resumed_.end());
   resumed_.clear();
   return {entries.begin(), entries.end()};
+}
+
+Clock::time_point RequestQueue::NextDeadline() const {
+  auto next = Clock::time_point::max();
+  for (const auto& entry : entries_) next = std::min(next, entry->request.deadline);
+  for (const auto& entry : resumed_) next = std::min(next, entry->request.deadline);
+  return next;
 }
 
 Turn RequestQueue::TakeBatch(int64_t max_tokens, Clock::time_point now) {

@@ -8,15 +8,15 @@
 #include <functional>
 #include <memory>
 #include <stop_token>
+#include <utility>
 #include <vector>
 
 #include "base/status.h"
+#include "infer/executor.h"
 #include "model/batch.h"
 #include "text/tokenizer.h"
 
 namespace bertie::infer {
-
-using Clock = std::chrono::steady_clock;
 
 struct InferResult {
   std::vector<float> logits;   // [sequences, num_labels], row-major
@@ -28,8 +28,8 @@ struct InferRequest {
   std::vector<text::Encoding> sequences;  // at least one, none empty
   Clock::time_point deadline = Clock::time_point::max();
   std::stop_token cancelled;
-  // Called once, by the batcher's thread; must not block. Errors: kCancelled, kDeadlineExceeded,
-  // kUnavailable (shut down before its turn), or the executor's.
+  // Called once, by a thread of the batcher's or the executor's; must not block. Errors:
+  // kCancelled, kDeadlineExceeded, kUnavailable (shut down before its turn), or the executor's.
   std::function<void(Result<InferResult>)> done;
 };
 
@@ -46,11 +46,13 @@ struct QueueEntry {
   Clock::time_point start;     // of its first batch
   size_t taken = 0;            // sequences that went into batches
   size_t computed = 0;         // sequences whose logits are there
-  bool ended = false;          // done was called
+  bool ended = false;          // somebody has undertaken to answer
   int64_t tokens_waiting = 0;  // of the sequences not taken
   std::vector<float> logits;
 
-  void Finish(Result<InferResult> result);  // calls done, the first time
+  // True the first time: the caller, and nobody else, is then to call Respond, once.
+  bool End() { return !std::exchange(ended, true); }
+  void Respond(Result<InferResult> result);  // calls done
 };
 
 // Sequences [begin, end) of one entry, in the order they were put into a batch.
@@ -63,6 +65,7 @@ struct Slice {
 struct Turn {
   model::PackedBatch batch;
   std::vector<Slice> slices;
+  bool ended = false;  // the executor has answered
 };
 
 // Not safe for several threads: the batcher guards it. Requests take turns: each puts at most a
@@ -81,6 +84,8 @@ class RequestQueue {
   // them, with the error their state calls for (DropError).
   std::vector<std::shared_ptr<QueueEntry>> TakeDead(Clock::time_point now);
   std::vector<std::shared_ptr<QueueEntry>> TakeAll();
+  // The earliest of those that wait; time_point::max() when there is none.
+  Clock::time_point NextDeadline() const;
 
   // Sequences of at most max_tokens together, or one that is longer by itself. Empty when nothing
   // waits.

@@ -40,12 +40,15 @@ bool Allows(const Route& route, const std::string& method) {
 
 double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
-Refusal FromError(const Error& error) {
+constexpr const char* kShuttingDown = "ShuttingDown";
+
+// draining: what is not available is so because this server ends.
+Refusal FromError(const Error& error, bool draining) {
   switch (error.code) {
     case ErrorCode::kDeadlineExceeded:
       return {503, "DeadlineExceeded", error.message};
     case ErrorCode::kUnavailable:
-      return {503, "ShuttingDown", error.message};
+      return {503, draining ? kShuttingDown : "ServiceUnavailable", error.message};
     case ErrorCode::kResourceExhausted:
       return {503, "OutOfMemory", error.message};
     case ErrorCode::kCancelled:
@@ -143,8 +146,12 @@ void Handlers::OnRequest(Request request, std::shared_ptr<http::Exchange> exchan
 }
 
 Response Handlers::Ping() {
-  if (draining_) return Refuse("/ping", {503, "ShuttingDown", "the server is shutting down"});
-  if (!model_.load()) return Refuse("/ping", {503, "Loading", "the model is being loaded"});
+  if (draining_) return Refuse("/ping", {503, kShuttingDown, "the server is shutting down"});
+  const ServedModel* model = model_.load();
+  if (!model) return Refuse("/ping", {503, "Loading", "the model is being loaded"});
+  if (!model->batcher->available()) {
+    return Refuse("/ping", {503, "ServiceUnavailable", "no accelerator is attached"});
+  }
   metrics_.CountRequest("/ping", 200);
   return {};
 }
@@ -156,8 +163,9 @@ Response Handlers::MetricsPage() {
     gauges.queue_tokens = model->batcher->queued_tokens();
   }
   if (connections_) gauges.connections = connections_();
+  const std::string more = options_.more_metrics ? options_.more_metrics() : "";
   metrics_.CountRequest("/metrics", 200);
-  return {.content_type = "text/plain; version=0.0.4", .body = metrics_.Format(gauges)};
+  return {.content_type = "text/plain; version=0.0.4", .body = metrics_.Format(gauges) + more};
 }
 
 void Handlers::Invoke(Request request, std::shared_ptr<http::Exchange> exchange) {
@@ -185,7 +193,7 @@ void Handlers::Invoke(Request request, std::shared_ptr<http::Exchange> exchange)
   };
   Status submitted = model.batcher->Submit(std::move(infer));
   if (submitted.ok()) return;
-  Refusal refusal = FromError(submitted.error());
+  Refusal refusal = FromError(submitted.error(), true);
   if (submitted.error().code == ErrorCode::kResourceExhausted) refusal.type = "QueueFull";
   if (submitted.error().code == ErrorCode::kInvalidArgument) {
     refusal = {413, "TooManyTokens", submitted.error().message};
@@ -202,7 +210,8 @@ std::optional<Refusal> Handlers::Tokenize(const ServedModel& model, Job& job,
   const size_t cut = truncate ? limit : 0;
   request.sequences.reserve(invocation.texts.size());
   for (size_t i = 0; i < invocation.texts.size(); ++i) {
-    if (request.cancelled.stop_requested()) return FromError({ErrorCode::kCancelled, ""});
+    if (request.cancelled.stop_requested())
+      return FromError({ErrorCode::kCancelled, ""}, draining_);
     const TextInput& input = invocation.texts[i];
     text::Encoding encoding = input.pair ? model.tokenizer->EncodePair(input.text, *input.pair, cut)
                                          : model.tokenizer->Encode(input.text, cut);
@@ -220,9 +229,9 @@ std::optional<Refusal> Handlers::Tokenize(const ServedModel& model, Job& job,
 }
 
 Response Handlers::Answer(const Job& job, const Result<infer::InferResult>& result) {
-  if (!result.ok()) return Refuse(kInvocations, FromError(result.error()));
+  if (!result.ok()) return Refuse(kInvocations, FromError(result.error(), draining_));
   auto body = FormatAnswer(job.invocation, result->logits, *job.scheme, job.answer_type);
-  if (!body.ok()) return Refuse(kInvocations, FromError(body.error()));
+  if (!body.ok()) return Refuse(kInvocations, FromError(body.error(), draining_));
   Response response;
   response.content_type = MediaTypeName(job.answer_type);
   response.body = *std::move(body);

@@ -28,6 +28,7 @@ struct HandlerOptions {
   std::chrono::milliseconds request_timeout{60'000};  // SageMaker's own limit for an invocation
   MediaType default_answer = MediaType::kJson;
   std::function<void(std::string_view)> log = {};  // one line; never holds text that a client sent
+  std::function<std::string()> more_metrics = {};  // further lines for /metrics; any thread
 };
 
 // A model ready to answer. Its parts outlive the handlers.

@@ -15,21 +15,44 @@ namespace {
 
 // The model and the threads that serve it, in the order they are made; taken apart in reverse.
 struct Engine {
-  Engine(std::unique_ptr<ThreadPool> threads, model::Classifier made, text::Tokenizer loaded)
-      : pool(std::move(threads)), classifier(std::move(made)), tokenizer(std::move(loaded)) {}
+  Engine(model::ModelSource files, text::Tokenizer loaded)
+      : source(std::move(files)), tokenizer(std::move(loaded)) {}
 
-  std::unique_ptr<ThreadPool> pool;
-  model::Classifier classifier;
+  // An executor elsewhere may ask for the files again; what was unpacked for this process alone may
+  // go (its mapping stays).
+  std::optional<model::ModelSource> source;
   text::Tokenizer tokenizer;
-  infer::LocalExecutor executor{classifier, *pool};
+  model::Config config;
+  std::unique_ptr<ThreadPool> pool;
+  std::optional<model::Classifier> classifier;
+  std::optional<model::WeightType> precision;  // classifier's
+  std::optional<infer::LocalExecutor> local;
+  std::unique_ptr<infer::Executor> made;
   std::optional<infer::Batcher> batcher;
   ServedModel served;
 };
+
+Status CheckSizes(const std::string& name, const Engine& engine, size_t max_length) {
+  const auto tokens = static_cast<int64_t>(engine.tokenizer.vocab_size());
+  if (tokens > engine.config.vocab_size) {
+    return Error{ErrorCode::kInvalidData, name + ": the tokenizer has " + std::to_string(tokens) +
+                                              " tokens; the model has embeddings for " +
+                                              std::to_string(engine.config.vocab_size)};
+  }
+  if (static_cast<int64_t>(max_length) > engine.config.max_position_embeddings) {
+    return Error{ErrorCode::kInvalidArgument,
+                 name + ": texts of " + std::to_string(max_length) +
+                     " tokens were asked for; the model has positions for " +
+                     std::to_string(engine.config.max_position_embeddings)};
+  }
+  return {};
+}
 
 }  // namespace
 
 struct ModelServer::Impl {
   explicit Impl(ModelServerOptions given) : options(std::move(given)), handlers(options.handler) {}
+  Status Start(Engine& made);
 
   ModelServerOptions options;
   Handlers handlers;
@@ -51,42 +74,67 @@ Result<std::unique_ptr<ModelServer>> ModelServer::Listen(ModelServerOptions opti
 
 Result<ModelSummary> ModelServer::Load(const std::filesystem::path& path) {
   const auto begin = std::chrono::steady_clock::now();
+  const ModelServerOptions& options = impl_->options;
+  ModelSummary summary;
   BERTIE_ASSIGN_OR_RETURN(model::ModelSource source, model::ModelSource::Open(path));
-  auto pool = std::make_unique<ThreadPool>(impl_->options.threads);
-  BERTIE_ASSIGN_OR_RETURN(model::OpenedModel opened,
-                          model::OpenClassifier(source.dir(),
-                                                {path.string(), impl_->options.precision,
-                                                 static_cast<int64_t>(impl_->options.max_length)},
-                                                *pool));
-  const model::Config& config = opened.classifier.config();
-  BERTIE_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
-  const auto positions = static_cast<size_t>(config.max_position_embeddings);
-  if (static_cast<int64_t>(tokenizer.vocab_size()) > config.vocab_size) {
-    return Error{ErrorCode::kInvalidData,
-                 path.string() + ": the tokenizer has " + std::to_string(tokenizer.vocab_size()) +
-                     " tokens; the model has embeddings for " + std::to_string(config.vocab_size)};
+  const std::filesystem::path dir = source.dir();
+  std::unique_ptr<ThreadPool> pool;
+  std::optional<model::Classifier> classifier;
+  model::Config config;
+  if (options.local_weights || !options.make_executor) {
+    pool = std::make_unique<ThreadPool>(options.threads);
+    BERTIE_ASSIGN_OR_RETURN(
+        model::OpenedModel opened,
+        model::OpenClassifier(
+            dir, {path.string(), options.precision, static_cast<int64_t>(options.max_length)},
+            *pool));
+    config = opened.classifier.config();
+    summary.precision = opened.precision;
+    summary.note = std::move(opened.note);
+    classifier.emplace(std::move(opened.classifier));
+  } else {
+    BERTIE_ASSIGN_OR_RETURN(config, model::LoadConfig(dir / "config.json"));
   }
-  auto engine =
-      std::make_unique<Engine>(std::move(pool), std::move(opened.classifier), std::move(tokenizer));
-  infer::BatcherOptions batching = impl_->options.batcher;
-  batching.on_batch = [&metrics = impl_->handlers.metrics()](const model::PackedBatch& batch) {
-    metrics.ObserveBatch(batch.size(), batch.tokens());
-  };
-  engine->batcher.emplace(engine->executor, std::move(batching));
-  const model::Config& served = engine->classifier.config();
-  engine->served = {
-      .tokenizer = &engine->tokenizer,
-      .batcher = &*engine->batcher,
-      .scheme = MakeLabelScheme(served.labels, served.num_labels(), served.problem_type),
-      .max_length = impl_->options.max_length > 0 ? impl_->options.max_length : positions};
+  BERTIE_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(dir));
+  auto engine = std::make_unique<Engine>(std::move(source), std::move(tokenizer));
+  engine->config = std::move(config);
+  engine->pool = std::move(pool);
+  engine->classifier = std::move(classifier);
+  engine->precision = summary.precision;
+  BERTIE_RETURN_IF_ERROR(CheckSizes(path.string(), *engine, options.max_length));
+  BERTIE_RETURN_IF_ERROR(impl_->Start(*engine));
   impl_->engine = std::move(engine);
   impl_->handlers.SetModel(&impl_->engine->served);
-  return ModelSummary{.labels = impl_->engine->served.scheme.labels,
-                      .max_length = impl_->engine->served.max_length,
-                      .precision = opened.precision,
-                      .note = std::move(opened.note),
-                      .load_time = std::chrono::duration_cast<std::chrono::milliseconds>(
-                          std::chrono::steady_clock::now() - begin)};
+  summary.labels = impl_->engine->served.scheme.labels;
+  summary.max_length = impl_->engine->served.max_length;
+  summary.load_time = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - begin);
+  return summary;
+}
+
+// Makes the executor and what feeds it.
+Status ModelServer::Impl::Start(Engine& made) {
+  if (made.classifier) made.local.emplace(*made.classifier, *made.pool);
+  infer::Executor* executor = made.local ? &*made.local : nullptr;
+  if (options.make_executor) {
+    BERTIE_ASSIGN_OR_RETURN(made.made, options.make_executor({made.source->dir(), made.config,
+                                                              executor, made.precision}));
+    executor = made.made.get();
+  } else {
+    made.source.reset();
+  }
+  infer::BatcherOptions batching = options.batcher;
+  batching.on_batch = [&metrics = handlers.metrics()](const model::PackedBatch& batch) {
+    metrics.ObserveBatch(batch.size(), batch.tokens());
+  };
+  made.batcher.emplace(*executor, std::move(batching));
+  const auto positions = static_cast<size_t>(made.config.max_position_embeddings);
+  made.served = {.tokenizer = &made.tokenizer,
+                 .batcher = &*made.batcher,
+                 .scheme = MakeLabelScheme(made.config.labels, made.config.num_labels(),
+                                           made.config.problem_type),
+                 .max_length = options.max_length > 0 ? options.max_length : positions};
+  return {};
 }
 
 std::string ModelServer::address() const { return impl_->server->address(); }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,10 +13,20 @@
 #include "base/status.h"
 #include "http/server.h"
 #include "infer/batcher.h"
+#include "infer/executor.h"
 #include "model/classifier_weights.h"
+#include "model/config.h"
 #include "serve/handlers.h"
 
 namespace bertie::serve {
+
+// What an executor is made of that is not simply the model here.
+struct ExecutorContext {
+  std::filesystem::path dir;  // of the model's files; there as long as the server
+  const model::Config& config;
+  infer::Executor* local = nullptr;  // computes here; nullptr where no weights were to be loaded
+  std::optional<model::WeightType> precision;  // local's
+};
 
 struct ModelServerOptions {
   http::ServerOptions http;
@@ -24,14 +35,17 @@ struct ModelServerOptions {
   int threads = 1;                             // for the arithmetic
   size_t max_length = 0;                       // tokens of one text; 0: what the model was made for
   std::optional<model::WeightType> precision;  // absent: as the model is stored
+  // Absent: the model is computed here.
+  std::function<Result<std::unique_ptr<infer::Executor>>(const ExecutorContext&)> make_executor;
+  bool local_weights = true;  // false, with make_executor: none are loaded
 };
 
 // What a log line tells of the model that was loaded.
 struct ModelSummary {
   std::vector<std::string> labels;
   size_t max_length = 0;
-  model::WeightType precision = model::WeightType::kF32;
-  std::string note;  // OpenedModel's
+  std::optional<model::WeightType> precision;  // absent: no weights were loaded
+  std::string note;                            // OpenedModel's
   std::chrono::milliseconds load_time{0};
 };
 

@@ -28,7 +28,14 @@ class SumExecutor : public Executor {
 
   int64_t num_labels() const override { return 2; }
 
-  Result<std::vector<float>> Run(const model::PackedBatch& batch) override {
+  bool blocks() const override { return true; }
+
+  void Start(std::shared_ptr<const model::PackedBatch> batch, Clock::time_point /*deadline*/,
+             Done done) override {
+    done(Run(*batch));
+  }
+
+  Result<std::vector<float>> Run(const model::PackedBatch& batch) {
     std::unique_lock lock(mutex_);
     batches_.push_back(batch);
     ++waiting_;
