@@ -12,6 +12,8 @@ function(bertie_options target)
   if(BERTIE_SANITIZE)
     target_compile_options(${target} PUBLIC -fsanitize=${BERTIE_SANITIZE} -fno-omit-frame-pointer
       -fno-sanitize-recover=all)
+    # GCC loses track of what is initialised in instrumented code.
+    target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized)
     target_link_options(${target} PUBLIC -fsanitize=${BERTIE_SANITIZE})
   else()
     target_compile_options(${target} PRIVATE -fstack-protector-strong)

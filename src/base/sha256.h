@@ -3,31 +3,26 @@
 
 #include <cstddef>
 #include <filesystem>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "base/digest.h"
+#include "base/encoding.h"
 #include "base/status.h"
 
 namespace bertie {
 
 class Sha256 {
  public:
-  Sha256();
-  ~Sha256();
-  Sha256(const Sha256&) = delete;
-  Sha256& operator=(const Sha256&) = delete;
-
-  void Update(std::span<const std::byte> bytes);
-  void Update(std::string_view text) { Update(std::as_bytes(std::span(text))); }
+  void Update(std::span<const std::byte> bytes) { digest_.Update(AsText(bytes)); }
+  void Update(std::string_view text) { digest_.Update(text); }
 
   // 64 hexadecimal digits. Once; nothing may follow.
-  std::string Finish();
+  std::string Finish() { return Hex(digest_.Finish()); }
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  Digest digest_{DigestKind::kSha256};
 };
 
 // Of a whole file, read in pieces. Errors name the path.

@@ -152,16 +152,9 @@ int RunServe(const ServeFlags& flags) {
       std::chrono::steady_clock::now() - begin);
   LogStart(flags, options.threads, *model, **server);
 
-  stop.Wait();
-  Log("stopping: finishing the requests under way (a second signal ends at once)");
-  (*server)->BeginDrain();
-  if (!(*server)->WaitDrained(kDrainLimit)) {
-    Log("requests were still under way after " + std::to_string(kDrainLimit.count()) +
-        " s and were cut off");
-    return kExitFailure;
-  }
-  Log("stopped");
-  return kExitOk;
+  return DrainOnSignal(
+      stop, [&] { (*server)->BeginDrain(); },
+      [&](std::chrono::milliseconds limit) { return (*server)->WaitDrained(limit); });
 }
 
 void AddLimits(CLI::App& command, ServeFlags& flags) {

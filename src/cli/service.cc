@@ -64,4 +64,18 @@ void StopSignal::Wait() {
   state_->changed.wait(lock, [this] { return state_->came; });
 }
 
+int DrainOnSignal(StopSignal& stop, const std::function<void()>& begin_drain,
+                  const std::function<bool(std::chrono::milliseconds)>& drained) {
+  stop.Wait();
+  Log("stopping: finishing the requests under way (a second signal ends at once)");
+  begin_drain();
+  if (!drained(kDrainLimit)) {
+    Log("requests were still under way after " + std::to_string(kDrainLimit.count()) +
+        " s and were cut off");
+    return kExitFailure;
+  }
+  Log("stopped");
+  return kExitOk;
+}
+
 }  // namespace bertie::cli

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string_view>
@@ -50,5 +51,10 @@ class StopSignal {
   };
   std::shared_ptr<State> state_ = std::make_shared<State>();
 };
+
+// Waits for the signal, then ends in order: begin_drain, and drained with the time that is left for
+// it. Returns the exit code: kExitFailure where drained said that work was cut off.
+int DrainOnSignal(StopSignal& stop, const std::function<void()>& begin_drain,
+                  const std::function<bool(std::chrono::milliseconds)>& drained);
 
 }  // namespace bertie::cli

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/encoding.h"
+
 namespace bertie::hub {
 namespace {
 
@@ -14,22 +16,19 @@ bool IsHex(const std::string& text) {
 
 ContentHash::ContentHash(const std::string& etag, int64_t size) {
   if (!IsHex(etag)) return;
-  if (etag.size() == 64) sha256_.emplace();
+  sha256_ = etag.size() == 64;
+  if (sha256_) digest_.emplace(DigestKind::kSha256);
   if (etag.size() == 40) {
-    sha1_.emplace();
+    digest_.emplace(DigestKind::kSha1);
     const std::string head = "blob " + std::to_string(size);
-    sha1_->Update(std::string_view(head.c_str(), head.size() + 1));  // with the zero byte
+    digest_->Update(std::string_view(head.c_str(), head.size() + 1));  // with the zero byte
   }
 }
 
 void ContentHash::Update(std::string_view bytes) {
-  if (sha256_) sha256_->Update(bytes);
-  if (sha1_) sha1_->Update(bytes);
+  if (digest_) digest_->Update(bytes);
 }
 
-std::string ContentHash::Finish() {
-  if (sha256_) return sha256_->Finish();
-  return sha1_ ? sha1_->Finish() : "";
-}
+std::string ContentHash::Finish() { return digest_ ? Hex(digest_->Finish()) : ""; }
 
 }  // namespace bertie::hub

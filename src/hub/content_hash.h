@@ -6,8 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/sha1.h"
-#include "base/sha256.h"
+#include "base/digest.h"
 
 namespace bertie::hub {
 
@@ -23,8 +22,8 @@ class ContentHash {
   const char* name() const { return sha256_ ? "SHA-256" : "git's SHA-1"; }
 
  private:
-  std::optional<Sha256> sha256_;
-  std::optional<Sha1> sha1_;
+  std::optional<Digest> digest_;
+  bool sha256_ = false;
 };
 
 }  // namespace bertie::hub

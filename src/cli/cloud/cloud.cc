@@ -114,16 +114,9 @@ int RunCloud(const CloudFlags& flags) {
   if (!flags.data.empty()) command.insert(command.end(), {"--data", flags.data});
   Log("clients: eval \"$(" + ShellLine(command) + ")\"");
 
-  stop.Wait();
-  Log("stopping: finishing the requests under way (a second signal ends at once)");
-  (*server)->BeginDrain();
-  if (!(*server)->WaitDrained(kDrainLimit)) {
-    Log("requests were still under way after " + std::to_string(kDrainLimit.count()) +
-        " s and were cut off");
-    return kExitFailure;
-  }
-  Log("stopped");
-  return kExitOk;
+  return DrainOnSignal(
+      stop, [&] { (*server)->BeginDrain(); },
+      [&](std::chrono::milliseconds limit) { return (*server)->WaitDrained(limit); });
 }
 
 void Export(const std::string& name, const std::string& value) {
