@@ -1,4 +1,5 @@
-"""Includes under src/ point one way, as tests/layering.json says, and files stay short.
+"""Includes under src/ point one way, as tests/layering.json says, files stay short, and no two headers
+define a type of one name in one namespace (the linker would take the members of one for the other's).
 
 Prints each offending line as file:line and exits 1 when there is one.
 """
@@ -10,6 +11,9 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RULES = json.loads((ROOT / "tests" / "layering.json").read_text())
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+
+NAMESPACE = re.compile(r"namespace ([\w:]+) \{")
+TYPE = re.compile(r"(?:struct|class) (\w+)(?: final)?(?: : [^;{]*)? \{")
 
 
 def check(path: pathlib.Path) -> list[str]:
@@ -38,9 +42,25 @@ def check(path: pathlib.Path) -> list[str]:
     return problems
 
 
+def twins(headers: list[pathlib.Path]) -> list[str]:
+    seen, problems = {}, []
+    for path in headers:
+        namespace = ""
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if match := NAMESPACE.match(line):
+                namespace = match[1]
+            if match := TYPE.match(line):
+                where = f"{path.relative_to(ROOT)}:{number}"
+                first = seen.setdefault((namespace, match[1]), where)
+                if first != where:
+                    problems.append(f"{where}: {namespace}::{match[1]} is defined at {first} too")
+    return problems
+
+
 def main() -> int:
     files = sorted(p for p in (ROOT / "src").rglob("*") if p.suffix in (".h", ".cc"))
     problems = [problem for path in files for problem in check(path)]
+    problems += twins([path for path in files if path.suffix == ".h"])
     for problem in problems:
         print(problem)
     print(f"{len(files)} files, {len(problems)} problems")

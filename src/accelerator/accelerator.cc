@@ -1,10 +1,10 @@
 #include "accelerator/accelerator.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <utility>
 
+#include "accelerator/protocol.h"
 #include "base/quote.h"
 
 namespace bertie::accelerator {
@@ -12,12 +12,6 @@ namespace {
 
 constexpr size_t kMaxNameLength = 128;
 constexpr double kUnitSlack = 1e-9;
-
-std::string FormatUnits(double units) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.4g", units);
-  return text;
-}
 
 double Since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

@@ -20,8 +20,6 @@
 
 namespace bertie::accelerator {
 
-inline constexpr uint32_t kProtocolVersion = 1;
-
 struct AcceleratorOptions {
   Capacity capacity;
   ModelStoreOptions store;

@@ -13,6 +13,8 @@
 #include <utility>
 
 #include "accelerator.grpc.pb.h"
+#include "accelerator/credentials.h"
+#include "accelerator/protocol.h"
 
 namespace bertie::accelerator {
 namespace {
@@ -20,7 +22,6 @@ namespace {
 constexpr size_t kChunk = 1024 * 1024;
 constexpr int kKeepaliveMs = 5000;
 constexpr int kKeepaliveTimeoutMs = 3000;
-constexpr uint32_t kProtocol = 1;
 
 ErrorCode CodeOf(grpc::StatusCode code) {
   switch (code) {
@@ -164,11 +165,11 @@ class StreamSession final : public RemoteSession {
 
   grpc::ClientContext& context() { return context_; }
 
-  void Begin(v1::Accelerator::Stub& stub, const AttachRequest& request) {
+  void Begin(v1::Accelerator::Stub& stub, const AttachOptions& request) {
     content_hash_ = request.content_hash;
     v1::ToAccelerator message;
     v1::Attach& attach = *message.mutable_attach();
-    attach.set_protocol(kProtocol);
+    attach.set_protocol(kProtocolVersion);
     attach.set_endpoint(request.endpoint);
     attach.set_accelerator_type(request.accelerator_type);
     attach.set_content_hash(request.content_hash);
@@ -376,23 +377,13 @@ struct Connection::Impl {
    private:
     Impl& impl_;
   };
-
-  void Authorise(grpc::ClientContext& context) const {
-    if (!security.token.empty()) context.AddMetadata("authorization", "Bearer " + security.token);
-  }
 };
 
 Connection::Connection(std::string address, Security security) : impl_(std::make_unique<Impl>()) {
-  std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
-  if (security.tls) {
-    credentials = grpc::SslCredentials({.pem_root_certs = security.ca,
-                                        .pem_private_key = security.key,
-                                        .pem_cert_chain = security.cert});
-  }
   impl_->address = std::move(address);
   impl_->security = std::move(security);
-  impl_->stub =
-      v1::Accelerator::NewStub(grpc::CreateCustomChannel(impl_->address, credentials, Arguments()));
+  impl_->stub = v1::Accelerator::NewStub(
+      grpc::CreateCustomChannel(impl_->address, ChannelCredentials(impl_->security), Arguments()));
 }
 
 Connection::~Connection() = default;
@@ -400,7 +391,7 @@ Connection::~Connection() = default;
 Result<RemoteModel> Connection::FindModel(const ModelManifest& manifest,
                                           std::chrono::milliseconds timeout) {
   grpc::ClientContext context;
-  impl_->Authorise(context);
+  Authorise(impl_->security, context);
   context.set_deadline(std::chrono::system_clock::now() + timeout);
   Impl::Call call(*impl_, context);
   v1::ModelState state;
@@ -421,7 +412,7 @@ Result<RemoteFile> Connection::Upload(const ModelManifest& manifest, size_t inde
   if (!in)
     return Error{ErrorCode::kIo, path.string() + ": cannot be read at " + std::to_string(offset)};
   grpc::ClientContext context;
-  impl_->Authorise(context);
+  Authorise(impl_->security, context);
   Impl::Call call(*impl_, context);
   v1::FileState state;
   auto writer = impl_->stub->Upload(&context, &state);
@@ -452,10 +443,10 @@ Result<RemoteFile> Connection::Upload(const ModelManifest& manifest, size_t inde
   return FromMessage(state);
 }
 
-Result<Connection::Attached> Connection::Attach(const AttachRequest& request, SessionEvents events,
+Result<Connection::Attached> Connection::Attach(const AttachOptions& request, SessionEvents events,
                                                 std::chrono::milliseconds timeout) {
   auto session = std::make_unique<StreamSession>(impl_->address, std::move(events));
-  impl_->Authorise(session->context());
+  Authorise(impl_->security, session->context());
   Impl::Call call(*impl_, session->context());
   session->Begin(*impl_->stub, request);
   BERTIE_ASSIGN_OR_RETURN(AttachedModel model, session->WaitAttached(timeout));

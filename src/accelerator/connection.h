@@ -57,7 +57,7 @@ class Connection {
     AttachedModel model;
   };
   // on_end is called for each session that was made, perhaps before this returns.
-  Result<Attached> Attach(const AttachRequest& request, SessionEvents events,
+  Result<Attached> Attach(const AttachOptions& request, SessionEvents events,
                           std::chrono::milliseconds timeout);
 
   // Whatever is under way ends with kCancelled, and so does whatever follows. Any thread.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <span>
 #include <string>
 #include <utility>
 
@@ -117,10 +116,7 @@ Turn FairQueue::Fill(SessionPtr first, int64_t max_tokens,
     const int64_t size = work->SentenceTokens(work->taken);
     // Nobody smaller is let past: the session would be late by that much each time.
     if (turn.batch.tokens() > 0 && turn.batch.tokens() + size > max_tokens) break;
-    const auto begin =
-        static_cast<size_t>(work->batch.cumulative_seq_lengths[static_cast<size_t>(work->taken)]);
-    turn.batch.Add(std::span(work->batch.token_ids).subspan(begin, static_cast<size_t>(size)),
-                   std::span(work->batch.type_ids).subspan(begin, static_cast<size_t>(size)));
+    turn.batch.AddFrom(work->batch, work->taken);
     if (work->taken == 0) work->start = now;
     turn.slices.push_back({session, work, work->taken, work->taken + 1});
     session->tokens -= size;

@@ -22,7 +22,7 @@ namespace bertie::accelerator {
 struct LinkOptions {
   std::string address;
   Security security;
-  AttachRequest attach;
+  AttachOptions attach;
   ModelManifest manifest;
   std::filesystem::path model_dir;  // there as long as the link
   // What the accelerator must have found in the model.

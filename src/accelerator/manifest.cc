@@ -23,24 +23,24 @@ bool IsPlainName(const std::string& name) {
          });
 }
 
-bool IsSha256(const std::string& text) {
-  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-         });
-}
-
 bool NameBefore(const ModelFile& a, const ModelFile& b) { return a.name < b.name; }
 
 Error Bad(const std::string& what) { return {ErrorCode::kInvalidData, "model manifest: " + what}; }
 
 }  // namespace
 
+std::string ManifestText(const std::vector<ModelFile>& files) {
+  std::string text;
+  for (const ModelFile& file : files) {
+    text += file.sha256 + " " + std::to_string(file.size) + " " + file.name + "\n";
+  }
+  return text;
+}
+
 std::string ContentHash(std::vector<ModelFile> files) {
   std::sort(files.begin(), files.end(), NameBefore);
   Sha256 hash;
-  for (const ModelFile& file : files) {
-    hash.Update(file.sha256 + " " + std::to_string(file.size) + " " + file.name + "\n");
-  }
+  hash.Update(ManifestText(files));
   return hash.Finish();
 }
 

@@ -21,8 +21,11 @@ struct ModelManifest {
   std::string content_hash;      // ContentHash(files)
 };
 
-// SHA-256, in lower-case hexadecimal, of the lines "sha256 size name\n" in the byte order of the
-// names. Two folders have the same hash exactly when they hold the same files.
+// The lines "sha256 size name\n", in the order of the files.
+std::string ManifestText(const std::vector<ModelFile>& files);
+
+// SHA-256, in lower-case hexadecimal, of the files' ManifestText in the byte order of the names.
+// Two folders have the same hash exactly when they hold the same files.
 std::string ContentHash(std::vector<ModelFile> files);
 
 // The files that model::OpenClassifier reads in a model folder: config.json and the weights, of a

@@ -25,20 +25,6 @@ constexpr const char* kManifest = ".manifest";
 constexpr const char* kPartPrefix = ".part-";
 constexpr uint64_t kMaxManifestBytes = 1 << 20;
 
-bool IsHash(std::string_view text) {
-  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-         });
-}
-
-std::string ManifestText(const ModelManifest& manifest) {
-  std::string text;
-  for (const ModelFile& file : manifest.files) {
-    text += file.sha256 + " " + std::to_string(file.size) + " " + file.name + "\n";
-  }
-  return text;
-}
-
 std::optional<ModelManifest> ParseManifest(std::string_view text, const std::string& hash) {
   ModelManifest manifest;
   manifest.content_hash = hash;
@@ -205,7 +191,7 @@ void ModelStore::Sweep() {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(options_.dir, error)) {
     const std::string name = entry.path().filename();
-    if (!IsHash(name) || !entry.is_directory(error)) continue;
+    if (!IsSha256(name) || !entry.is_directory(error)) continue;
     auto manifest = ReadManifest(name);
     if (!manifest.ok()) {
       fs::remove_all(entry.path(), error);
@@ -229,7 +215,7 @@ void ModelStore::Sweep() {
 Result<ModelManifest> ModelStore::ReadManifest(const std::string& hash) const {
   Error missing{ErrorCode::kNotFound, "the accelerator has no place for the model " + Quote(hash) +
                                           ": ask with FindModel first"};
-  if (!IsHash(hash)) return missing;
+  if (!IsSha256(hash)) return missing;
   auto text = ReadFile(options_.dir / hash / kManifest, kMaxManifestBytes);
   if (!text.ok()) return missing;
   auto manifest = ParseManifest(*text, hash);
@@ -296,7 +282,7 @@ Result<StoredModel> ModelStore::Find(const ModelManifest& manifest) {
     std::error_code error;
     fs::create_directory(dir, error);
     if (error) return Error{ErrorCode::kIo, dir.string() + ": cannot make it: " + error.message()};
-    BERTIE_RETURN_IF_ERROR(WriteFileAtomically(dir / kManifest, ManifestText(manifest)));
+    BERTIE_RETURN_IF_ERROR(WriteFileAtomically(dir / kManifest, ManifestText(manifest.files)));
     BERTIE_RETURN_IF_ERROR(SyncDirectory(options_.dir));
   }
   Touch(dir);

@@ -34,7 +34,7 @@ struct RemoteOptions {
   Security security;
   std::string endpoint;             // a name for people and metrics
   std::string accelerator_type;     // "ml.eia2.xlarge"
-  std::string precision;            // as AttachRequest's
+  std::string precision;            // as AttachOptions's
   std::filesystem::path model_dir;  // there as long as the executor: it may be uploaded again
   ModelManifest manifest;           // MakeManifest(model_dir)
   int64_t num_labels = 0;

@@ -12,7 +12,7 @@
 
 namespace bertie::accelerator {
 
-struct AttachRequest {
+struct AttachOptions {
   std::string endpoint;          // a name for people and metrics
   std::string accelerator_type;  // "ml.eia2.xlarge"
   std::string content_hash;

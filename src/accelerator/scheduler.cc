@@ -176,11 +176,7 @@ void Scheduler::RunSlicesAlone(const Turn& turn) {
     Turn alone;
     alone.model = turn.model;
     alone.slices.push_back(turn.slices[i]);
-    const auto& ends = turn.batch.cumulative_seq_lengths;
-    const auto begin = static_cast<size_t>(ends[i]);
-    const auto size = static_cast<size_t>(ends[i + 1]) - begin;
-    alone.batch.Add(std::span(turn.batch.token_ids).subspan(begin, size),
-                    std::span(turn.batch.type_ids).subspan(begin, size));
+    alone.batch.AddFrom(turn.batch, static_cast<int64_t>(i));
     RunTurn(alone, false);
   }
 }

@@ -399,13 +399,7 @@ grpc::Status ToGrpc(const Error& error) {
 
 Reactor* StartSession(const ServiceContext& context, grpc::CallbackServerContext* call,
                       const grpc::Status& refusal) {
-  auto stream = std::make_shared<SessionStream>(context, call);
-  const size_t most = 2 * context.accelerator.options().max_sessions;
-  const bool taken = context.streams.Add(stream, refusal.ok() ? most : SIZE_MAX);
-  if (!taken) context.streams.Add(stream, SIZE_MAX);
-  stream->Begin(taken ? refusal
-                      : grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "too many streams"));
-  return stream.get();
+  return StartStream(context, std::make_shared<SessionStream>(context, call), refusal);
 }
 
 }  // namespace bertie::accelerator

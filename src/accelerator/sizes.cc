@@ -39,4 +39,10 @@ std::string FormatGigabytes(uint64_t bytes) {
   return text;
 }
 
+std::string FormatUnits(double units) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.9g", units);
+  return text;
+}
+
 }  // namespace bertie::accelerator

@@ -26,6 +26,9 @@ Result<Size> FindSize(std::string_view name);
 // "8 GB", "0.44 GB": what a message says of bytes.
 std::string FormatGigabytes(uint64_t bytes);
 
+// "4", "0.5": what a message says of units of compute.
+std::string FormatUnits(double units);
+
 // What an accelerator has to give.
 struct Capacity {
   std::string name;  // "eia2.xlarge", or "" where threads, memory and units were given

@@ -5,27 +5,10 @@
 #include <utility>
 
 #include "accelerator.grpc.pb.h"
-#include "base/file.h"
+#include "accelerator/credentials.h"
 
 namespace bertie::accelerator {
 namespace {
-
-constexpr uint64_t kMaxPemBytes = 1 << 20;
-
-Result<std::string> ReadPem(const std::string& path) {
-  if (path.empty()) return std::string();
-  return ReadFile(path, kMaxPemBytes);
-}
-
-Result<std::shared_ptr<grpc::ChannelCredentials>> MakeCredentials(
-    const StatusCallOptions& options) {
-  if (!options.tls) return grpc::InsecureChannelCredentials();
-  grpc::SslCredentialsOptions tls;
-  BERTIE_ASSIGN_OR_RETURN(tls.pem_root_certs, ReadPem(options.tls_ca));
-  BERTIE_ASSIGN_OR_RETURN(tls.pem_cert_chain, ReadPem(options.tls_certificate));
-  BERTIE_ASSIGN_OR_RETURN(tls.pem_private_key, ReadPem(options.tls_key));
-  return grpc::SslCredentials(tls);
-}
 
 Snapshot::Endpoint FromProto(const v1::AcceleratorStatus::Endpoint& message) {
   Snapshot::Endpoint endpoint;
@@ -79,13 +62,12 @@ Snapshot FromProto(const v1::AcceleratorStatus& message) {
 }  // namespace
 
 Result<Snapshot> CallStatus(const StatusCallOptions& options) {
-  BERTIE_ASSIGN_OR_RETURN(auto credentials, MakeCredentials(options));
   gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
-  const auto stub =
-      v1::Accelerator::NewStub(grpc::CreateChannel(options.address, std::move(credentials)));
+  const auto stub = v1::Accelerator::NewStub(
+      grpc::CreateChannel(options.address, ChannelCredentials(options.security)));
   grpc::ClientContext call;
   call.set_deadline(std::chrono::system_clock::now() + options.timeout);
-  if (!options.token.empty()) call.AddMetadata("authorization", "Bearer " + options.token);
+  Authorise(options.security, call);
   v1::AcceleratorStatus answer;
   const grpc::Status status = stub->GetStatus(&call, {}, &answer);
   if (status.ok()) return FromProto(answer);

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <string>
 
+#include "accelerator/connection.h"
 #include "accelerator/snapshot.h"
 #include "base/status.h"
 
@@ -11,11 +12,7 @@ namespace bertie::accelerator {
 
 struct StatusCallOptions {
   std::string address = "127.0.0.1:50051";
-  bool tls = false;
-  std::string tls_ca;           // PEM; empty: the system's authorities
-  std::string tls_certificate;  // PEM, and its key, where the accelerator asks for one
-  std::string tls_key;
-  std::string token;
+  Security security;
   std::chrono::milliseconds timeout{5'000};
 };
 

@@ -55,6 +55,18 @@ class Stream {
   virtual void BeginDrain() = 0;
 };
 
+// Begins a stream, unless too many are open, and keeps it in the set.
+template <class AnyStream>
+AnyStream* StartStream(const ServiceContext& context, const std::shared_ptr<AnyStream>& stream,
+                       const grpc::Status& refusal) {
+  const size_t most = 2 * context.accelerator.options().max_sessions;
+  const bool taken = context.streams.Add(stream, refusal.ok() ? most : SIZE_MAX);
+  if (!taken) context.streams.Add(stream, SIZE_MAX);
+  stream->Begin(taken ? refusal
+                      : grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "too many streams"));
+  return stream.get();
+}
+
 // Begin a stream and let gRPC have it. `refusal` not OK: it ends with that at once.
 grpc::ServerBidiReactor<v1::ToAccelerator, v1::FromAccelerator>* StartSession(
     const ServiceContext& context, grpc::CallbackServerContext* call, const grpc::Status& refusal);

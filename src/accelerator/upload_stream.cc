@@ -127,13 +127,7 @@ class UploadStream final : public Reactor,
 
 Reactor* StartUpload(const ServiceContext& context, v1::FileState* answer,
                      const grpc::Status& refusal) {
-  auto stream = std::make_shared<UploadStream>(context, answer);
-  const size_t most = 2 * context.accelerator.options().max_sessions;
-  const bool taken = context.streams.Add(stream, refusal.ok() ? most : SIZE_MAX);
-  if (!taken) context.streams.Add(stream, SIZE_MAX);
-  stream->Begin(taken ? refusal
-                      : grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "too many streams"));
-  return stream.get();
+  return StartStream(context, std::make_shared<UploadStream>(context, answer), refusal);
 }
 
 }  // namespace bertie::accelerator

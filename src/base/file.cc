@@ -167,15 +167,21 @@ void AtomicFile::Discard() {
   temporary_.clear();
 }
 
-Status AtomicFile::Write(std::span<const std::byte> bytes) {
+Status WriteAll(int fd, std::span<const std::byte> bytes, const std::filesystem::path& path) {
   while (!bytes.empty()) {
-    const ssize_t wrote = ::write(fd_, bytes.data(), std::min(bytes.size(), kWritePiece));
+    const ssize_t wrote = ::write(fd, bytes.data(), std::min(bytes.size(), kWritePiece));
     if (wrote < 0 && errno == EINTR) continue;
-    if (wrote < 0) return FileError(errno, target_, "write");
+    if (wrote < 0) return FileError(errno, path, "write");
     bytes = bytes.subspan(static_cast<size_t>(wrote));
   }
   return {};
 }
+
+Status WriteAll(int fd, std::string_view text, const std::filesystem::path& path) {
+  return WriteAll(fd, std::as_bytes(std::span(text)), path);
+}
+
+Status AtomicFile::Write(std::span<const std::byte> bytes) { return WriteAll(fd_, bytes, target_); }
 
 Status AtomicFile::Write(std::string_view text) { return Write(std::as_bytes(std::span(text))); }
 

@@ -70,6 +70,10 @@ class OpenFile {
   uint64_t size_;
 };
 
+// Writes all of the bytes where the descriptor stands. path is for the error's text.
+Status WriteAll(int fd, std::span<const std::byte> bytes, const std::filesystem::path& path);
+Status WriteAll(int fd, std::string_view text, const std::filesystem::path& path);
+
 // A file under a temporary name in the target's folder, which Commit renames to the target. Without
 // a Commit that succeeded the destructor removes it and the target stays as it was.
 class AtomicFile {

@@ -25,6 +25,9 @@ class Sha256 {
   Digest digest_{DigestKind::kSha256};
 };
 
+// Whether the text has the form of Finish's: 64 digits, letters in lower case.
+bool IsSha256(std::string_view text);
+
 // Of a whole file, read in pieces. Errors name the path.
 Result<std::string> Sha256OfFile(const std::filesystem::path& path);
 

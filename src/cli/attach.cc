@@ -3,144 +3,78 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <utility>
 
 #include "accelerator/manifest.h"
 #include "accelerator/remote_executor.h"
-#include "base/file.h"
 #include "base/quote.h"
+#include "base/resident_memory.h"
 #include "cli/service.h"
+#include "formats/prometheus.h"
 
 namespace bertie::cli {
 namespace {
 
-constexpr const char* kTokenVariable = "BERTIE_ACCELERATOR_TOKEN";
 constexpr const char* kSageMakerVariable = "SAGEMAKER_INFERENCE_ACCELERATOR_PRESENT";
-constexpr uint64_t kMaxSecret = 1 << 20;
 
 Error BadFlag(const std::string& what) { return {ErrorCode::kInvalidArgument, what}; }
 
 Status CheckAddress(const std::string& address) {
-  const size_t colon = address.rfind(':');
-  const std::string port = colon == std::string::npos ? "" : address.substr(colon + 1);
-  const bool number =
-      !port.empty() && port.size() <= 5 &&
-      std::all_of(port.begin(), port.end(), [](char c) { return c >= '0' && c <= '9'; });
-  if (colon > 0 && number && std::stoi(port) >= 1 && std::stoi(port) <= 65535) return {};
+  const auto parsed = ParseAddress(address);
+  if (parsed.ok() && parsed->port > 0) return {};
   return BadFlag("--accelerator: found " + Quote(address) +
                  "; expected HOST:PORT, the address that 'bertie accelerator' names at its start");
 }
 
-Result<std::string> ReadPem(const std::string& path) {
-  if (path.empty()) return std::string();
-  return ReadFile(path, kMaxSecret);
-}
-
-Result<std::string> ReadToken(const AttachFlags& flags) {
-  if (flags.token_file.empty()) {
-    const char* value = std::getenv(kTokenVariable);
-    return std::string(value ? value : "");
-  }
-  BERTIE_ASSIGN_OR_RETURN(std::string token, ReadFile(flags.token_file, kMaxSecret));
-  while (!token.empty() && (token.back() == '\n' || token.back() == '\r')) token.pop_back();
-  if (token.empty()) return BadFlag(flags.token_file + ": holds no token");
-  return token;
-}
-
-Result<accelerator::Security> ReadSecurity(const AttachFlags& flags) {
-  accelerator::Security security;
-  if (flags.tls_cert.empty() != flags.tls_key.empty()) {
-    return BadFlag("--accelerator-tls-cert and --accelerator-tls-key belong together");
-  }
-  security.tls = !flags.tls_ca.empty() || !flags.tls_cert.empty();
-  BERTIE_ASSIGN_OR_RETURN(security.ca, ReadPem(flags.tls_ca));
-  BERTIE_ASSIGN_OR_RETURN(security.cert, ReadPem(flags.tls_cert));
-  BERTIE_ASSIGN_OR_RETURN(security.key, ReadPem(flags.tls_key));
-  BERTIE_ASSIGN_OR_RETURN(security.token, ReadToken(flags));
-  return security;
-}
-
-std::string Number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.9g", value);
-  return text;
-}
-
-class Page {
- public:
-  void Head(const std::string& name, const char* type, const char* help) {
-    text_ += "# HELP " + name + " " + help + "\n# TYPE " + name + " " + type + "\n";
-  }
-  void Value(const std::string& name, const std::string& labels, double value) {
-    text_ += name + labels + " " + Number(value) + "\n";
-  }
-  void Counter(const std::string& name, const char* help, uint64_t value) {
-    Head(name, "counter", help);
-    Value(name, "", static_cast<double>(value));
-  }
-  std::string Take() { return std::move(text_); }
-
- private:
-  std::string text_;
-};
-
-void AppendRoundTrips(const accelerator::RemoteStats& stats, Page& page) {
+void AppendRoundTrips(const accelerator::RemoteStats& stats, std::string& out) {
   const std::string name = "bertie_accelerator_round_trip_seconds";
-  page.Head(name, "histogram", "From a batch's sending to its answer.");
-  uint64_t count = 0;
-  double bound = accelerator::RoundTrips::kFirst;
-  for (size_t i = 0; i < stats.round_trips.size(); ++i, bound *= 2) {
-    count += stats.round_trips[i];
-    const bool last = i + 1 == stats.round_trips.size();
-    page.Value(name + "_bucket", "{le=\"" + (last ? "+Inf" : Number(bound)) + "\"}",
-               static_cast<double>(count));
+  formats::AppendHelp(name, "histogram", "From a batch's sending to its answer.", out);
+  std::array<double, accelerator::RoundTrips::kBounds> bounds;
+  for (size_t i = 0; i < bounds.size(); ++i) {
+    bounds[i] = i == 0 ? accelerator::RoundTrips::kFirst : 2 * bounds[i - 1];
   }
-  page.Value(name + "_sum", "", stats.round_trip_seconds);
-  page.Value(name + "_count", "", static_cast<double>(count));
+  formats::AppendHistogram(name, "", bounds, stats.round_trips,
+                           formats::PrometheusNumber(stats.round_trip_seconds), out);
 }
 
 std::string Format(const accelerator::RemoteStats& stats) {
-  Page page;
-  page.Head("bertie_accelerator_attached", "gauge", "Whether this accelerator takes batches.");
-  for (const auto& each : stats.accelerators) {
-    page.Value("bertie_accelerator_attached", "{address=\"" + each.address + "\"}",
-               each.attached && !each.resting ? 1 : 0);
+  std::string out;
+  const auto per_address = [&](const char* name, const char* help, auto value) {
+    formats::AppendHelp(name, "gauge", help, out);
+    for (const auto& each : stats.accelerators) {
+      formats::AppendSample(name, formats::PrometheusLabel("address", each.address),
+                            std::to_string(value(each)), out);
+    }
+  };
+  const auto counter = [&](const char* name, const char* help, uint64_t value) {
+    formats::AppendMetric(name, "counter", help, static_cast<double>(value), out);
+  };
+  using Each = const accelerator::RemoteStats::Accelerator&;
+  per_address("bertie_accelerator_attached", "Whether this accelerator takes batches.",
+              [](Each each) { return each.attached && !each.resting ? 1 : 0; });
+  per_address("bertie_accelerator_in_flight", "Batches sent and not answered.",
+              [](Each each) { return each.in_flight; });
+  counter("bertie_accelerator_attachments_total", "Sessions begun.", stats.attachments);
+  const char* batches = "bertie_accelerator_batches_total";
+  formats::AppendHelp(batches, "counter", "Batches, by who answered them.", out);
+  for (const auto& [by, count] :
+       {std::pair("accelerator", stats.remote_batches),
+        std::pair("fallback", stats.fallback_batches), std::pair("nobody", stats.failed_batches)}) {
+    formats::AppendSample(batches, formats::PrometheusLabel("by", by), std::to_string(count), out);
   }
-  page.Head("bertie_accelerator_in_flight", "gauge", "Batches sent and not answered.");
-  for (const auto& each : stats.accelerators) {
-    page.Value("bertie_accelerator_in_flight", "{address=\"" + each.address + "\"}",
-               each.in_flight);
-  }
-  page.Counter("bertie_accelerator_attachments_total", "Sessions begun.", stats.attachments);
-  page.Head("bertie_accelerator_batches_total", "counter", "Batches, by who answered them.");
-  page.Value("bertie_accelerator_batches_total", "{by=\"accelerator\"}",
-             static_cast<double>(stats.remote_batches));
-  page.Value("bertie_accelerator_batches_total", "{by=\"fallback\"}",
-             static_cast<double>(stats.fallback_batches));
-  page.Value("bertie_accelerator_batches_total", "{by=\"nobody\"}",
-             static_cast<double>(stats.failed_batches));
-  page.Counter("bertie_accelerator_sent_batches_total", "Batches sent, second attempts included.",
-               stats.sent_batches);
-  page.Counter("bertie_accelerator_hedged_batches_total",
-               "Batches begun a second time because they were late.", stats.hedged_batches);
-  page.Counter("bertie_accelerator_upload_bytes_total", "Of models uploaded.", stats.upload_bytes);
-  page.Counter("bertie_accelerator_sent_bytes_total", "Of batches.", stats.bytes_sent);
-  page.Counter("bertie_accelerator_received_bytes_total", "Of answers.", stats.bytes_received);
-  AppendRoundTrips(stats, page);
-  return page.Take();
-}
-
-std::string ResidentMegabytes() {
-  std::ifstream file("/proc/self/statm");
-  int64_t total = 0;
-  int64_t resident = 0;
-  file >> total >> resident;
-  return std::to_string(resident * sysconf(_SC_PAGESIZE) / 1'000'000) + " MB";
+  counter("bertie_accelerator_sent_batches_total", "Batches sent, second attempts included.",
+          stats.sent_batches);
+  counter("bertie_accelerator_hedged_batches_total",
+          "Batches begun a second time because they were late.", stats.hedged_batches);
+  counter("bertie_accelerator_upload_bytes_total", "Of models uploaded.", stats.upload_bytes);
+  counter("bertie_accelerator_sent_bytes_total", "Of batches.", stats.bytes_sent);
+  counter("bertie_accelerator_received_bytes_total", "Of answers.", stats.bytes_received);
+  AppendRoundTrips(stats, out);
+  return out;
 }
 
 }  // namespace
@@ -179,11 +113,12 @@ void AddAttachFlags(CLI::App& command, AttachFlags& flags) {
   const auto file = [&](const char* name, std::string& value, const char* help) {
     command.add_option(name, value, help)->type_name("FILE")->group(group);
   };
-  file("--accelerator-tls-ca", flags.tls_ca,
+  file("--accelerator-tls-ca", flags.access.tls_ca,
        "Encrypt; PEM of the authority it must prove itself by");
-  file("--accelerator-tls-cert", flags.tls_cert, "PEM of this end's certificate (mutual TLS)");
-  file("--accelerator-tls-key", flags.tls_key, "PEM of its key");
-  file("--accelerator-token-file", flags.token_file,
+  file("--accelerator-tls-cert", flags.access.tls_cert,
+       "PEM of this end's certificate (mutual TLS)");
+  file("--accelerator-tls-key", flags.access.tls_key, "PEM of its key");
+  file("--accelerator-token-file", flags.access.token_file,
        "Holds the token that the accelerator asks for [BERTIE_ACCELERATOR_TOKEN]");
 }
 
@@ -223,7 +158,7 @@ Result<std::unique_ptr<Attachment>> Attachment::Make(const AttachFlags& flags,
     BERTIE_RETURN_IF_ERROR(CheckAddress(address));
   }
   auto impl = std::make_unique<Impl>();
-  BERTIE_ASSIGN_OR_RETURN(impl->security, ReadSecurity(flags));
+  BERTIE_ASSIGN_OR_RETURN(impl->security, ReadSecurity(flags.access, "--accelerator-"));
   impl->flags = flags;
   impl->precision = precision;
   impl->endpoint = endpoint;
@@ -258,7 +193,8 @@ Result<std::unique_ptr<infer::Executor>> Attachment::Impl::MakeExecutor(
   options.log = BoundedLog();
   if (context.local) {
     Log("the model is held here too, for when no accelerator is attached: the process has " +
-        ResidentMegabytes() + " in memory so far (--no-fallback does without)");
+        std::to_string(ResidentBytes() / 1'000'000) +
+        " MB in memory so far (--no-fallback does without)");
   }
   BERTIE_ASSIGN_OR_RETURN(std::unique_ptr<accelerator::RemoteExecutor> made,
                           accelerator::RemoteExecutor::Create(std::move(options)));

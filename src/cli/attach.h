@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "cli/accelerator/access.h"
 #include "serve/model_server.h"
 
 namespace bertie::cli {
@@ -16,8 +17,7 @@ struct AttachFlags {
   std::vector<std::string> addresses;
   std::string type = "ml.eia2.xlarge";
   bool fallback = true;
-  std::string tls_ca, tls_cert, tls_key;
-  std::string token_file;
+  AccessFlags access;
 };
 
 // Registers them under the heading "Accelerator". flags must outlive the parsing.

@@ -96,14 +96,6 @@ std::string JoinLabels(const std::vector<std::string>& labels) {
   return text;
 }
 
-// Where a client on this machine reaches the server.
-std::string LocalUrl(const ServeFlags& flags, const serve::ModelServer& server) {
-  if (flags.host == "0.0.0.0" || flags.host == "::") {
-    return "http://127.0.0.1:" + std::to_string(server.port());
-  }
-  return "http://" + server.address();
-}
-
 void LogStart(const ServeFlags& flags, int threads, const serve::ModelSummary& model,
               const serve::ModelServer& server) {
   if (!model.note.empty()) Log(flags.model + ": " + model.note);
@@ -116,7 +108,7 @@ void LogStart(const ServeFlags& flags, int threads, const serve::ModelSummary& m
                        : std::string("computed by the accelerator")) +
       "; texts up to " + std::to_string(model.max_length) + " tokens) on http://" +
       server.address() + ", loaded in " + seconds + " s");
-  Log("try: curl " + LocalUrl(flags, server) +
+  Log("try: curl " + LocalUrl(flags.host, server.address()) +
       "/invocations -H 'Content-Type: application/json' -d '\"Somebody just left - guess "
       "who.\"'");
 }
@@ -138,12 +130,13 @@ int RunServe(const ServeFlags& flags) {
       Attachment::Make(flags.accelerator, flags.precision, EndpointName(flags.model, flags.port));
   if (!attachment.ok()) return ReportError(attachment.error());
   if (*attachment) (*attachment)->Use(options);
+  std::optional<model::ModelSource> files;  // outlives the server, whose executor reads them
   auto server = serve::ModelServer::Listen(options);
   if (!server.ok()) return ReportError(WithAdvice(server.error()));
   const auto begin = std::chrono::steady_clock::now();
   auto source = OpenSource(path->string(), flags.source);
   if (!source.ok()) return ReportError(source.error());
-  std::optional<model::ModelSource> files(*std::move(source));
+  files = *std::move(source);
   auto model = (*server)->Load(files->dir());
   if (!model.ok()) return ReportError(RenameSource(model.error(), *files, flags.model));
   // An accelerator may ask for them again; nobody else does.
@@ -152,9 +145,10 @@ int RunServe(const ServeFlags& flags) {
       std::chrono::steady_clock::now() - begin);
   LogStart(flags, options.threads, *model, **server);
 
-  return DrainOnSignal(
-      stop, [&] { (*server)->BeginDrain(); },
-      [&](std::chrono::milliseconds limit) { return (*server)->WaitDrained(limit); });
+  return DrainOnSignal(stop, [&](std::chrono::milliseconds limit) {
+    (*server)->BeginDrain();
+    return (*server)->WaitDrained(limit);
+  });
 }
 
 void AddLimits(CLI::App& command, ServeFlags& flags) {

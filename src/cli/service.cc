@@ -5,7 +5,6 @@
 
 #include <cerrno>
 #include <csignal>
-#include <string>
 #include <thread>
 
 #include "cli/commands.h"
@@ -64,18 +63,22 @@ void StopSignal::Wait() {
   state_->changed.wait(lock, [this] { return state_->came; });
 }
 
-int DrainOnSignal(StopSignal& stop, const std::function<void()>& begin_drain,
-                  const std::function<bool(std::chrono::milliseconds)>& drained) {
+int DrainOnSignal(StopSignal& stop, const std::function<bool(std::chrono::milliseconds)>& drain,
+                  const DrainWords& words) {
   stop.Wait();
-  Log("stopping: finishing the requests under way (a second signal ends at once)");
-  begin_drain();
-  if (!drained(kDrainLimit)) {
-    Log("requests were still under way after " + std::to_string(kDrainLimit.count()) +
-        " s and were cut off");
+  Log(std::string("stopping: ") + words.doing + " (a second signal ends at once)");
+  if (!drain(kDrainLimit)) {
+    Log(std::string(words.work) + " were still under way after " +
+        std::to_string(kDrainLimit.count()) + " s and were cut off");
     return kExitFailure;
   }
   Log("stopped");
   return kExitOk;
+}
+
+std::string LocalUrl(const std::string& host, const std::string& address) {
+  const bool everywhere = host == "0.0.0.0" || host == "::";
+  return "http://" + (everywhere ? "127.0.0.1" + address.substr(address.rfind(':')) : address);
 }
 
 }  // namespace bertie::cli

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <string_view>
 
 namespace bertie::cli {
@@ -52,9 +53,19 @@ class StopSignal {
   std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
-// Waits for the signal, then ends in order: begin_drain, and drained with the time that is left for
-// it. Returns the exit code: kExitFailure where drained said that work was cut off.
-int DrainOnSignal(StopSignal& stop, const std::function<void()>& begin_drain,
-                  const std::function<bool(std::chrono::milliseconds)>& drained);
+// What the log says is being ended.
+struct DrainWords {
+  const char* doing = "finishing the requests under way";
+  const char* work = "requests";
+};
+
+// Waits for the signal, then ends in order: drain gets the time there is for it, and says false
+// where work was cut off. Returns the exit code, then kExitFailure.
+int DrainOnSignal(StopSignal& stop, const std::function<bool(std::chrono::milliseconds)>& drain,
+                  const DrainWords& words = {});
+
+// Where a client on this machine reaches a server that was told to listen on host, and does on
+// address ("127.0.0.1:8080").
+std::string LocalUrl(const std::string& host, const std::string& address);
 
 }  // namespace bertie::cli

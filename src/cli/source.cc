@@ -61,7 +61,7 @@ Result<model::ModelSource> OpenSource(const std::string& model, const SourceFlag
   BERTIE_ASSIGN_OR_RETURN(const std::filesystem::path path, ResolveModel(model));
   model::ScriptOptions options;
   options.vocabulary = flags.vocabulary;
-  options.default_vocabulary = FindUncasedVocabulary();
+  options.default_vocabulary = FindUncasedVocabulary;
   if (flags.cased) options.lower_case = false;
   if (!flags.pad_to.empty()) options.pad_to = ParsePadTo(flags.pad_to);
   BERTIE_ASSIGN_OR_RETURN(model::ModelSource source, model::ModelSource::Open(path, options));

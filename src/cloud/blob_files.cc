@@ -59,12 +59,7 @@ Status BlobWriter::MakeFile() {
 }
 
 Status BlobWriter::ToFile(std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t wrote = ::write(fd_, bytes.data(), bytes.size());
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote < 0) return FileError(errno, path_, "write");
-    bytes.remove_prefix(static_cast<size_t>(wrote));
-  }
+  BERTIE_RETURN_IF_ERROR(WriteAll(fd_, bytes, path_));
   if (size_ - started_ >= kStartEvery) {
     // A hint: whether it works shows at the sync.
     ::sync_file_range(fd_, static_cast<off_t>(started_), static_cast<off_t>(size_ - started_),

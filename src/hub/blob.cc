@@ -57,13 +57,7 @@ class Partial {
   Status Append(std::string_view bytes) {
     hash_->Update(bytes);
     size_ += static_cast<int64_t>(bytes.size());
-    while (!bytes.empty()) {
-      const ssize_t written = write(fd_, bytes.data(), bytes.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) return FileError(errno, path_, "write");
-      bytes.remove_prefix(static_cast<size_t>(written));
-    }
-    return {};
+    return WriteAll(fd_, bytes, path_);
   }
 
   // "" when the hash is the etag's or the etag tells none, else what was found.

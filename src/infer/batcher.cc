@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <exception>
 #include <new>
-#include <span>
 #include <string>
 #include <utility>
 
@@ -28,16 +27,10 @@ Clock::time_point LastDeadline(const Turn& turn) {
 // The slices of a turn as turns of their own.
 std::vector<std::shared_ptr<Turn>> Split(const Turn& turn) {
   std::vector<std::shared_ptr<Turn>> turns;
-  const auto& ends = turn.batch.cumulative_seq_lengths;
-  size_t sequence = 0;
+  int64_t sequence = 0;
   for (const Slice& slice : turn.slices) {
     auto alone = std::make_shared<Turn>();
-    for (const size_t last = sequence + (slice.end - slice.begin); sequence < last; ++sequence) {
-      const auto begin = static_cast<size_t>(ends[sequence]);
-      const auto size = static_cast<size_t>(ends[sequence + 1]) - begin;
-      alone->batch.Add(std::span(turn.batch.token_ids).subspan(begin, size),
-                       std::span(turn.batch.type_ids).subspan(begin, size));
-    }
+    for (size_t i = slice.begin; i < slice.end; ++i) alone->batch.AddFrom(turn.batch, sequence++);
     alone->slices.push_back(slice);
     turns.push_back(std::move(alone));
   }

@@ -27,6 +27,15 @@ struct PackedBatch {
     cumulative_seq_lengths.push_back(static_cast<int32_t>(token_ids.size()));
   }
 
+  // Appends a sentence of another batch.
+  void AddFrom(const PackedBatch& other, int64_t sentence) {
+    const auto i = static_cast<size_t>(sentence);
+    const auto begin = static_cast<size_t>(other.cumulative_seq_lengths[i]);
+    const size_t size = static_cast<size_t>(other.cumulative_seq_lengths[i + 1]) - begin;
+    Add(std::span(other.token_ids).subspan(begin, size),
+        std::span(other.type_ids).subspan(begin, size));
+  }
+
   void Clear() {
     token_ids.clear();
     type_ids.clear();
@@ -41,9 +50,9 @@ struct BatchShare {
 };
 
 // The batch in one share for each thread, or in none where all threads do better together on one
-// sentence after another: when there are fewer sentences than threads, or a share would have to wait
-// long for another. Alone, threads need not wait for each other after every product, and activations
-// stay in their own caches.
+// sentence after another: when there are fewer sentences than threads, or a share would have to
+// wait long for another. Alone, threads need not wait for each other after every product, and
+// activations stay in their own caches.
 std::vector<BatchShare> ShareOut(const PackedBatch& batch, int threads);
 
 // Whether a model of this configuration can run the batch: ids below the sizes of their tables, no

@@ -46,8 +46,9 @@ Result<fs::path> FindVocabulary(const std::string& archive, int64_t words,
   for (const fs::path& folder : beside) {
     if (HasVocabulary(folder)) return folder;
   }
-  if (words == kUncasedWords && HasVocabulary(options.default_vocabulary)) {
-    return options.default_vocabulary;
+  if (words == kUncasedWords) {
+    const fs::path found = options.default_vocabulary();
+    if (HasVocabulary(found)) return found;
   }
   return Error{ErrorCode::kNotFound,
                archive +

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -16,7 +17,10 @@ struct ScriptOptions {
   // vocab.txt, tokenizer.json or a folder with one of them. "": from a folder beside the archive,
   // else default_vocabulary where the archive has as many words as that.
   std::filesystem::path vocabulary;
-  std::filesystem::path default_vocabulary;  // bert-base-uncased's folder; "": there is none
+  // Gives bert-base-uncased's folder, or "" where there is none; asked once it is needed.
+  std::function<std::filesystem::path()> default_vocabulary = [] {
+    return std::filesystem::path();
+  };
   // Absent: as tokenizer_config.json beside the vocabulary says; without one, lower case unless the
   // vocabulary has words with capitals.
   std::optional<bool> lower_case;

@@ -24,7 +24,7 @@ class Histogram {
  private:
   static constexpr size_t kBounds = 14;
   std::array<double, kBounds> bounds_;
-  std::array<int64_t, kBounds + 1> counts_{};  // the last: above every bound
+  std::array<uint64_t, kBounds + 1> counts_{};  // the last: above every bound
   double sum_ = 0;
 };
 

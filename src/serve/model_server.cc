@@ -7,7 +7,6 @@
 #include "base/thread_pool.h"
 #include "infer/executor.h"
 #include "model/classifier.h"
-#include "model/model_source.h"
 #include "model/open.h"
 
 namespace bertie::serve {
@@ -15,12 +14,8 @@ namespace {
 
 // The model and the threads that serve it, in the order they are made; taken apart in reverse.
 struct Engine {
-  Engine(model::ModelSource files, text::Tokenizer loaded)
-      : source(std::move(files)), tokenizer(std::move(loaded)) {}
+  explicit Engine(text::Tokenizer loaded) : tokenizer(std::move(loaded)) {}
 
-  // An executor elsewhere may ask for the files again; what was unpacked for this process alone may
-  // go (its mapping stays).
-  std::optional<model::ModelSource> source;
   text::Tokenizer tokenizer;
   model::Config config;
   std::unique_ptr<ThreadPool> pool;
@@ -52,7 +47,7 @@ Status CheckSizes(const std::string& name, const Engine& engine, size_t max_leng
 
 struct ModelServer::Impl {
   explicit Impl(ModelServerOptions given) : options(std::move(given)), handlers(options.handler) {}
-  Status Start(Engine& made);
+  Status Start(Engine& made, const std::filesystem::path& dir);
 
   ModelServerOptions options;
   Handlers handlers;
@@ -72,12 +67,10 @@ Result<std::unique_ptr<ModelServer>> ModelServer::Listen(ModelServerOptions opti
   return std::unique_ptr<ModelServer>(new ModelServer(std::move(impl)));
 }
 
-Result<ModelSummary> ModelServer::Load(const std::filesystem::path& path) {
+Result<ModelSummary> ModelServer::Load(const std::filesystem::path& dir) {
   const auto begin = std::chrono::steady_clock::now();
   const ModelServerOptions& options = impl_->options;
   ModelSummary summary;
-  BERTIE_ASSIGN_OR_RETURN(model::ModelSource source, model::ModelSource::Open(path));
-  const std::filesystem::path dir = source.dir();
   std::unique_ptr<ThreadPool> pool;
   std::optional<model::Classifier> classifier;
   model::Config config;
@@ -86,7 +79,7 @@ Result<ModelSummary> ModelServer::Load(const std::filesystem::path& path) {
     BERTIE_ASSIGN_OR_RETURN(
         model::OpenedModel opened,
         model::OpenClassifier(
-            dir, {path.string(), options.precision, static_cast<int64_t>(options.max_length)},
+            dir, {dir.string(), options.precision, static_cast<int64_t>(options.max_length)},
             *pool));
     config = opened.classifier.config();
     summary.precision = opened.precision;
@@ -96,13 +89,13 @@ Result<ModelSummary> ModelServer::Load(const std::filesystem::path& path) {
     BERTIE_ASSIGN_OR_RETURN(config, model::LoadConfig(dir / "config.json"));
   }
   BERTIE_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(dir));
-  auto engine = std::make_unique<Engine>(std::move(source), std::move(tokenizer));
+  auto engine = std::make_unique<Engine>(std::move(tokenizer));
   engine->config = std::move(config);
   engine->pool = std::move(pool);
   engine->classifier = std::move(classifier);
   engine->precision = summary.precision;
-  BERTIE_RETURN_IF_ERROR(CheckSizes(path.string(), *engine, options.max_length));
-  BERTIE_RETURN_IF_ERROR(impl_->Start(*engine));
+  BERTIE_RETURN_IF_ERROR(CheckSizes(dir.string(), *engine, options.max_length));
+  BERTIE_RETURN_IF_ERROR(impl_->Start(*engine, dir));
   impl_->engine = std::move(engine);
   impl_->handlers.SetModel(&impl_->engine->served);
   summary.labels = impl_->engine->served.scheme.labels;
@@ -113,15 +106,13 @@ Result<ModelSummary> ModelServer::Load(const std::filesystem::path& path) {
 }
 
 // Makes the executor and what feeds it.
-Status ModelServer::Impl::Start(Engine& made) {
+Status ModelServer::Impl::Start(Engine& made, const std::filesystem::path& dir) {
   if (made.classifier) made.local.emplace(*made.classifier, *made.pool);
   infer::Executor* executor = made.local ? &*made.local : nullptr;
   if (options.make_executor) {
-    BERTIE_ASSIGN_OR_RETURN(made.made, options.make_executor({made.source->dir(), made.config,
-                                                              executor, made.precision}));
+    BERTIE_ASSIGN_OR_RETURN(made.made,
+                            options.make_executor({dir, made.config, executor, made.precision}));
     executor = made.made.get();
-  } else {
-    made.source.reset();
   }
   infer::BatcherOptions batching = options.batcher;
   batching.on_batch = [&metrics = handlers.metrics()](const model::PackedBatch& batch) {

@@ -22,7 +22,7 @@ namespace bertie::serve {
 
 // What an executor is made of that is not simply the model here.
 struct ExecutorContext {
-  std::filesystem::path dir;  // of the model's files; there as long as the server
+  std::filesystem::path dir;  // Load's
   const model::Config& config;
   infer::Executor* local = nullptr;  // computes here; nullptr where no weights were to be loaded
   std::optional<model::WeightType> precision;  // local's
@@ -56,9 +56,10 @@ class ModelServer {
   static Result<std::unique_ptr<ModelServer>> Listen(ModelServerOptions options);
   ~ModelServer();
 
-  // A model folder or a .tar.gz of one. Every weight must be there: a model without its
-  // classification head is refused, since its answers would mean nothing.
-  Result<ModelSummary> Load(const std::filesystem::path& model);
+  // A model folder. Every weight must be there: a model without its classification head is refused,
+  // since its answers would mean nothing. With make_executor the folder must be there as long as
+  // the server; else it may go.
+  Result<ModelSummary> Load(const std::filesystem::path& dir);
 
   std::string address() const;
   uint16_t port() const;

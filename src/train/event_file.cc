@@ -129,15 +129,7 @@ Status EventFile::AddText(const std::string& tag, std::string_view markdown) {
 }
 
 Status EventFile::Write(std::string_view event) {
-  const std::string framed = formats::FrameTfRecord(event);
-  std::string_view record = framed;
-  while (!record.empty()) {
-    const ssize_t written = write(fd_, record.data(), record.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return FileError(errno, path_, "write");
-    record.remove_prefix(static_cast<size_t>(written));
-  }
-  return {};
+  return WriteAll(fd_, formats::FrameTfRecord(event), path_);
 }
 
 }  // namespace bertie::train

@@ -40,16 +40,6 @@ Result<off_t> WholeLines(int fd, const std::filesystem::path& path) {
   return off_t{0};
 }
 
-Status WriteAll(int fd, std::string_view text, const std::filesystem::path& path) {
-  while (!text.empty()) {
-    const ssize_t written = write(fd, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return FileError(errno, path, "write");
-    text.remove_prefix(static_cast<size_t>(written));
-  }
-  return {};
-}
-
 // Whether the run had written the line by the time it stood at position.
 bool WasWritten(const formats::Json& event, const Position& position) {
   if (!event.is_object()) return true;

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "accelerator/scripted_accelerator.h"
+#include "eventually.h"
 #include "infer/sum_executor.h"
 
 namespace bertie::accelerator {
@@ -63,13 +64,10 @@ std::string Said(std::future<Logits> answer) {
              : std::string(ErrorCodeName(logits.error().code)) + ": " + logits.error().message;
 }
 
-bool Eventually(const std::function<bool()>& holds) {
-  const auto end = Clock::now() + seconds(20);
-  while (Clock::now() < end) {
-    if (holds()) return true;
-    std::this_thread::sleep_for(milliseconds(1));
-  }
-  return holds();
+// Attaching and probing take seconds on a busy machine.
+template <class Condition>
+bool EventuallyAttached(Condition condition) {
+  return Eventually(condition, seconds(20));
 }
 
 // Enough round trips for a percentile.
@@ -144,15 +142,15 @@ TEST(RemoteExecutor, WhenItDiesTheBatchIsAnsweredHereAndLaterThereAgain) {
   auto executor = Make(OptionsFor({accelerator.address()}, &local));
   accelerator.mood = Mood::kSilent;
   auto answer = Ask(*executor, {5, 6});
-  ASSERT_TRUE(Eventually([&] { return accelerator.batches == 1; }));
+  ASSERT_TRUE(EventuallyAttached([&] { return accelerator.batches == 1; }));
   accelerator.Kill();
   EXPECT_EQ(Said(std::move(answer)), "11");
   EXPECT_EQ(Said(Ask(*executor, {5, 7})), "12");
   EXPECT_EQ(local.batches().size(), 2u);
   accelerator.mood = Mood::kWell;
   accelerator.Restart();
-  EXPECT_TRUE(Eventually([&] { return accelerator.attaches == 2; }));
-  EXPECT_TRUE(Eventually([&] {
+  EXPECT_TRUE(EventuallyAttached([&] { return accelerator.attaches == 2; }));
+  EXPECT_TRUE(EventuallyAttached([&] {
     EXPECT_EQ(Said(Ask(*executor, {5})), "5");
     return executor->stats().remote_batches > 0;
   }));
@@ -163,14 +161,14 @@ TEST(RemoteExecutor, WithoutFallbackItsDeathIsUnavailableUntilItIsBack) {
   auto executor = Make(OptionsFor({accelerator.address()}, nullptr));
   accelerator.mood = Mood::kSilent;
   auto answer = Ask(*executor, {5, 6});
-  ASSERT_TRUE(Eventually([&] { return accelerator.batches == 1; }));
+  ASSERT_TRUE(EventuallyAttached([&] { return accelerator.batches == 1; }));
   accelerator.Kill();
   EXPECT_EQ(Said(std::move(answer)).substr(0, 11), "unavailable");
-  EXPECT_TRUE(Eventually([&] { return !executor->available(); }));
+  EXPECT_TRUE(EventuallyAttached([&] { return !executor->available(); }));
   EXPECT_EQ(Said(Ask(*executor, {5})), "unavailable: no accelerator is attached");
   accelerator.mood = Mood::kWell;
   accelerator.Restart();
-  EXPECT_TRUE(Eventually([&] { return executor->available(); }));
+  EXPECT_TRUE(EventuallyAttached([&] { return executor->available(); }));
   EXPECT_EQ(Said(Ask(*executor, {5})), "5");
 }
 
@@ -190,9 +188,9 @@ TEST(RemoteExecutor, ALateBatchIsHedgedAndThenItIsLeftAlone) {
   EXPECT_EQ(executor->stats().hedged_batches, hedged + 5);
   EXPECT_TRUE(executor->stats().accelerators[0].resting);
   EXPECT_EQ(local.batches().size(), here + 50);
-  EXPECT_TRUE(Eventually([&] { return accelerator.cancels >= 5; }));
+  EXPECT_TRUE(EventuallyAttached([&] { return accelerator.cancels >= 5; }));
   accelerator.mood = Mood::kWell;
-  EXPECT_TRUE(Eventually([&] { return !executor->stats().accelerators[0].resting; }));
+  EXPECT_TRUE(EventuallyAttached([&] { return !executor->stats().accelerators[0].resting; }));
   Warm(*executor);
   EXPECT_EQ(accelerator.attaches, 1);
   EXPECT_GE(executor->stats().remote_batches, 70u);
@@ -205,25 +203,25 @@ TEST(RemoteExecutor, NobodyWaitsLongerThanHisDeadline) {
   const auto begin = Clock::now();
   EXPECT_EQ(Said(Ask(*executor, {5}, milliseconds(30))).substr(0, 17), "deadline_exceeded");
   EXPECT_LT(Clock::now() - begin, seconds(5));
-  EXPECT_TRUE(Eventually([&] { return accelerator.cancels == 1; }));
+  EXPECT_TRUE(EventuallyAttached([&] { return accelerator.cancels == 1; }));
 }
 
 TEST(RemoteExecutor, TheLeastLoadedOfSeveralAndTheOtherWhenOneDies) {
   ScriptedAccelerator first;
   ScriptedAccelerator second;
   auto executor = Make(OptionsFor({first.address(), second.address()}, nullptr));
-  ASSERT_TRUE(Eventually([&] { return first.attaches == 1 && second.attaches == 1; }));
-  ASSERT_TRUE(Eventually([&] { return executor->max_in_flight() == 16; }));
+  ASSERT_TRUE(EventuallyAttached([&] { return first.attaches == 1 && second.attaches == 1; }));
+  ASSERT_TRUE(EventuallyAttached([&] { return executor->max_in_flight() == 16; }));
   first.mood = Mood::kSilent;
   second.mood = Mood::kSilent;
   std::vector<std::future<Logits>> answers;
   for (int i = 0; i < 6; ++i) answers.push_back(Ask(*executor, {1, 2, 3}));
-  ASSERT_TRUE(Eventually([&] { return first.batches + second.batches == 6; }));
+  ASSERT_TRUE(EventuallyAttached([&] { return first.batches + second.batches == 6; }));
   EXPECT_EQ(first.batches, 3);
   second.mood = Mood::kWell;
   first.Kill();
   // Those of the first are sent to the second, once; the second's own still wait for their answer.
-  ASSERT_TRUE(Eventually([&] { return second.batches == 6; }));
+  ASSERT_TRUE(EventuallyAttached([&] { return second.batches == 6; }));
   second.Kill();
   int good = 0;
   for (auto& answer : answers) good += Said(std::move(answer)) == "6";

@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "eventually.h"
 #include "http/test_client.h"
 
 namespace bertie::http {
@@ -61,16 +62,6 @@ class EchoHandler : public Handler {
   std::mutex mutex_;  // guards held_
   std::vector<std::shared_ptr<Exchange>> held_;
 };
-
-template <class Condition>
-bool Eventually(Condition condition, milliseconds timeout = milliseconds(5000)) {
-  auto end = Clock::now() + timeout;
-  while (!condition()) {
-    if (Clock::now() > end) return false;
-    std::this_thread::sleep_for(milliseconds(1));
-  }
-  return true;
-}
 
 class ServerTest : public testing::Test {
  protected:

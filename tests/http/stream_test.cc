@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/directory.h"
+#include "eventually.h"
 #include "http/server.h"
 #include "http/test_client.h"
 
@@ -73,16 +74,6 @@ class StreamHandler : public Handler {
   Seen seen;
   std::shared_ptr<const OpenFile> file;
 };
-
-template <class Condition>
-bool Eventually(Condition condition, milliseconds timeout = milliseconds(5000)) {
-  auto end = Clock::now() + timeout;
-  while (!condition()) {
-    if (Clock::now() > end) return false;
-    std::this_thread::sleep_for(milliseconds(1));
-  }
-  return true;
-}
 
 class StreamTest : public testing::Test {
  protected:

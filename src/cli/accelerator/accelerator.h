@@ -9,23 +9,11 @@
 
 #include "accelerator/snapshot.h"
 #include "base/status.h"
+#include "cli/accelerator/access.h"
 #include "cli/output.h"
 #include "http/server.h"
 
 namespace bertie::cli {
-
-// "HOST:PORT" or "[V6]:PORT".
-struct Address {
-  std::string host;
-  uint16_t port = 0;
-};
-Result<Address> ParseAddress(const std::string& text);
-bool IsLoopback(const std::string& host);
-
-// --token-file's content, without the white space around it, or the variable
-// BERTIE_ACCELERATOR_TOKEN; "" where neither is given. kInvalidData: an empty file, or bytes that
-// no header may hold.
-Result<std::string> ReadToken(const std::string& file);
 
 // Status as the page, `status --json` and Prometheus have it.
 OrderedJson StatusJson(const accelerator::Snapshot& snapshot);

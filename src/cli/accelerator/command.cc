@@ -1,7 +1,5 @@
 #include <unistd.h>
 
-#include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -12,20 +10,17 @@
 
 #include "accelerator/accelerator.h"
 #include "accelerator/grpc_server.h"
-#include "base/file.h"
-#include "base/quote.h"
 #include "base/thread_pool.h"
 #include "cli/accelerator/accelerator.h"
+#include "cli/accelerator/access.h"
 #include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/machine.h"
 #include "cli/service.h"
+#include "comm/socket.h"
 
 namespace bertie::cli {
 namespace {
-
-constexpr const char* kTokenVariable = "BERTIE_ACCELERATOR_TOKEN";
-constexpr uint64_t kMaxTokenBytes = 4096;
 
 struct AcceleratorFlags {
   std::string listen = "127.0.0.1:50051";
@@ -94,7 +89,8 @@ Status CheckSecurity(const AcceleratorFlags& flags, const std::string& token) {
   }
   if (flags.insecure) return {};
   BERTIE_ASSIGN_OR_RETURN(const Address address, ParseAddress(flags.listen));
-  if (!IsLoopback(address.host) && !(tls && (!token.empty() || !flags.tls_client_ca.empty()))) {
+  if (!comm::IsLoopback(address.host) &&
+      !(tls && (!token.empty() || !flags.tls_client_ca.empty()))) {
     return Error{ErrorCode::kInvalidArgument,
                  "--listen " + flags.listen +
                      " can be reached from other machines: give --tls-cert and --tls-key with "
@@ -102,7 +98,7 @@ Status CheckSecurity(const AcceleratorFlags& flags, const std::string& token) {
   }
   if (flags.status_listen == "off") return {};
   BERTIE_ASSIGN_OR_RETURN(const Address status, ParseAddress(flags.status_listen));
-  if (!IsLoopback(status.host)) {
+  if (!comm::IsLoopback(status.host)) {
     return Error{ErrorCode::kInvalidArgument,
                  "--status-listen " + flags.status_listen +
                      " can be reached from other machines, and the page has no login: give a "
@@ -139,12 +135,11 @@ void LogMemory(const accelerator::Capacity& capacity) {
 void LogStart(const AcceleratorFlags& flags, const accelerator::AcceleratorOptions& options,
               const accelerator::GrpcServer& server, const StatusPage* page) {
   const accelerator::Capacity& capacity = options.capacity;
-  char units[32];
-  std::snprintf(units, sizeof(units), "%.4g", capacity.units);
   const bool tls = !flags.tls_certificate.empty();
   LogMemory(capacity);
-  Log("accelerator " + (capacity.name.empty() ? "" : capacity.name + " ") + "(" + units +
-      " units, " + accelerator::FormatGigabytes(capacity.memory_bytes) + ", " +
+  Log("accelerator " + (capacity.name.empty() ? "" : capacity.name + " ") + "(" +
+      accelerator::FormatUnits(capacity.units) + " units, " +
+      accelerator::FormatGigabytes(capacity.memory_bytes) + ", " +
       std::to_string(capacity.threads) + (capacity.threads == 1 ? " thread" : " threads") +
       "; models in " + options.store.dir.string() + ") on " + server.address() +
       (!tls                          ? ", without TLS"
@@ -192,15 +187,9 @@ int RunAccelerator(const AcceleratorFlags& flags) {
   }
   LogStart(flags, options, **server, page.get());
 
-  stop.Wait();
-  Log("stopping: computing what is queued (a second signal ends at once)");
-  if (!(*server)->Drain(kDrainLimit)) {
-    Log("batches were still under way after " + std::to_string(kDrainLimit.count()) +
-        " s and were cut off");
-    return kExitFailure;
-  }
-  Log("stopped");
-  return kExitOk;
+  return DrainOnSignal(stop,
+                       [&](std::chrono::milliseconds limit) { return (*server)->Drain(limit); },
+                       {.doing = "computing what is queued", .work = "batches"});
 }
 
 void AddSecurity(CLI::App& command, AcceleratorFlags& flags) {
@@ -239,49 +228,6 @@ void AddLimits(CLI::App& command, AcceleratorFlags& flags) {
 }
 
 }  // namespace
-
-Result<Address> ParseAddress(const std::string& text) {
-  const Error bad{ErrorCode::kInvalidArgument,
-                  "found the address " + Quote(text) + "; expected HOST:PORT"};
-  const size_t colon = text.rfind(':');
-  if (colon == std::string::npos || colon == 0) return bad;
-  Address address;
-  address.host = text.substr(0, colon);
-  const char* end = text.data() + text.size();
-  const auto [after, error] = std::from_chars(text.data() + colon + 1, end, address.port);
-  if (error != std::errc() || after != end) return bad;
-  if (address.host.size() > 2 && address.host.front() == '[' && address.host.back() == ']') {
-    address.host = address.host.substr(1, address.host.size() - 2);
-  } else if (address.host.find(':') != std::string::npos) {
-    return bad;
-  }
-  return address;
-}
-
-bool IsLoopback(const std::string& host) {
-  return host == "localhost" || host == "::1" ||
-         (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos);
-}
-
-Result<std::string> ReadToken(const std::string& file) {
-  std::string token;
-  if (file.empty()) {
-    const char* value = std::getenv(kTokenVariable);
-    if (value == nullptr || *value == '\0') return token;
-    token = value;
-  } else {
-    BERTIE_ASSIGN_OR_RETURN(token, ReadFile(file, kMaxTokenBytes));
-  }
-  const std::string where = file.empty() ? kTokenVariable : file;
-  const size_t begin = token.find_first_not_of(" \t\r\n");
-  if (begin == std::string::npos) return Error{ErrorCode::kInvalidData, where + ": found no token"};
-  token = token.substr(begin, token.find_last_not_of(" \t\r\n") - begin + 1);
-  if (std::any_of(token.begin(), token.end(), [](char c) { return c <= ' ' || c >= 0x7f; })) {
-    return Error{ErrorCode::kInvalidData,
-                 where + ": found blanks, control bytes or bytes outside ASCII within the token"};
-  }
-  return token;
-}
 
 void AddAccelerator(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<AcceleratorFlags>();

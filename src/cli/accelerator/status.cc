@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "accelerator/sizes.h"
 #include "accelerator/status_call.h"
@@ -11,31 +12,14 @@
 #include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/table.h"
+#include "formats/prometheus.h"
 
 namespace bertie::cli {
 namespace {
 
 using accelerator::FormatGigabytes;
+using accelerator::FormatUnits;
 using accelerator::Snapshot;
-
-std::string Number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.9g", value);
-  return text;
-}
-
-std::string Label(const std::string& value) {
-  std::string out;
-  for (const char c : value) {
-    if (c == '\\' || c == '"') out += '\\';
-    if (c == '\n') {
-      out += "\\n";
-    } else {
-      out += c;
-    }
-  }
-  return "\"" + out + "\"";
-}
 
 struct Metric {
   const char* name;
@@ -43,14 +27,12 @@ struct Metric {
   const char* help;
 };
 
-void Head(const Metric& metric, std::string& out) {
-  const std::string name = std::string("bertie_accelerator_") + metric.name;
-  out += "# HELP " + name + " " + metric.help + "\n# TYPE " + name + " " + metric.type + "\n";
+std::string NameOf(const Metric& metric) {
+  return std::string("bertie_accelerator_") + metric.name;
 }
 
 void Value(const Metric& metric, double value, std::string& out) {
-  Head(metric, out);
-  out += std::string("bertie_accelerator_") + metric.name + " " + Number(value) + "\n";
+  formats::AppendMetric(NameOf(metric), metric.type, metric.help, value, out);
 }
 
 // Sums over the sessions of one endpoint: a label may stand once.
@@ -76,26 +58,24 @@ Endpoints ByName(const Snapshot& snapshot) {
 
 template <class Get>
 void PerEndpoint(const Metric& metric, const Endpoints& endpoints, Get get, std::string& out) {
-  Head(metric, out);
+  formats::AppendHelp(NameOf(metric), metric.type, metric.help, out);
   for (const auto& [key, endpoint] : endpoints) {
-    out += std::string("bertie_accelerator_") + metric.name + "{endpoint=" + Label(key.first) +
-           ",type=" + Label(key.second) + "} " + Number(static_cast<double>(get(endpoint))) + "\n";
+    formats::AppendSample(NameOf(metric),
+                          formats::PrometheusLabel("endpoint", key.first) + "," +
+                              formats::PrometheusLabel("type", key.second),
+                          formats::PrometheusNumber(static_cast<double>(get(endpoint))), out);
   }
 }
 
 void BatchSizes(const Snapshot& snapshot, std::string& out) {
-  Head({"batch_tokens", "histogram", "Tokens of a batch computed at once."}, out);
   const std::string name = "bertie_accelerator_batch_tokens";
-  uint64_t count = 0;
-  uint64_t bound = 8;
-  for (size_t i = 0; i < snapshot.batch_tokens.size(); ++i, bound *= 2) {
-    count += snapshot.batch_tokens[i];
-    const bool last = i + 1 == snapshot.batch_tokens.size();
-    out += name + "_bucket{le=\"" + (last ? "+Inf" : std::to_string(bound)) + "\"} " +
-           std::to_string(count) + "\n";
+  formats::AppendHelp(name, "histogram", "Tokens of a batch computed at once.", out);
+  std::vector<double> bounds;
+  for (size_t i = 0; i + 1 < snapshot.batch_tokens.size(); ++i) {
+    bounds.push_back(i == 0 ? 8 : 2 * bounds.back());
   }
-  out += name + "_sum " + std::to_string(snapshot.tokens) + "\n" + name + "_count " +
-         std::to_string(count) + "\n";
+  formats::AppendHistogram(name, "", bounds, snapshot.batch_tokens, std::to_string(snapshot.tokens),
+                           out);
 }
 
 std::string Duration(double seconds) {
@@ -171,10 +151,10 @@ std::string StatusTable(const Snapshot& snapshot) {
       (capacity.name.empty() ? "" : " " + capacity.name) + ", " + snapshot.processor + ", " +
       std::to_string(capacity.threads) + (capacity.threads == 1 ? " thread" : " threads") +
       ", up " + Duration(snapshot.uptime_seconds) + "\n" +
-      "reserved: " + Number(snapshot.units_used) + " of " + Number(capacity.units) + " units, " +
-      FormatGigabytes(snapshot.memory_used) + " of " + FormatGigabytes(capacity.memory_bytes) +
-      "; computed: " + std::to_string(snapshot.sentences) + " sentences in " +
-      std::to_string(snapshot.batches) +
+      "reserved: " + FormatUnits(snapshot.units_used) + " of " + FormatUnits(capacity.units) +
+      " units, " + FormatGigabytes(snapshot.memory_used) + " of " +
+      FormatGigabytes(capacity.memory_bytes) + "; computed: " + std::to_string(snapshot.sentences) +
+      " sentences in " + std::to_string(snapshot.batches) +
       " batches; waiting: " + std::to_string(snapshot.queued_batches) + "\n\n";
   if (snapshot.endpoints.empty()) {
     text += "No endpoint is attached.\n";
@@ -262,7 +242,7 @@ std::string StatusMetrics(const Snapshot& s) {
 void AddAcceleratorStatus(CLI::App& accelerator, int& exit_code) {
   struct Flags {
     accelerator::StatusCallOptions call;
-    std::string token_file;
+    AccessFlags access;
     bool json = false;
   };
   auto flags = std::make_shared<Flags>();
@@ -271,23 +251,21 @@ void AddAcceleratorStatus(CLI::App& accelerator, int& exit_code) {
   command->add_option("ADDRESS", flags->call.address, "HOST:PORT of the accelerator")
       ->capture_default_str();
   command->add_flag("--json", flags->json, "All figures as JSON");
-  command->add_flag("--tls", flags->call.tls, "Connect with TLS");
-  command->add_option("--tls-ca", flags->call.tls_ca,
+  command->add_flag("--tls", flags->access.tls, "Connect with TLS");
+  command->add_option("--tls-ca", flags->access.tls_ca,
                       "Authority (PEM) of the accelerator's certificate [the system's]");
-  command->add_option("--tls-cert", flags->call.tls_certificate,
+  command->add_option("--tls-cert", flags->access.tls_cert,
                       "Certificate (PEM) to show, where the accelerator asks for one");
-  command->add_option("--tls-key", flags->call.tls_key, "Its private key (PEM)");
-  command->add_option("--token-file", flags->token_file,
+  command->add_option("--tls-key", flags->access.tls_key, "Its private key (PEM)");
+  command->add_option("--token-file", flags->access.token_file,
                       "File with the token [the variable BERTIE_ACCELERATOR_TOKEN]");
   command->callback([flags, &exit_code] {
-    const auto token = ReadToken(flags->token_file);
-    if (!token.ok()) {
-      exit_code = ReportError(token.error());
+    const auto security = ReadSecurity(flags->access, "--");
+    if (!security.ok()) {
+      exit_code = ReportError(security.error());
       return;
     }
-    flags->call.token = *token;
-    flags->call.tls =
-        flags->call.tls || !flags->call.tls_ca.empty() || !flags->call.tls_certificate.empty();
+    flags->call.security = *security;
     const auto snapshot = accelerator::CallStatus(flags->call);
     if (!snapshot.ok()) {
       exit_code = ReportError(snapshot.error());

@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/service.h"
 #include "cloud/cloud_server.h"
+#include "comm/socket.h"
 
 namespace bertie::cli {
 namespace {
@@ -36,10 +37,6 @@ fs::path FolderOf(const CloudFlags& flags) {
   return flags.data.empty() ? DefaultCloudFolder() : fs::path(flags.data);
 }
 
-bool IsLoopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || host.starts_with("127.");
-}
-
 // From the environment, so that no list of processes shows them.
 std::optional<cloud::Credentials> CredentialsFromEnvironment() {
   const char* access = std::getenv("BERTIE_CLOUD_ACCESS_KEY_ID");
@@ -53,7 +50,7 @@ std::optional<cloud::Credentials> CredentialsFromEnvironment() {
 // Whose signatures are asked for; nullopt: nobody's.
 Result<std::optional<cloud::Credentials>> ChooseCredentials(const CloudFlags& flags) {
   std::optional<cloud::Credentials> given = CredentialsFromEnvironment();
-  const bool loopback = IsLoopback(flags.host);
+  const bool loopback = comm::IsLoopback(flags.host);
   if (flags.sigv4 == "off" || (flags.sigv4 == "auto" && !given)) {
     if (!loopback && !flags.insecure) {
       return Error{ErrorCode::kInvalidArgument,
@@ -79,13 +76,6 @@ Error WithAdvice(const Error& error, const CloudFlags& flags) {
                           std::to_string(flags.port)};
 }
 
-std::string LocalUrl(const CloudFlags& flags, const cloud::CloudServer& server) {
-  if (flags.host == "0.0.0.0" || flags.host == "::") {
-    return "http://127.0.0.1:" + std::to_string(server.port());
-  }
-  return "http://" + server.address();
-}
-
 int RunCloud(const CloudFlags& flags) {
   StopSignal stop;
   const fs::path folder = FolderOf(flags);
@@ -103,7 +93,7 @@ int RunCloud(const CloudFlags& flags) {
   auto server = cloud::CloudServer::Start(std::move(options));
   if (!server.ok()) return ReportError(WithAdvice(server.error(), flags));
   CloudAddress address = template_address;
-  address.url = LocalUrl(flags, **server);
+  address.url = LocalUrl(flags.host, (*server)->address());
   if (Status wrote = WriteCloudAddress(folder, address); !wrote.ok()) {
     return ReportError(wrote.error());
   }
@@ -114,9 +104,10 @@ int RunCloud(const CloudFlags& flags) {
   if (!flags.data.empty()) command.insert(command.end(), {"--data", flags.data});
   Log("clients: eval \"$(" + ShellLine(command) + ")\"");
 
-  return DrainOnSignal(
-      stop, [&] { (*server)->BeginDrain(); },
-      [&](std::chrono::milliseconds limit) { return (*server)->WaitDrained(limit); });
+  return DrainOnSignal(stop, [&](std::chrono::milliseconds limit) {
+    (*server)->BeginDrain();
+    return (*server)->WaitDrained(limit);
+  });
 }
 
 void Export(const std::string& name, const std::string& value) {

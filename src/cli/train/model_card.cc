@@ -100,7 +100,7 @@ std::string TestSection(const TrainSummary& summary) {
 }
 
 std::string Body(const TrainSummary& summary) {
-  const Machine& machine = summary.machine;
+  const RunMachine& machine = summary.machine;
   return "\n# " + Plain(summary.name) + "\n\nA text classifier: " + Plain(summary.base_model) +
          ", fine-tuned on " + FormatCount(summary.train_sentences) + " sentences of " +
          Plain(FileName(summary.job.train_file)) + " with bertie " + BERTIE_VERSION + ", " +

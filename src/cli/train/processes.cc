@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "base/encoding.h"
 #include "base/hmac.h"
 #include "cli/command_line.h"
 #include "cli/commands.h"
@@ -38,16 +39,6 @@ struct Rank {
   std::string line;    // begun, not ended
   bool running = true;
 };
-
-std::string Hex(const Digest256& bytes) {
-  std::string text;
-  for (std::byte byte : bytes) {
-    constexpr char kDigits[] = "0123456789abcdef";
-    text += kDigits[std::to_integer<int>(byte) >> 4];
-    text += kDigits[std::to_integer<int>(byte) & 15];
-  }
-  return text;
-}
 
 std::string DescribeEnd(int rank, int state) {
   std::string text = "rank " + std::to_string(rank);
@@ -79,7 +70,7 @@ class Processes {
 
   std::vector<Rank> ranks_;
   comm::Socket listener_;
-  std::string token_ = Hex(RandomBytes32());
+  std::string token_ = Hex(AsText(RandomBytes32()));
   std::vector<std::string> arguments_ = ProgramArguments();
   std::string problem_;  // of the rank that failed first
   int exit_code_ = kExitOk;

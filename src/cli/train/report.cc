@@ -297,7 +297,7 @@ std::string PairsTable(const std::vector<std::pair<std::string, std::string>>& r
 }
 
 std::string Setting(const TrainSummary& summary) {
-  const Machine& machine = summary.machine;
+  const RunMachine& machine = summary.machine;
   std::vector<std::pair<std::string, std::string>> rows = {
       {"training data",
        summary.job.train_file + ", " + FormatCount(summary.train_sentences) + " sentences of it"}};

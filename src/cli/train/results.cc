@@ -45,7 +45,7 @@ Result<TrainSummary> Summarize(const FinishedRun& run, ThreadPool& pool) {
     BERTIE_ASSIGN_OR_RETURN(summary.test, TestSavedModel(run.job.out, run.data.test, run.test,
                                                          run.job.trainer.test_batch_size, pool));
   }
-  summary.machine = DescribeMachine(run.threads);
+  summary.machine = DescribeRunMachine(run.threads);
   summary.machine.ranks = run.ranks;
   return summary;
 }

@@ -7,8 +7,8 @@
 #include <cmath>
 #include <ctime>
 #include <filesystem>
-#include <fstream>
 
+#include "cli/machine.h"
 #include "model/checkpoint.h"
 #include "model/classifier.h"
 
@@ -49,15 +49,6 @@ void AddMistakes(const std::vector<data::Example>& examples, std::span<const flo
   if (result.mistakes.size() > kMostMistakes) result.mistakes.resize(kMostMistakes);
 }
 
-std::string ProcessorName() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    const size_t colon = line.find(": ");
-    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
-  }
-  return "";
-}
-
 }  // namespace
 
 Result<TestResult> TestSavedModel(const std::string& folder,
@@ -77,9 +68,9 @@ Result<TestResult> TestSavedModel(const std::string& folder,
   return result;
 }
 
-Machine DescribeMachine(int threads) {
-  Machine machine;
-  machine.processor = ProcessorName();
+RunMachine DescribeRunMachine(int threads) {
+  RunMachine machine;
+  machine.processor = DescribeMachine().cpu;
   if (utsname names; uname(&names) == 0) {
     machine.system = std::string(names.sysname) + " " + names.release;
   }

@@ -32,7 +32,7 @@ struct TestResult {
   int64_t all_mistakes = 0;
 };
 
-struct Machine {
+struct RunMachine {
   std::string processor;    // its name, "" where the system does not tell
   std::string system;       // "Linux 6.1.0"
   int threads = 0;          // of this rank
@@ -50,7 +50,7 @@ struct TrainSummary {
   train::RunHistory history;
   double seconds = 0;  // the whole run, or where it was resumed its epochs
   std::string date;    // "2025-01-31"
-  Machine machine;
+  RunMachine machine;
   std::optional<TestResult> test;
 };
 
@@ -61,7 +61,7 @@ Result<TestResult> TestSavedModel(const std::string& folder,
                                   const train::EncodedDataset& encoded, int64_t batch_size,
                                   ThreadPool& pool);
 
-Machine DescribeMachine(int threads);
+RunMachine DescribeRunMachine(int threads);
 
 // The name of a pretrained model for those who have other folders: "google-bert/bert-base-uncased"
 // for one in Hugging Face's cache, else the last part of the path.
