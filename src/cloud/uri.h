@@ -1,4 +1,4 @@
-// Percent-encoding (RFC 3986 section 2.1) as Amazon's signatures and S3 use it, and query strings.
+// URIs as Amazon's signatures and S3 use them: percent-encoding undone, and query strings.
 #pragma once
 
 #include <optional>
@@ -6,11 +6,9 @@
 #include <string_view>
 #include <vector>
 
-namespace bertie::cloud {
+#include "base/encoding.h"
 
-// All but A-Z a-z 0-9 - . _ ~ becomes %XX with upper-case digits; keep: characters left as they
-// are.
-std::string PercentEncode(std::string_view text, std::string_view keep = {});
+namespace bertie::cloud {
 
 // nullopt where a % is not followed by two hexadecimal digits. A plus stays a plus.
 std::optional<std::string> PercentDecode(std::string_view text);

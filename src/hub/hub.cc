@@ -7,6 +7,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/encoding.h"
 #include "base/quote.h"
 #include "formats/json.h"
 
@@ -117,7 +118,8 @@ Hub::Hub(const Settings& settings, std::string id, Say say)
                  .stall_limit = settings.stall_limit}) {}
 
 std::string Hub::FileUrl(const std::string& commit, const std::string& file) const {
-  return settings_.endpoint + "/" + id_ + "/resolve/" + UrlEncode(commit) + "/" + UrlEncode(file);
+  return settings_.endpoint + "/" + id_ + "/resolve/" + PercentEncode(commit) + "/" +
+         PercentEncode(file);
 }
 
 Error Hub::NotReached(const Error& error) const {
@@ -225,7 +227,7 @@ Result<Answer> Hub::Ask(const Request& request, const std::string& what) {
 
 Result<ModelListing> Hub::List(const std::string& revision) {
   const std::string url =
-      settings_.endpoint + "/api/models/" + id_ + "/revision/" + UrlEncode(revision);
+      settings_.endpoint + "/api/models/" + id_ + "/revision/" + PercentEncode(revision);
   BERTIE_ASSIGN_OR_RETURN(const Answer answer, Ask({.url = url}, Quote(revision)));
   const auto json = formats::ParseJson(answer.body, answer.host);
   if (!json.ok()) return NoHub(id_, json.error().message);

@@ -100,21 +100,6 @@ const std::string& Answer::Field(const std::string& name) const {
   return field == fields.end() ? kNone : field->second;
 }
 
-std::string UrlEncode(std::string_view text) {
-  std::string encoded;
-  for (const unsigned char c : text) {
-    if (std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.' || c == '~') {
-      encoded += static_cast<char>(c);
-    } else {
-      constexpr char kDigits[] = "0123456789ABCDEF";
-      encoded += '%';
-      encoded += kDigits[c >> 4];
-      encoded += kDigits[c & 15];
-    }
-  }
-  return encoded;
-}
-
 struct Transfer::Handle {
   Handle() {
     InitializeOnce();

@@ -65,7 +65,4 @@ class Transfer {
   std::unique_ptr<Handle> handle_;
 };
 
-// The bytes of a file's or a revision's name as part of a URL's path.
-std::string UrlEncode(std::string_view text);
-
 }  // namespace bertie::hub
