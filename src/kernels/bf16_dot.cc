@@ -18,6 +18,7 @@ template <int kRows>
 BERTIE_BF16_DOT void Tile(int64_t pairs, const std::byte* a, int64_t a_stride, const std::byte* b,
                           float* c, int64_t c_stride, const std::byte* next, int64_t next_step) {
   __m512 s0[kRows], s1[kRows];
+  BERTIE_UNROLL_ROWS
   for (int r = 0; r < kRows; ++r) s0[r] = s1[r] = _mm512_setzero_ps();
   for (int64_t p = 0; p < pairs; ++p) {
     const auto b0 = (__m512bh)_mm512_loadu_si512(b);
@@ -26,6 +27,7 @@ BERTIE_BF16_DOT void Tile(int64_t pairs, const std::byte* a, int64_t a_stride, c
     __builtin_prefetch(next);
     __builtin_prefetch(next + 64);
     next += next_step;
+    BERTIE_UNROLL_ROWS
     for (int r = 0; r < kRows; ++r) {
       int32_t pair;
       std::memcpy(&pair, a + r * a_stride, sizeof(pair));
@@ -35,6 +37,7 @@ BERTIE_BF16_DOT void Tile(int64_t pairs, const std::byte* a, int64_t a_stride, c
     }
     a += 4;
   }
+  BERTIE_UNROLL_ROWS
   for (int r = 0; r < kRows; ++r) {
     _mm512_storeu_ps(c + r * c_stride, s0[r]);
     _mm512_storeu_ps(c + r * c_stride + 16, s1[r]);

@@ -80,6 +80,7 @@ HWY_INLINE void QuadTile(int64_t octets, const std::byte* HWY_RESTRICT a, int64_
                          const std::byte* next, int64_t next_step) {
   const Bytes ones = BERTIE_SIMD(set1_epi16)(1);
   Bytes s0[kRows], s1[kRows];
+  BERTIE_UNROLL_ROWS
   for (int r = 0; r < kRows; ++r) s0[r] = s1[r] = Bytes{};
   for (int64_t i = 0; i < octets; ++i) {
     // Vector types may alias; panels are aligned to them.
@@ -87,6 +88,7 @@ HWY_INLINE void QuadTile(int64_t octets, const std::byte* HWY_RESTRICT a, int64_
     b += 4 * sizeof(Bytes);
     for (size_t line = 0; line < 4 * sizeof(Bytes); line += 64) __builtin_prefetch(next + line);
     next += next_step;
+    BERTIE_UNROLL_ROWS
     for (int r = 0; r < kRows; ++r) {
       const Bytes x0 = SetFour(a + r * a_stride);
       const Bytes x1 = SetFour(a + r * a_stride + 4);
@@ -95,6 +97,7 @@ HWY_INLINE void QuadTile(int64_t octets, const std::byte* HWY_RESTRICT a, int64_
     }
     a += 8;
   }
+  BERTIE_UNROLL_ROWS
   for (int r = 0; r < kRows; ++r) {
     std::memcpy(sums + r * TileColumns(), &s0[r], sizeof(Bytes));
     std::memcpy(sums + r * TileColumns() + TileColumns() / 2, &s1[r], sizeof(Bytes));

@@ -18,6 +18,7 @@ template <int kRows>
 BERTIE_VNNI void Tile(int64_t groups, const std::byte* a, int64_t a_stride, const std::byte* b,
                       int32_t* sums, const std::byte* next, int64_t next_step) {
   __m512i s0[kRows], s1[kRows];
+  BERTIE_UNROLL_ROWS
   for (int r = 0; r < kRows; ++r) s0[r] = s1[r] = _mm512_setzero_si512();
   for (int64_t g = 0; g < groups; ++g) {
     const __m512i b0 = _mm512_loadu_si512(b);
@@ -26,6 +27,7 @@ BERTIE_VNNI void Tile(int64_t groups, const std::byte* a, int64_t a_stride, cons
     __builtin_prefetch(next);
     __builtin_prefetch(next + 64);
     next += next_step;
+    BERTIE_UNROLL_ROWS
     for (int r = 0; r < kRows; ++r) {
       int32_t four;
       std::memcpy(&four, a + r * a_stride, sizeof(four));
@@ -35,6 +37,7 @@ BERTIE_VNNI void Tile(int64_t groups, const std::byte* a, int64_t a_stride, cons
     }
     a += 4;
   }
+  BERTIE_UNROLL_ROWS
   for (int r = 0; r < kRows; ++r) {
     _mm512_storeu_si512(sums + r * kVnniWidth, s0[r]);
     _mm512_storeu_si512(sums + r * kVnniWidth + 16, s1[r]);

@@ -19,9 +19,12 @@ namespace HWY_NAMESPACE {
 // Depth of one pass: a panel's share (24 KiB on AVX2) and a tile of A fit in L1 together.
 // Even, so that pairs of bf16 stay together.
 constexpr int64_t kDepthBlock = 384;
-// From this many rows on it pays to copy A into the order in which tiles read it: rows of A lie a
-// multiple of 4 KiB apart in BERT's shapes, so that a tile's rows fight for the same cache sets.
+// From this many rows on it pays to copy rows of A that lie a multiple of 4 KiB apart, as BERT's
+// 3,072 do: they fight for the same cache sets.
 constexpr int64_t kPackRows = 2 * kTileRows + 1;
+constexpr int64_t kSetFloats = 1024;
+// Of the copies.
+constexpr int64_t kPackedStride = kDepthBlock + 16;
 
 // With 16 registers a tile that widens bf16 is five rows tall at most.
 constexpr bool kFewRegisters = kTileRows == 6;
@@ -47,7 +50,7 @@ RowTiles BF16Tiles(int64_t row0, int64_t row1) {
 // Rows of A in the order of their tiles, and behind them a panel's share of bf16 weights as fp32.
 int64_t PackedRows(int64_t rows) {
   constexpr int64_t kLowest = kFewRegisters ? kTileRows - 1 : kTileRows;
-  return (rows + kLowest - 1) / kLowest * kTileRows * kDepthBlock;
+  return (rows + kLowest - 1) / kLowest * kTileRows * kPackedStride;
 }
 int64_t BlockScratchImpl(int64_t rows) { return PackedRows(rows) + TileColumns() * kDepthBlock; }
 
@@ -64,17 +67,25 @@ void PackPanelsImpl(const MatrixView& b, int64_t first, int64_t last, float* out
   }
 }
 
-// Depth [k0, k1) of A's tiles, each as [depth][kTileRows].
+// Depth [k0, k1) of A's rows, kPackedStride apart; of a transposed A, whose columns lie together,
+// each tile as [depth][kTileRows].
 void PackRows(const MatrixView& a, const RowTiles& tiles, int64_t k0, int64_t k1, float* out) {
   for (int64_t tile = 0; tile < tiles.count(); ++tile) {
     const int64_t rows = tiles.Height(tile);
     const float* source = a.data + tiles.Begin(tile) * a.row_stride + k0 * a.column_stride;
-    for (int64_t k = 0; k < k1 - k0; ++k) {
+    if (a.column_stride == 1) {
       for (int64_t r = 0; r < rows; ++r) {
-        out[k * kTileRows + r] = source[r * a.row_stride + k * a.column_stride];
+        std::memcpy(out + r * kPackedStride, source + r * a.row_stride,
+                    static_cast<size_t>(k1 - k0) * sizeof(float));
+      }
+    } else {
+      for (int64_t k = 0; k < k1 - k0; ++k) {
+        for (int64_t r = 0; r < rows; ++r) {
+          out[k * kTileRows + r] = source[r * a.row_stride + k * a.column_stride];
+        }
       }
     }
-    out += kTileRows * (k1 - k0);
+    out += kTileRows * kPackedStride;
   }
 }
 
@@ -94,10 +105,11 @@ HWY_INLINE void MultiplyOneTile(const MatMulJob& job, const Pass& pass, int64_t 
   const int64_t depth = pass.k1 - pass.k0;
   const int64_t row = pass.tiles.Begin(tile);
   const int rows = pass.tiles.Height(tile);
-  const TileOfA a =
-      pass.packed != nullptr
-          ? TileOfA{pass.packed + tile * kTileRows * depth, 1, kTileRows}
-          : TileOfA{job.a.data + row * job.a.row_stride + pass.k0, job.a.row_stride, 1};
+  TileOfA a{job.a.data + row * job.a.row_stride + pass.k0, job.a.row_stride, 1};
+  if (pass.packed != nullptr) {
+    a = {pass.packed + tile * kTileRows * kPackedStride, kPackedStride, 1};
+    if (job.a.column_stride != 1) a.row_stride = 1, a.depth_stride = kTileRows;
+  }
   float* c = job.c + row * job.c_stride + column;
   TileRowsEdge(rows, columns, depth, a, panel, c, job.c_stride,
                pass.k0 > 0 || job.options.accumulate);
@@ -139,7 +151,8 @@ void MultiplyBlockImpl(const MatMulJob& job, int64_t row0, int64_t row1, int64_t
   const bool bf16 = job.b_type == WeightType::kBF16;
   const bool widen_once = bf16 && WidenOnce(row1 - row0);
   const RowTiles tiles = bf16 ? BF16Tiles(row0, row1) : RowTiles(row0, row1, kTileRows);
-  const bool pack = job.a.column_stride != 1 || row1 - row0 >= kPackRows;
+  const bool collide = row1 - row0 >= kPackRows && job.a.row_stride % kSetFloats == 0;
+  const bool pack = job.a.column_stride != 1 || collide;
   float* widened = widen_once ? scratch + PackedRows(row1 - row0) : nullptr;
   for (int64_t k0 = 0; k0 < depth || k0 == 0; k0 += kDepthBlock) {
     const Pass pass{tiles, k0, std::min(depth, k0 + kDepthBlock), pack ? scratch : nullptr,

@@ -82,11 +82,13 @@ HWY_INLINE void TileKernel(int64_t depth, const TileOfA& rows, const Panel<Weigh
   const int64_t next_step = panel.next_step;
   V s0[kRows], s1[kRows];
   if (accumulate) {
+    BERTIE_UNROLL_ROWS
     for (int r = 0; r < kRows; ++r) {
       s0[r] = hn::LoadU(d, c + r * c_stride);
       s1[r] = hn::LoadU(d, c + r * c_stride + lanes);
     }
   } else {
+    BERTIE_UNROLL_ROWS
     for (int r = 0; r < kRows; ++r) s0[r] = s1[r] = hn::Zero(d);
   }
   float* HWY_RESTRICT widened = panel.widened;
@@ -96,6 +98,7 @@ HWY_INLINE void TileKernel(int64_t depth, const TileOfA& rows, const Panel<Weigh
       hn::Store(b1, d, widened + lanes);
       widened += 2 * lanes;
     }
+    BERTIE_UNROLL_ROWS
     for (int r = 0; r < kRows; ++r) {
       const V ar = hn::Set(d, a[r * row_stride]);
       s0[r] = hn::MulAdd(ar, b0, s0[r]);
@@ -106,6 +109,7 @@ HWY_INLINE void TileKernel(int64_t depth, const TileOfA& rows, const Panel<Weigh
   if constexpr (std::is_same_v<Weight, float>) {
     for (int64_t k = 0; k < depth; ++k) {
       __builtin_prefetch(next);
+      if (lanes > 8) __builtin_prefetch(next + 16);
       next += next_step;
       add_products(hn::Load(d, b), hn::Load(d, b + lanes));
       b += 2 * lanes;
@@ -125,6 +129,7 @@ HWY_INLINE void TileKernel(int64_t depth, const TileOfA& rows, const Panel<Weigh
       b += 4 * lanes;
     }
   }
+  BERTIE_UNROLL_ROWS
   for (int r = 0; r < kRows; ++r) {
     hn::StoreU(s0[r], d, c + r * c_stride);
     hn::StoreU(s1[r], d, c + r * c_stride + lanes);

@@ -6,6 +6,10 @@
 #include <type_traits>
 #include <utility>
 
+// Before each loop over a tile's rows: unrolled early enough for its sums to become registers. GCC
+// 12 leaves arrays of more than eight elements in memory otherwise, at half the speed.
+#define BERTIE_UNROLL_ROWS _Pragma("GCC unroll 12")
+
 namespace bertie::kernels {
 
 // {make(1), make(2), ... make(kTallest)}, the numbers being std::integral_constant.
