@@ -164,20 +164,40 @@ void QuantizeRowImpl(int64_t count, int64_t padded, const float* x, uint8_t* out
   for (; j < padded; ++j) out[j] = 0;
 }
 
-// C's tile from its sums: scale_x scale_w (sum - zero sum_w). scales and column_sums are [width].
-void Dequantize(const QuantizedRows& a, int64_t row, int rows, const int32_t* sums,
-                const float* scales, const int32_t* column_sums, float* c, int64_t c_stride) {
+// Where a panel's share of a tile comes from and goes to. All have TileColumns() columns.
+struct DequantizedTile {
+  int64_t row;
+  int rows;
+  const int32_t* sums;         // [rows][width]
+  const float* scales;         // of the columns
+  const int32_t* column_sums;  // of the weights
+  float* c;
+  int64_t c_stride;
+};
+
+// C's tile from its sums: scale_x scale_w (sum - zero sum_w), and the epilogue of `column` on.
+template <Epilogue kEpilogue>
+void Dequantize(const Int8Job& job, const DequantizedTile& tile, int64_t column) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const int64_t width = TileColumns();
-  for (int64_t r = 0; r < rows; ++r) {
-    const auto scale = hn::Set(d, a.scales[row + r]);
-    const auto zero = hn::Set(di, a.zeros[row + r]);
-    for (int64_t j = 0; j < width; j += lanes) {
-      const auto shift = hn::Mul(zero, hn::LoadU(di, column_sums + j));
-      const auto sum = hn::ConvertTo(d, hn::Sub(hn::LoadU(di, sums + r * width + j), shift));
-      hn::StoreU(hn::Mul(sum, hn::Mul(scale, hn::LoadU(d, scales + j))), d, c + r * c_stride + j);
+  const MatMulOptions& options = job.options;
+  for (int64_t j = 0; j < width; j += lanes) {
+    const auto column_sums = hn::LoadU(di, tile.column_sums + j);
+    const auto scales = hn::LoadU(d, tile.scales + j);
+    auto bias = hn::Zero(d), residual = hn::Zero(d);
+    if constexpr (kEpilogue != Epilogue::kNone) bias = hn::LoadU(d, options.bias + column + j);
+    for (int64_t r = 0; r < tile.rows; ++r) {
+      const int64_t row = tile.row + r;
+      const auto shift = hn::Mul(hn::Set(di, job.a.zeros[row]), column_sums);
+      const auto sum =
+          hn::ConvertTo(d, hn::Sub(hn::LoadU(di, tile.sums + r * width + j), shift));
+      const auto value = hn::Mul(sum, hn::Mul(hn::Set(d, job.a.scales[row]), scales));
+      if constexpr (kEpilogue == Epilogue::kBiasResidual) {
+        residual = hn::LoadU(d, options.residual + row * options.residual_stride + column + j);
+      }
+      hn::StoreU(Finish<kEpilogue>(d, value, bias, residual), d, tile.c + r * tile.c_stride + j);
     }
   }
 }
@@ -200,19 +220,21 @@ void Place(const Int8Job& job, const Int8Panel& panel, int64_t row, int rows, co
   const auto* column_sums = reinterpret_cast<const int32_t*>(scales + width);
   const int64_t columns = std::min(width, job.columns - panel.column);
   float* c = job.c + row * job.c_stride + panel.column;
+  DequantizedTile tile{row, rows, sums, scales, column_sums, c, job.c_stride};
   if (columns == width) {
-    Dequantize(job.a, row, rows, sums, scales, column_sums, c, job.c_stride);
-  } else {
-    HWY_ALIGN float tile[kMostPlaced * kMaxTileColumns];
-    Dequantize(job.a, row, rows, sums, scales, column_sums, tile, width);
-    for (int r = 0; r < rows; ++r) {
-      std::memcpy(c + r * job.c_stride, tile + r * width,
-                  static_cast<size_t>(columns) * sizeof(float));
-    }
+    return WithEpilogue(job.options.epilogue, [&](auto epilogue) HWY_ATTR {
+      Dequantize<epilogue()>(job, tile, panel.column);
+    });
   }
-  if (job.options.epilogue != Epilogue::kNone) {
-    ApplyEpilogueTo(job.options, row, rows, panel.column, columns, c, job.c_stride);
+  HWY_ALIGN float whole[kMostPlaced * kMaxTileColumns];
+  tile.c = whole;
+  tile.c_stride = width;
+  Dequantize<Epilogue::kNone>(job, tile, panel.column);
+  for (int r = 0; r < rows; ++r) {
+    std::memcpy(c + r * job.c_stride, whole + r * width,
+                static_cast<size_t>(columns) * sizeof(float));
   }
+  ApplyEpilogueTo(job.options, {row, rows, panel.column, columns, c, job.c_stride});
 }
 
 void MultiplyTile(const Int8Job& job, const Int8Panel& panel, int64_t row, int rows,

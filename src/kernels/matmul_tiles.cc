@@ -56,7 +56,7 @@ int64_t BlockScratchImpl(int64_t rows) { return PackedRows(rows) + TileColumns()
 
 void ApplyEpilogueImpl(const MatMulOptions& options, int64_t row, int64_t rows, int64_t column,
                        int64_t columns, float* c, int64_t c_stride) {
-  ApplyEpilogueTo(options, row, rows, column, columns, c, c_stride);
+  ApplyEpilogueTo(options, {row, rows, column, columns, c, c_stride});
 }
 
 void PackPanelsImpl(const MatrixView& b, int64_t first, int64_t last, float* out) {
@@ -113,8 +113,8 @@ HWY_INLINE void MultiplyOneTile(const MatMulJob& job, const Pass& pass, int64_t 
   float* c = job.c + row * job.c_stride + column;
   TileRowsEdge(rows, columns, depth, a, panel, c, job.c_stride,
                pass.k0 > 0 || job.options.accumulate);
-  if (pass.k1 == job.a.columns && job.options.epilogue != Epilogue::kNone) {
-    ApplyEpilogueTo(job.options, row, rows, column, columns, c, job.c_stride);
+  if (pass.k1 == job.a.columns) {
+    ApplyEpilogueTo(job.options, {row, rows, column, columns, c, job.c_stride});
   }
 }
 
