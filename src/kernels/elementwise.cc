@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/dropout.h"
+#include "kernels/mixed_matmul.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/elementwise.cc"
@@ -173,10 +174,11 @@ void ApplyDropout(const Dropout& dropout, int64_t count, float* x, ThreadPool& p
 }
 
 void AdamWUpdate(const AdamWStep& step, int64_t count, float* gradient, float* parameter,
-                 float* moment1, float* moment2, ThreadPool& pool) {
+                 float* moment1, float* moment2, uint16_t* rounded, ThreadPool& pool) {
   ForChunks(count, pool, [&](int64_t first, int64_t n) {
     HWY_DYNAMIC_DISPATCH(AdamWRange)
     (step, n, gradient + first, parameter + first, moment1 + first, moment2 + first);
+    if (rounded != nullptr) RoundRunToBF16(n, parameter + first, rounded + first);
   });
 }
 

@@ -36,8 +36,9 @@ struct AdamWStep {
 };
 
 // Parameters, gradients and both moments in one pass over memory. The gradients become zero, ready
-// to be added to: a pass of their own for that would cost as much as a third of this one.
+// to be added to: a pass of their own for that would cost as much as a third of this one. rounded,
+// where it is not null, gets the new parameters in bfloat16.
 void AdamWUpdate(const AdamWStep& step, int64_t count, float* gradient, float* parameter,
-                 float* moment1, float* moment2, ThreadPool& pool);
+                 float* moment1, float* moment2, uint16_t* rounded, ThreadPool& pool);
 
 }  // namespace bertie::kernels

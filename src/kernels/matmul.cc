@@ -7,7 +7,6 @@
 #include "kernels/bf16_matmul.h"
 #include "kernels/int8_matmul.h"
 #include "kernels/matmul_tiles.h"
-#include "kernels/mixed_matmul.h"
 #include "kernels/onednn_matmul.h"
 #include "kernels/x86_features.h"
 
@@ -150,7 +149,6 @@ void MatMul(const MatrixView& a, const PackedMatrix& b, float* c, int64_t c_stri
 
 void MatMul(const MatrixView& a, const MatrixView& b, float* c, int64_t c_stride,
             const MatMulOptions& options, MatMulScratch& scratch, ThreadPool& pool) {
-  if (options.bf16) return MixedMatMul(a, b, c, c_stride, options, scratch, pool);
   const bool plain = options.epilogue == Epilogue::kNone || options.epilogue == Epilogue::kBias;
   if (plain && a.rows >= kOneDnnRows && UseOneDnn()) {
     OneDnnMatMul(a, b, c, c_stride, options, pool);

@@ -29,9 +29,6 @@ struct MatMulOptions {
   const float* residual = nullptr;  // [rows, columns], stride residual_stride
   int64_t residual_stride = 0;
   bool accumulate = false;  // C += A B; with kNone only
-  // Both matrices are rounded to bfloat16 first; sums stay fp32. Of products of two matrices in
-  // plain memory only, and where UseBF16() (mixed_matmul.h) is true.
-  bool bf16 = false;
 };
 
 // Memory that products reuse from call to call. One for each thread that calls MatMul.
@@ -39,7 +36,7 @@ struct MatMulScratch {
   Buffer packed_b;
   Buffer packed_a;
   Buffer quantized_a;
-  Buffer rounded_a, rounded_b;
+  Buffer widened_a, widened_b;
 };
 
 // The instructions that multiply weights of this type here, for messages: "avx2", "avx512_vnni",

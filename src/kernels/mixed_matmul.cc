@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "kernels/bf16.h"
+#include "kernels/bf16_dot.h"
 #include "kernels/onednn_matmul.h"
 #include "kernels/x86_features.h"
 
@@ -74,41 +75,38 @@ struct Runs {
   bool transposed;
 };
 
-Runs RunsOf(const MatrixView& view) {
+template <class T>
+Runs RunsOf(const StridedView<T>& view) {
   assert(view.column_stride == 1 || view.row_stride == 1);
   if (view.column_stride == 1) return {view.rows, view.columns, view.row_stride, false};
   return {view.columns, view.rows, view.column_stride, true};
 }
 
-// round(from, run) for every run of the matrix; runs become dense.
-template <class Out, class Round>
-void ForRuns(const MatrixView& view, Out* out, ThreadPool& pool, const Round& round) {
-  const Runs runs = RunsOf(view);
+// body(run) for every run of so many elements, on the pool.
+template <class Body>
+void ForRuns(const Runs& runs, ThreadPool& pool, const Body& body) {
   constexpr int64_t kElements = 1 << 14;
   const int64_t group = std::max<int64_t>(1, kElements / std::max<int64_t>(1, runs.length));
   pool.ParallelFor((runs.count + group - 1) / group, [&](int64_t task, int) {
-    for (int64_t i = task * group; i < std::min(runs.count, (task + 1) * group); ++i) {
-      round(runs.length, view.data + i * runs.stride, out + i * runs.length);
+    for (int64_t i = task * group; i < std::min(runs.count, (task + 1) * group); ++i) body(i);
+  });
+}
+
+template <class Out>
+StridedView<Out> Dense(const Runs& runs, const Out* data) {
+  const StridedView<Out> dense{data, runs.count, runs.length, runs.length, 1};
+  return runs.transposed ? dense.Transposed() : dense;
+}
+
+MatrixView Widen(const BF16View& view, Buffer& memory, ThreadPool& pool) {
+  float* out = memory.Resize(view.rows * view.columns);
+  const Runs runs = RunsOf(view);
+  ForRuns(runs, pool, [&](int64_t run) {
+    for (int64_t i = 0; i < runs.length; ++i) {
+      out[run * runs.length + i] = FromBF16(view.data[run * runs.stride + i]);
     }
   });
-}
-
-BF16View Round(const MatrixView& view, Buffer& memory, ThreadPool& pool) {
-  auto* out = reinterpret_cast<uint16_t*>(memory.Resize((view.rows * view.columns + 1) / 2));
-  ForRuns(view, out, pool, RoundRunToBF16);
-  const Runs runs = RunsOf(view);
-  const BF16View dense{out, runs.count, runs.length, runs.length, 1};
-  return runs.transposed ? dense.Transposed() : dense;
-}
-
-MatrixView RoundInFloat(const MatrixView& view, Buffer& memory, ThreadPool& pool) {
-  float* out = memory.Resize(view.rows * view.columns);
-  ForRuns(view, out, pool, [](int64_t count, const float* from, float* to) {
-    for (int64_t i = 0; i < count; ++i) to[i] = FromBF16(ToBF16(from[i]));
-  });
-  const Runs runs = RunsOf(view);
-  const MatrixView dense = RowMajor(out, runs.count, runs.length);
-  return runs.transposed ? dense.Transposed() : dense;
+  return Dense(runs, out);
 }
 
 }  // namespace
@@ -116,20 +114,24 @@ MatrixView RoundInFloat(const MatrixView& view, Buffer& memory, ThreadPool& pool
 bool UseBF16() { return CurrentMode() != Mode::kNone; }
 
 void RoundRunToBF16(int64_t count, const float* x, uint16_t* out) {
+  if (UseBF16Dot()) return RoundToBF16(count, count, x, reinterpret_cast<std::byte*>(out));
   HWY_DYNAMIC_DISPATCH(RoundRange)(count, x, out);
 }
 
-void MixedMatMul(const MatrixView& a, const MatrixView& b, float* c, int64_t c_stride,
+BF16View RoundMatrix(const MatrixView& view, Buffer& memory, ThreadPool& pool) {
+  auto* out = reinterpret_cast<uint16_t*>(memory.Resize((view.rows * view.columns + 1) / 2));
+  const Runs runs = RunsOf(view);
+  ForRuns(runs, pool, [&](int64_t run) {
+    RoundRunToBF16(runs.length, view.data + run * runs.stride, out + run * runs.length);
+  });
+  return Dense(runs, out);
+}
+
+void MixedMatMul(const BF16View& a, const BF16View& b, float* c, int64_t c_stride,
                  const MatMulOptions& options, MatMulScratch& scratch, ThreadPool& pool) {
-  if (CurrentMode() == Mode::kNative) {
-    const BF16View rounded_a = Round(a, scratch.rounded_a, pool);
-    OneDnnMatMul(rounded_a, Round(b, scratch.rounded_b, pool), c, c_stride, options, pool);
-    return;
-  }
-  MatMulOptions floats = options;
-  floats.bf16 = false;
-  const MatrixView rounded_a = RoundInFloat(a, scratch.rounded_a, pool);
-  MatMul(rounded_a, RoundInFloat(b, scratch.rounded_b, pool), c, c_stride, floats, scratch, pool);
+  if (CurrentMode() == Mode::kNative) return OneDnnMatMul(a, b, c, c_stride, options, pool);
+  const MatrixView wide_a = Widen(a, scratch.widened_a, pool);
+  MatMul(wide_a, Widen(b, scratch.widened_b, pool), c, c_stride, options, scratch, pool);
 }
 
 }  // namespace bertie::kernels

@@ -1,5 +1,4 @@
-// Mixed precision: products of two matrices in plain memory with both rounded to bfloat16, for
-// training.
+// Mixed precision, for training: matrices in plain memory rounded to bfloat16, and their products.
 #pragma once
 
 #include "base/thread_pool.h"
@@ -12,12 +11,15 @@ namespace bertie::kernels {
 // tells what bf16 does to a model but not how fast. Fixed for the life of the process.
 bool UseBF16();
 
-// out[i] = bf16(x[i]), round to nearest, ties to even.
+// out[i] = bf16(x[i]), round to nearest, ties to even. The processor's own instruction, where it has
+// one, takes denormals for zeros.
 void RoundRunToBF16(int64_t count, const float* x, uint16_t* out);
 
-// c[a.rows, b.columns] = a b (+ bias), or c += a b, with kNone or kBias. Each operand's rows or
-// columns are contiguous.
-void MixedMatMul(const MatrixView& a, const MatrixView& b, float* c, int64_t c_stride,
+// The matrix rounded into `memory`, dense. Its rows or its columns are contiguous.
+BF16View RoundMatrix(const MatrixView& view, Buffer& memory, ThreadPool& pool);
+
+// c[a.rows, b.columns] = a b (+ bias), or c += a b, with kNone or kBias; sums are fp32.
+void MixedMatMul(const BF16View& a, const BF16View& b, float* c, int64_t c_stride,
                  const MatMulOptions& options, MatMulScratch& scratch, ThreadPool& pool);
 
 }  // namespace bertie::kernels

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <tuple>
 
+#include "tensor/buffer.h"
+
 namespace bertie::kernels {
 namespace {
 
@@ -35,6 +37,13 @@ memory::desc DescribeFloats(int64_t rows, int64_t columns, int64_t row_stride) {
   return Describe(memory::data_type::f32, rows, columns, row_stride, 1);
 }
 
+// A primitive, and the memory that it works in, which every thread that runs it has to bring: two
+// threads may run one at the same time.
+struct Product {
+  dnnl::matmul primitive;
+  memory::desc scratchpad;
+};
+
 // Primitives by shape: making one generates code. Token counts vary from batch to batch, so that
 // the cache is emptied when it grows large.
 class Primitives {
@@ -45,7 +54,7 @@ class Primitives {
     return primitives;
   }
 
-  dnnl::matmul Get(const Key& key) {
+  Product Get(const Key& key) {
     std::lock_guard lock(mutex_);
     auto found = cache_.find(key);
     if (found != cache_.end()) return found->second;
@@ -57,11 +66,12 @@ class Primitives {
   const dnnl::engine& engine() const { return engine_; }
 
  private:
-  dnnl::matmul Make(const Key& key) const {
+  Product Make(const Key& key) const {
     const auto a = Describe(key.type, key.rows, key.depth, key.a_row, key.a_column);
     const auto b = Describe(key.type, key.depth, key.columns, key.b_row, key.b_column);
     const auto c = DescribeFloats(key.rows, key.columns, key.c_row);
     dnnl::primitive_attr attributes;
+    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
     if (key.accumulate) {
       dnnl::post_ops sum;
       sum.append_sum(1.0f);
@@ -70,12 +80,13 @@ class Primitives {
     const auto description =
         key.bias ? dnnl::matmul::desc(a, b, DescribeFloats(1, key.columns, key.columns), c)
                  : dnnl::matmul::desc(a, b, c);
-    return dnnl::matmul(dnnl::matmul::primitive_desc(description, attributes, engine_));
+    const dnnl::matmul::primitive_desc made(description, attributes, engine_);
+    return {dnnl::matmul(made), made.scratchpad_desc()};
   }
 
   dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
   std::mutex mutex_;  // guards cache_
-  std::map<Key, dnnl::matmul> cache_;
+  std::map<Key, Product> cache_;
 };
 
 memory::data_type TypeOf(const MatrixView&) { return memory::data_type::f32; }
@@ -90,7 +101,7 @@ void Multiply(const View& a, const View& b, float* c, int64_t c_stride,
   const Key key{TypeOf(a),         a.rows,       count,           a.columns, a.row_stride,
                 a.column_stride,   b.row_stride, b.column_stride, c_stride,  bias,
                 options.accumulate};
-  const dnnl::matmul product = primitives.Get(key);
+  const Product product = primitives.Get(key);
   const dnnl::engine& engine = primitives.engine();
   dnnl::stream stream(engine);
   auto view = [&](const memory::desc& desc, const auto* data) {
@@ -105,7 +116,13 @@ void Multiply(const View& a, const View& b, float* c, int64_t c_stride,
   if (bias) {
     arguments.emplace(DNNL_ARG_BIAS, view(DescribeFloats(1, count, count), options.bias + first));
   }
-  product.execute(stream, arguments);
+  thread_local Buffer scratchpad;
+  const auto bytes = static_cast<int64_t>(product.scratchpad.get_size());
+  if (bytes > 0) {
+    arguments.emplace(DNNL_ARG_SCRATCHPAD,
+                      view(product.scratchpad, scratchpad.Resize((bytes + 3) / 4)));
+  }
+  product.primitive.execute(stream, arguments);
   stream.wait();
 }
 

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels/elementwise.h"
+#include "kernels/mixed_matmul.h"
 #include "model/adapters.h"
 #include "model/parameters.h"
 
@@ -88,6 +89,7 @@ Result<ParameterStore> ParameterStore::Create(const Checkpoint& checkpoint,
   store.AddSlots(checkpoint.config);
   store.values_.Resize(store.size_);
   store.gradients_.Resize(store.size_);
+  if (tuning.bf16) store.rounded_.Resize((store.size_ + 1) / 2);
   // The gaps between parameters are summed and updated with the rest: they must be zero.
   auto zero = [](float* data, int64_t count) {
     std::memset(data, 0, static_cast<size_t>(count) * sizeof(float));
@@ -114,6 +116,20 @@ Result<ParameterStore> ParameterStore::Create(const Checkpoint& checkpoint,
   store.is_touched_.resize(rows);
   store.was_ever_touched_.resize(rows);
   return store;
+}
+
+uint16_t* ParameterStore::rounded() { return reinterpret_cast<uint16_t*>(rounded_.data()); }
+
+void ParameterStore::RoundValues(ThreadPool& pool) {
+  if (rounded() == nullptr || is_rounded_) return;
+  constexpr int64_t kChunk = 1 << 16;
+  const int64_t first = word_size();
+  pool.ParallelFor((size_ - first + kChunk - 1) / kChunk, [&](int64_t task, int) {
+    const int64_t from = first + task * kChunk;
+    kernels::RoundRunToBF16(std::min(kChunk, size_ - from), values_.data() + from,
+                            rounded() + from);
+  });
+  MarkRounded();
 }
 
 std::span<const ParameterSlot> ParameterStore::trained_slots() const {

@@ -49,10 +49,21 @@ class ParameterStore {
   // The place of a parameter, which must exist.
   int64_t offset(const std::string& name) const;
 
-  float* values() { return values_.data(); }
+  // Whoever takes values to write them makes rounded() out of date.
+  float* values() {
+    is_rounded_ = false;
+    return values_.data();
+  }
   const float* values() const { return values_.data(); }
   float* gradients() { return gradients_.data(); }
   const float* gradients() const { return gradients_.data(); }
+
+  // The values in bfloat16 at the same offsets, where tuning().bf16, else null; of the word
+  // embeddings, which are in no product, nothing is kept. RoundValues brings them up to date, unless
+  // the optimiser wrote them with the values and said so.
+  uint16_t* rounded();
+  void RoundValues(ThreadPool& pool);
+  void MarkRounded() { is_rounded_ = true; }
 
   // Word embeddings: [0, word_size()) of the flat buffers, rows of row_size() floats.
   int64_t word_size() const { return slots_.front().count; }
@@ -90,6 +101,8 @@ class ParameterStore {
   int64_t frozen_size_ = 0;
   Buffer values_;
   Buffer gradients_;
+  Buffer rounded_;
+  bool is_rounded_ = false;
   std::vector<int32_t> touched_;
   std::vector<int32_t> ever_touched_;
   std::vector<bool> is_touched_;

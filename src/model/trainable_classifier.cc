@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 #include <string>
+#include <utility>
 
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
@@ -29,9 +30,10 @@ struct TrainableClassifier::Impl {
   LinearRef pooler;
   LinearRef classifier;
 
-  // Activations of the current pass.
+  // Activations of the current pass; outputs of layers by turns.
   Buffer embedding_sum, embedding_mean, embedding_inverse, embedded;
   std::vector<LayerActivations> activations;
+  Buffer outputs[2];
   const float* top = nullptr;  // the last layer's output, [sentences, hidden]
   Buffer pooled, dropped;
   std::vector<int32_t> cls_offsets;
@@ -41,11 +43,15 @@ struct TrainableClassifier::Impl {
   LayerGradients layer_gradients;
   Buffer scratch;
   kernels::MatMulScratch matmul;
+  Buffer rounded_x, rounded_dy;
+  LayerInputs shared_inputs;
 
   LinearRef Linear(const std::string& name, int64_t out, int64_t in) {
     const int64_t w = parameters.offset(name + ".weight");
     const int64_t b = parameters.offset(name + ".bias");
-    LinearRef linear{parameters.values() + w, parameters.values() + b, nullptr, nullptr, out, in};
+    const float* values = parameters.values();
+    LinearRef linear{values + w, values + b, nullptr, nullptr, out, in, nullptr};
+    if (parameters.rounded() != nullptr) linear.rounded = parameters.rounded() + w;
     if (Trains(w)) {
       linear.d_weight = parameters.gradients() + w;
       linear.d_bias = parameters.gradients() + b;
@@ -87,12 +93,18 @@ struct TrainableClassifier::Impl {
             parameters.trains_words() || layer > frozen_layers()};
   }
 
+  // Whether the backward pass needs inputs of products in fp32.
+  bool keeps_inputs() {
+    return parameters.rounded() == nullptr || parameters.tuning().lora.rank > 0;
+  }
+
   void MakeRefs();
   kernels::EmbeddingInput Embedding(const PackedBatch& batch) const {
     return {batch.token_ids.data(), batch.type_ids.data(), batch.cumulative_seq_lengths.data(),
             batch.size(), config.hidden_size};
   }
-  float* Table(const char* name, float* base) const {
+  template <class Float>
+  Float* Table(const char* name, Float* base) const {
     return base + parameters.offset(std::string("bert.embeddings.") + name + "_embeddings.weight");
   }
   void EmbedForward(const PackedBatch& batch, const LayerContext& context);
@@ -130,7 +142,7 @@ void TrainableClassifier::Impl::MakeRefs() {
 void TrainableClassifier::Impl::EmbedForward(const PackedBatch& batch,
                                              const LayerContext& context) {
   const int64_t count = context.tokens * config.hidden_size;
-  float* values = parameters.values();
+  const float* values = std::as_const(parameters).values();
   kernels::Embed(Embedding(batch),
                  {{Table("word", values)}, Table("position", values), Table("token_type", values)},
                  embedding_sum.Resize(count), *context.pool);
@@ -180,8 +192,9 @@ const float* TrainableClassifier::Impl::FrozenForward(const PackedBatch& batch,
   const float* x = embedded.data();
   for (size_t i = 0; i < frozen_layers(); ++i) {
     LayerActivations& turn = activations[i % 2];
-    LayerForward(layers[i], PlaceOf(i), x, turn, still);
-    x = turn.output.data();
+    float* output = turn.output.Resize(context.tokens * config.hidden_size);
+    LayerForward(layers[i], PlaceOf(i), x, output, turn, still);
+    x = output;
   }
   return x;
 }
@@ -190,18 +203,20 @@ const float* TrainableClassifier::Impl::FrozenForward(const PackedBatch& batch,
 void TrainableClassifier::Impl::Forward(const float* x, float* logits,
                                         const LayerContext& context) {
   for (size_t i = frozen_layers(); i < layers.size(); ++i) {
-    LayerForward(layers[i], PlaceOf(i), x, activations[i], context);
-    x = activations[i].output.data();
+    Buffer& memory = keeps_inputs() ? activations[i].output : outputs[i % 2];
+    float* output = memory.Resize(context.tokens * config.hidden_size);
+    LayerForward(layers[i], PlaceOf(i), x, output, activations[i], context);
+    x = output;
   }
   top = x;
   const int64_t count = context.sentences * config.hidden_size;
   float* p = pooled.Resize(count);
-  LinearForward(pooler, x, context.sentences, p, context);
+  LinearForward(pooler, {x}, context.sentences, p, context);
   for (int64_t i = 0; i < count; ++i) p[i] = std::tanh(p[i]);
   std::copy(p, p + count, dropped.Resize(count));
   kernels::ApplyDropout(context.DropoutAt(config.classifier_dropout, kPooledPlace), count,
                         dropped.data(), *context.pool);
-  LinearForward(classifier, dropped.data(), context.sentences, logits, context);
+  LinearForward(classifier, {dropped.data()}, context.sentences, logits, context);
 }
 
 void TrainableClassifier::Impl::Backward(const PackedBatch& batch, const LayerContext& context,
@@ -209,14 +224,14 @@ void TrainableClassifier::Impl::Backward(const PackedBatch& batch, const LayerCo
   const int64_t h = config.hidden_size;
   const int64_t count = context.sentences * h;
   float* d = d_pooled.Resize(count);
-  LinearBackward(classifier, dropped.data(), d_logits.data(), context.sentences, d, false, context);
+  LinearBackward(classifier, {dropped.data()}, d_logits.data(), context.sentences, d, false, context);
   kernels::ApplyDropout(context.DropoutAt(config.classifier_dropout, kPooledPlace), count, d,
                         *context.pool);
   const float* p = pooled.data();
   for (int64_t i = 0; i < count; ++i) d[i] *= 1.0f - p[i] * p[i];
   // Wide enough for all tokens' rows, which the layers below the last one need.
   float* g = gradient.Resize(context.tokens * h);
-  LinearBackward(pooler, top, d, context.sentences, g, false, context);
+  LinearBackward(pooler, {top}, d, context.sentences, g, false, context);
   // Adapters lie behind everything else, so that nothing at the end is final before the first
   // layer is done.
   const bool in_order = parameters.tuning().lora.rank == 0;
@@ -261,6 +276,7 @@ Result<TrainableClassifier> TrainableClassifier::Create(const Checkpoint& checkp
 LayerContext TrainableClassifier::Impl::ContextOf(const PackedBatch& batch, ThreadPool& pool) {
   cls_offsets.resize(static_cast<size_t>(batch.size()) + 1);
   std::iota(cls_offsets.begin(), cls_offsets.end(), 0);
+  parameters.RoundValues(pool);
   LayerContext context;
   context.config = &config;
   context.offsets = batch.cumulative_seq_lengths.data();
@@ -269,7 +285,9 @@ LayerContext TrainableClassifier::Impl::ContextOf(const PackedBatch& batch, Thre
   context.tokens = batch.tokens();
   context.pool = &pool;
   context.matmul = &matmul;
-  context.bf16 = parameters.tuning().bf16;
+  context.rounded_x = &rounded_x;
+  context.rounded_dy = &rounded_dy;
+  if (!keeps_inputs()) context.shared = &shared_inputs;
   context.scratch = &scratch;
   return context;
 }

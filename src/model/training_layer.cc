@@ -67,7 +67,7 @@ void ProjectForward(const LayerRef& layer, bool last, LayerActivations& a,
   const int64_t h = context.config->hidden_size;
   if (!last) {
     float* qkv = a.qkv.Resize(context.tokens * 3 * h);
-    LinearForward(layer.qkv, a.input, context.tokens, qkv, context);
+    LinearForward(layer.qkv, {a.input, &a.rounded_input}, context.tokens, qkv, context);
     LoraForward(layer.query_lora, a.input, context.tokens, qkv, 3 * h, a.query_low, context);
     LoraForward(layer.value_lora, a.input, context.tokens, qkv + 2 * h, 3 * h, a.value_low,
                 context);
@@ -78,35 +78,38 @@ void ProjectForward(const LayerRef& layer, bool last, LayerActivations& a,
     std::memcpy(cls + i * h, a.input + context.offsets[i] * h, Bytes(h));
   }
   float* query = a.query.Resize(a.rows * h);
-  LinearForward(layer.qkv.Slice(0, h), cls, a.rows, query, context);
+  LinearForward(layer.qkv.Slice(0, h), {cls}, a.rows, query, context);
   LoraForward(layer.query_lora, cls, a.rows, query, h, a.query_low, context);
   float* kv = a.qkv.Resize(context.tokens * 2 * h);
-  LinearForward(layer.qkv.Slice(h, 2 * h), a.input, context.tokens, kv, context);
+  LinearForward(layer.qkv.Slice(h, 2 * h), {a.input, &a.rounded_input}, context.tokens, kv,
+                context);
   LoraForward(layer.value_lora, a.input, context.tokens, kv + h, 2 * h, a.value_low, context);
 }
 
 // `gradient` holds the gradient by the residual input, [rows, hidden]; it becomes the whole one by
 // the layer's input, where that is wanted.
-void ProjectBackward(const LayerRef& layer, const LayerPlace& place, const LayerActivations& a,
+void ProjectBackward(const LayerRef& layer, const LayerPlace& place, LayerActivations& a,
                      LayerGradients& s, float* gradient, const LayerContext& context) {
   const int64_t h = context.config->hidden_size;
   float* dx = place.input_gradient ? gradient : nullptr;
   const float* d_qkv = s.qkv.data();
   if (!place.last) {
-    LinearBackward(layer.qkv, a.input, d_qkv, context.tokens, dx, true, context);
+    LinearBackward(layer.qkv, {a.input, &a.rounded_input}, d_qkv, context.tokens, dx, true,
+                   context);
     LoraBackward(layer.query_lora, a.input, {d_qkv, 3 * h, context.tokens, a.query_low.data()}, dx,
                  s.low, context);
     LoraBackward(layer.value_lora, a.input,
                  {d_qkv + 2 * h, 3 * h, context.tokens, a.value_low.data()}, dx, s.low, context);
     return;
   }
-  LinearBackward(layer.qkv.Slice(0, h), a.cls.data(), s.query.data(), a.rows, dx, true, context);
+  LinearBackward(layer.qkv.Slice(0, h), {a.cls.data()}, s.query.data(), a.rows, dx, true, context);
   LoraBackward(layer.query_lora, a.cls.data(), {s.query.data(), h, a.rows, a.query_low.data()}, dx,
                s.low, context);
   // The first tokens' gradients wait in `normed` while those of all tokens are written.
   float* cls = s.normed.Resize(a.rows * h);
   std::memcpy(cls, gradient, Bytes(a.rows * h));
-  LinearBackward(layer.qkv.Slice(h, 2 * h), a.input, d_qkv, context.tokens, dx, false, context);
+  LinearBackward(layer.qkv.Slice(h, 2 * h), {a.input, &a.rounded_input}, d_qkv, context.tokens, dx,
+                 false, context);
   LoraBackward(layer.value_lora, a.input, {d_qkv + h, 2 * h, context.tokens, a.value_low.data()},
                dx, s.low, context);
   if (dx == nullptr) return;
@@ -118,7 +121,7 @@ void ProjectBackward(const LayerRef& layer, const LayerPlace& place, const Layer
 
 }  // namespace
 
-void LayerForward(const LayerRef& layer, const LayerPlace& place, const float* input,
+void LayerForward(const LayerRef& layer, const LayerPlace& place, const float* input, float* output,
                   LayerActivations& a, const LayerContext& context) {
   const Config& config = *context.config;
   const bool last = place.last;
@@ -126,25 +129,28 @@ void LayerForward(const LayerRef& layer, const LayerPlace& place, const float* i
   a.input = input;
   a.rows = last ? context.sentences : context.tokens;
   ProjectForward(layer, last, a, context);
-  kernels::Attention(AttentionOf(place, a, context), a.context.Resize(a.rows * h), h,
-                     *context.scratch, *context.pool);
+  LayerInputs& inputs = context.shared != nullptr ? *context.shared : a.inputs;
+  float* attended = inputs.context.Resize(a.rows * h);
+  kernels::Attention(AttentionOf(place, a, context), attended, h, *context.scratch, *context.pool);
   float* sum = a.attention_sum.Resize(a.rows * h);
-  float* normed = a.attention_normed.Resize(a.rows * h);
-  LinearForward(layer.attention_output, a.context.data(), a.rows, sum, context);
+  float* normed = inputs.normed.Resize(a.rows * h);
+  LinearForward(layer.attention_output, {attended, &a.rounded_context}, a.rows, sum, context);
   NormForward(layer.attention_norm, a.rows, sum, last ? a.cls.data() : input,
               context.DropoutAt(config.hidden_dropout_prob, PlaceOf(place.index, kAttentionOutput)),
               normed, a.attention_mean, a.attention_inverse, context);
   const int64_t inner_count = a.rows * config.intermediate_size;
-  LinearForward(layer.intermediate, normed, a.rows, a.inner.Resize(inner_count), context);
-  kernels::Gelu(inner_count, a.inner.data(), a.inner_gelu.Resize(inner_count), *context.pool);
-  LinearForward(layer.output, a.inner_gelu.data(), a.rows, a.output_sum.Resize(a.rows * h),
-                context);
+  LinearForward(layer.intermediate, {normed, &a.rounded_normed}, a.rows,
+                a.inner.Resize(inner_count), context);
+  float* activated = inputs.activated.Resize(inner_count);
+  kernels::Gelu(inner_count, a.inner.data(), activated, *context.pool);
+  LinearForward(layer.output, {activated, &a.rounded_activated}, a.rows,
+                a.output_sum.Resize(a.rows * h), context);
   NormForward(layer.output_norm, a.rows, a.output_sum.data(), normed,
               context.DropoutAt(config.hidden_dropout_prob, PlaceOf(place.index, kOutput)),
-              a.output.Resize(a.rows * h), a.output_mean, a.output_inverse, context);
+              output, a.output_mean, a.output_inverse, context);
 }
 
-void LayerBackward(const LayerRef& layer, const LayerPlace& place, const LayerActivations& a,
+void LayerBackward(const LayerRef& layer, const LayerPlace& place, LayerActivations& a,
                    LayerGradients& s, float* gradient, const LayerContext& context) {
   const Config& config = *context.config;
   const bool last = place.last;
@@ -159,10 +165,11 @@ void LayerBackward(const LayerRef& layer, const LayerPlace& place, const LayerAc
       context.DropoutAt(config.hidden_dropout_prob, PlaceOf(place.index, kOutput)), a.rows * h,
       gradient, *context.pool);
   float* d_inner = s.inner.Resize(inner_count);
-  LinearBackward(layer.output, a.inner_gelu.data(), gradient, a.rows, d_inner, false, context);
+  LinearBackward(layer.output, {a.inputs.activated.data(), &a.rounded_activated}, gradient, a.rows,
+                 d_inner, false, context);
   kernels::GeluBackward(inner_count, a.inner.data(), d_inner, d_inner, *context.pool);
-  LinearBackward(layer.intermediate, a.attention_normed.data(), d_inner, a.rows, d_normed, true,
-                 context);
+  LinearBackward(layer.intermediate, {a.inputs.normed.data(), &a.rounded_normed}, d_inner, a.rows,
+                 d_normed, true, context);
   // Attention: d_normed -> d attention_sum, whose one part goes on as the input's, in `gradient`.
   NormBackward(layer.attention_norm, a.rows, a.attention_sum, a.attention_mean, a.attention_inverse,
                d_normed, context);
@@ -171,8 +178,8 @@ void LayerBackward(const LayerRef& layer, const LayerPlace& place, const LayerAc
       context.DropoutAt(config.hidden_dropout_prob, PlaceOf(place.index, kAttentionOutput)),
       a.rows * h, d_normed, *context.pool);
   float* d_context = s.context.Resize(a.rows * h);
-  LinearBackward(layer.attention_output, a.context.data(), d_normed, a.rows, d_context, false,
-                 context);
+  LinearBackward(layer.attention_output, {a.inputs.context.data(), &a.rounded_context}, d_normed,
+                 a.rows, d_context, false, context);
   const kernels::AttentionInput attention = AttentionOf(place, a, context);
   float* d_qkv = s.qkv.Resize(context.tokens * (last ? 2 : 3) * h);
   float* d_query = last ? s.query.Resize(a.rows * h) : d_qkv;

@@ -32,6 +32,14 @@ struct LayerRef {
   NormRef output_norm;
 };
 
+// Inputs of a layer's products. Those in fp32 need them again in the backward pass; for those in
+// bfloat16 what is kept is their rounding, and all layers share this memory.
+struct LayerInputs {
+  Buffer context;    // [rows, hidden]
+  Buffer normed;     // [rows, hidden]: the attention's part behind its norm
+  Buffer activated;  // [rows, intermediate]: `inner` behind GELU
+};
+
 // What a layer's forward pass keeps for its backward pass. `rows` counts the rows of queries and of
 // everything behind attention: all tokens, or in the last layer the sentences.
 struct LayerActivations {
@@ -41,10 +49,12 @@ struct LayerActivations {
   Buffer query;                 // last layer: queries of cls
   Buffer qkv;                   // [tokens, 3 hidden]; last layer: [tokens, 2 hidden], no queries
   Buffer query_low, value_low;  // x A^T of the adapters, [rows or tokens, rank]
-  Buffer context;
-  Buffer attention_sum, attention_normed, attention_mean, attention_inverse;
-  Buffer inner, inner_gelu;
-  Buffer output_sum, output, output_mean, output_inverse;
+  LayerInputs inputs;
+  Buffer rounded_input, rounded_context, rounded_normed, rounded_activated;
+  Buffer attention_sum, attention_mean, attention_inverse;
+  Buffer inner;
+  Buffer output_sum, output_mean, output_inverse;
+  Buffer output;
 };
 
 // The shape of a batch, and what all layers share during one pass.
@@ -57,6 +67,7 @@ struct LayerContext : LinearContext {
   uint64_t dropout_seed = 0;
   uint64_t step = 0;
   Buffer* scratch = nullptr;
+  LayerInputs* shared = nullptr;  // instead of every layer's own
 
   kernels::Dropout DropoutAt(float probability, uint64_t place) const {
     return {probability, kernels::DropoutKey(dropout_seed, step, place)};
@@ -80,14 +91,14 @@ struct LayerPlace {
   bool input_gradient = true;  // false: nothing below it is trained
 };
 
-// The output is activations.output, [rows, hidden].
-void LayerForward(const LayerRef& layer, const LayerPlace& place, const float* input,
+// output is [rows, hidden]. Where products are in bfloat16 and there are no adapters, neither input
+// nor output need live longer than the next layer's forward pass.
+void LayerForward(const LayerRef& layer, const LayerPlace& place, const float* input, float* output,
                   LayerActivations& activations, const LayerContext& context);
 
 // gradient holds the gradient by the output, [rows, hidden], and receives the one by the input,
 // [tokens, hidden], where that is wanted; it has room for both.
-void LayerBackward(const LayerRef& layer, const LayerPlace& place,
-                   const LayerActivations& activations, LayerGradients& scratch, float* gradient,
-                   const LayerContext& context);
+void LayerBackward(const LayerRef& layer, const LayerPlace& place, LayerActivations& activations,
+                   LayerGradients& scratch, float* gradient, const LayerContext& context);
 
 }  // namespace bertie::model

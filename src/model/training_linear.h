@@ -18,10 +18,12 @@ struct LinearRef {
   float* d_bias = nullptr;
   int64_t out = 0;
   int64_t in = 0;
+  const uint16_t* rounded = nullptr;  // the weight in bfloat16, where products are to take it
 
   // Rows [first, first + count) of the outputs, as a Linear of its own.
   LinearRef Slice(int64_t first, int64_t count) const {
-    LinearRef slice{weight + first * in, bias + first, nullptr, nullptr, count, in};
+    LinearRef slice{weight + first * in, bias + first, nullptr, nullptr, count, in, nullptr};
+    if (rounded != nullptr) slice.rounded = rounded + first * in;
     if (d_weight != nullptr) {
       slice.d_weight = d_weight + first * in;
       slice.d_bias = d_bias + first;
@@ -46,16 +48,26 @@ struct LoraRef {
 struct LinearContext {
   ThreadPool* pool = nullptr;
   kernels::MatMulScratch* matmul = nullptr;
-  bool bf16 = false;  // the Linears' products take their operands in bfloat16; adapters' do not
+  // The other operands of products whose weight is in bfloat16.
+  Buffer* rounded_x = nullptr;
+  Buffer* rounded_dy = nullptr;
+};
+
+// A Linear's input, [rows, in].
+struct LinearInput {
+  const float* values = nullptr;
+  // Where the forward pass leaves it in bfloat16, if the weight is: the backward pass then needs no
+  // other. Null: it is rounded twice.
+  Buffer* rounded = nullptr;
 };
 
 // y[rows, out] = x W^T + b.
-void LinearForward(const LinearRef& linear, const float* x, int64_t rows, float* y,
+void LinearForward(const LinearRef& linear, const LinearInput& x, int64_t rows, float* y,
                    const LinearContext& context);
 
 // Adds to the Linear's gradients, if it is trained; dx[rows, in] = dy W, or dx += dy W when
 // accumulate. dx may be null.
-void LinearBackward(const LinearRef& linear, const float* x, const float* dy, int64_t rows,
+void LinearBackward(const LinearRef& linear, const LinearInput& x, const float* dy, int64_t rows,
                     float* dx, bool accumulate, const LinearContext& context);
 
 // y[row, 0..out) += scale (x A^T) B^T, y_stride floats from row to row; keeps scale x A^T in `low`.

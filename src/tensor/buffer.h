@@ -9,7 +9,8 @@ namespace bertie {
 
 // Floats aligned to a cache line, on huge pages where the kernel grants them (weights are streamed
 // from memory for every short request, and a 4 KiB page costs a TLB miss each). Grows, never
-// shrinks; growing loses the content. Content is not initialised.
+// shrinks; growing loses the content. Content is not initialised. What takes a huge page or more is
+// mapped by itself: buffers that grow leave no holes in the heap.
 class Buffer {
  public:
   Buffer() = default;
@@ -24,6 +25,7 @@ class Buffer {
 
  private:
   struct Free {
+    size_t mapped;  // bytes; 0: of the heap
     void operator()(float* data) const;
   };
   std::unique_ptr<float, Free> data_;

@@ -31,6 +31,7 @@ AdamW::AdamW(const model::ParameterStore& parameters, const AdamWOptions& option
 void AdamW::Step(model::ParameterStore& parameters, float learning_rate, float gradient_scale,
                  ThreadPool& pool) {
   ++step_;
+  uint16_t* rounded = parameters.rounded();
   auto slots = parameters.trained_slots();
   if (parameters.trains_words()) {
     UpdateWordRows(parameters, learning_rate, gradient_scale, pool);
@@ -40,8 +41,10 @@ void AdamW::Step(model::ParameterStore& parameters, float learning_rate, float g
     kernels::AdamWUpdate(MakeStep(options_, step_, learning_rate, gradient_scale, slot.no_decay),
                          slot.count, parameters.gradients() + slot.offset,
                          parameters.values() + slot.offset, moment1_.data() + slot.offset,
-                         moment2_.data() + slot.offset, pool);
+                         moment2_.data() + slot.offset,
+                         rounded == nullptr ? nullptr : rounded + slot.offset, pool);
   }
+  parameters.MarkRounded();
   parameters.ForgetTouchedRows();
 }
 
@@ -59,7 +62,7 @@ void AdamW::UpdateWordRows(model::ParameterStore& parameters, float learning_rat
       const int64_t offset = rows[static_cast<size_t>(i)] * width;
       kernels::AdamWUpdate(step, width, parameters.gradients() + offset,
                            parameters.values() + offset, moment1_.data() + offset,
-                           moment2_.data() + offset, alone);
+                           moment2_.data() + offset, nullptr, alone);
     }
   });
   if (options_.weight_decay == 0) return;

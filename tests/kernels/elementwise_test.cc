@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/bf16.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/dropout.h"
 #include "kernels/embedding.h"
@@ -97,8 +98,10 @@ TEST(AdamW, FollowsTheFormulaInDouble) {
   for (int64_t step = 1; step <= 5; ++step) {
     const auto gradient = RandomValues(kCount, static_cast<uint32_t>(step + 1));
     auto used = gradient;
+    std::vector<uint16_t> rounded(kCount);
     AdamWUpdate({0.01f, 0.9f, 0.999f, 1e-8f, 0.1f, 0.5f, step}, kCount, used.data(),
-                parameter.data(), m.data(), v.data(), pool);
+                parameter.data(), m.data(), v.data(), rounded.data(), pool);
+    for (size_t i = 0; i < kCount; ++i) EXPECT_EQ(rounded[i], ToBF16(parameter[i]));
     EXPECT_EQ(used, std::vector<float>(kCount)) << "gradients are left zero";
     for (size_t i = 0; i < kCount; ++i) {
       const double g = 0.5 * static_cast<double>(gradient[i]);

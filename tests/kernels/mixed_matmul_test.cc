@@ -72,14 +72,15 @@ TEST(MixedMatMul, RoundsOperandsAndSumsInFloat) {
       const auto expected = Expected(a, b);
       for (const bool accumulate : {false, true}) {
         MatMulOptions options;
-        options.bf16 = true;
         options.accumulate = accumulate;
         if (!accumulate) {
           options.epilogue = Epilogue::kBias;
           options.bias = bias.data();
         }
         std::vector<float> c(static_cast<size_t>(kRows * kColumns), 0.5f);
-        MatMul(a, b, c.data(), kColumns, options, scratch, pool);
+        Buffer rounded_a, rounded_b;
+        MixedMatMul(RoundMatrix(a, rounded_a, pool), RoundMatrix(b, rounded_b, pool), c.data(),
+                    kColumns, options, scratch, pool);
         for (size_t i = 0; i < c.size(); ++i) {
           const double before =
               accumulate ? 0.5 : static_cast<double>(bias[i % static_cast<size_t>(kColumns)]);
