@@ -29,6 +29,7 @@ struct ServeFlags {
   SourceFlags source;
   std::string host = "127.0.0.1";
   uint16_t port = 8080;
+  std::string address_file;
   int threads = 0;
   std::string precision;
   size_t max_length = 0;
@@ -133,6 +134,9 @@ int RunServe(const ServeFlags& flags) {
   std::optional<model::ModelSource> files;  // outlives the server, whose executor reads them
   auto server = serve::ModelServer::Listen(options);
   if (!server.ok()) return ReportError(WithAdvice(server.error()));
+  if (Status wrote = WriteAddressFile(flags.address_file, (*server)->address()); !wrote.ok()) {
+    return ReportError(wrote.error());
+  }
   const auto begin = std::chrono::steady_clock::now();
   auto source = OpenSource(path->string(), flags.source);
   if (!source.ok()) return ReportError(source.error());
@@ -195,6 +199,8 @@ void AddServe(CLI::App& app, int& exit_code) {
   command->add_option("--port", flags->port, "Port to listen on; 0: any free one")
       ->capture_default_str()
       ->envname("SAGEMAKER_BIND_TO_PORT");
+  command->add_option("--address-file", flags->address_file,
+                      "File that gets HOST:PORT once connections are taken, for --port 0");
   AddSourceFlags(*command, flags->source);
   AddPrecisionFlag(*command, flags->precision);
   command->add_option("--threads", flags->threads, "Threads for the arithmetic [all processors]")

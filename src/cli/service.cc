@@ -7,6 +7,7 @@
 #include <csignal>
 #include <thread>
 
+#include "base/file.h"
 #include "cli/commands.h"
 
 namespace bertie::cli {
@@ -74,6 +75,11 @@ int DrainOnSignal(StopSignal& stop, const std::function<bool(std::chrono::millis
   }
   Log("stopped");
   return kExitOk;
+}
+
+Status WriteAddressFile(const std::string& file, const std::string& address) {
+  if (file.empty()) return {};
+  return WriteFileAtomically(file, address + "\n");
 }
 
 std::string LocalUrl(const std::string& host, const std::string& address) {

@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/status.h"
+
 namespace bertie::cli {
 
 // SageMaker and Kubernetes kill 30 s after their SIGTERM.
@@ -63,6 +65,10 @@ struct DrainWords {
 // where work was cut off. Returns the exit code, then kExitFailure.
 int DrainOnSignal(StopSignal& stop, const std::function<bool(std::chrono::milliseconds)>& drain,
                   const DrainWords& words = {});
+
+// Writes "HOST:PORT" to a file once a server listens there, for whoever started it with port 0:
+// whole or not at all. Nothing to do for "".
+Status WriteAddressFile(const std::string& file, const std::string& address);
 
 // Where a client on this machine reaches a server that was told to listen on host, and does on
 // address ("127.0.0.1:8080").

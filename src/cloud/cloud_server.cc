@@ -2,12 +2,20 @@
 
 #include <utility>
 
+#include "cloud/endpoint_operations.h"
+#include "cloud/endpoints.h"
+#include "cloud/invocation.h"
 #include "cloud/json_service.h"
+#include "cloud/model_operations.h"
+#include "cloud/named_rows.h"
 #include "cloud/object_store.h"
 #include "cloud/query_service.h"
 #include "cloud/router.h"
+#include "cloud/runtime_service.h"
 #include "cloud/s3_service.h"
 #include "cloud/sigv4.h"
+#include "cloud/state.h"
+#include "http/client_pool.h"
 
 namespace bertie::cloud {
 namespace {
@@ -28,6 +36,9 @@ struct CloudServer::Impl {
   CloudServerOptions options;
   Verifier verifier;
   std::unique_ptr<ObjectStore> store;
+  std::unique_ptr<State> state;
+  http::ClientPool servers{{.limits = {.max_body_bytes = kMaxInvocationBody}}};
+  std::unique_ptr<Endpoints> endpoints;
   std::unique_ptr<Router> router;
   std::unique_ptr<http::Server> server;  // ends first
 };
@@ -44,12 +55,23 @@ Result<std::unique_ptr<CloudServer>> CloudServer::Start(CloudServerOptions optio
   http.handler_threads = kThreads;
   http.always_on_pool = true;
   BERTIE_ASSIGN_OR_RETURN(impl->store, ObjectStore::Open(impl->options.data, http.log));
+  BERTIE_ASSIGN_OR_RETURN(impl->state,
+                          State::Open(impl->options.data, {NamedSchema(), EndpointSchema()}));
+  auto endpoints = Endpoints::Open({.state = *impl->state,
+                                    .store = *impl->store,
+                                    .folder = impl->options.data / "endpoints",
+                                    .log = http.log,
+                                    .servers = impl->servers});
+  if (!endpoints.ok()) return Error{ErrorCode::kIo, endpoints.error().message};
+  impl->endpoints = *std::move(endpoints);
+  JsonService::Operations sagemaker = ModelOperations(settings, *impl->state, *impl->store);
+  sagemaker.merge(EndpointOperations(settings, *impl->state, *impl->endpoints));
   Services services{
       .s3 = std::make_shared<S3Service>(settings, *impl->store, http.log),
       .sts = std::make_shared<StsService>(settings, impl->verifier),
       .iam = std::make_shared<IamService>(settings),
-      .sagemaker = std::make_shared<JsonService>(),
-      .runtime = std::make_shared<RuntimeService>(settings),
+      .sagemaker = std::make_shared<JsonService>(std::move(sagemaker)),
+      .runtime = std::make_shared<RuntimeService>(settings, *impl->endpoints, impl->servers),
       .logs = std::make_shared<JsonService>(),
       .monitoring = std::make_shared<JsonService>(),
   };

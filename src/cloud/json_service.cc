@@ -8,7 +8,16 @@
 namespace bertie::cloud {
 namespace {
 
-const char* AuthCode(AuthFault fault) {
+http::Response JsonError(const Failure& failure) {
+  const formats::Json body{{"__type", failure.code}, {"message", failure.message}};
+  return {.status = std::string_view(failure.code) == "InternalError" ? 500 : 400,
+          .content_type = "application/x-amz-json-1.1",
+          .body = formats::DumpJson(body)};
+}
+
+}  // namespace
+
+const char* JsonAuthCode(AuthFault fault) {
   switch (fault) {
     case AuthFault::kMissing:
       return "MissingAuthenticationTokenException";
@@ -24,26 +33,9 @@ const char* AuthCode(AuthFault fault) {
   }
 }
 
-http::Response JsonError(const Failure& failure) {
-  const formats::Json body{{"__type", failure.code}, {"message", failure.message}};
-  return {.status = std::string_view(failure.code) == "InternalError" ? 500 : 400,
-          .content_type = "application/x-amz-json-1.1",
-          .body = formats::DumpJson(body)};
-}
-
-http::Response RuntimeError(const char* code, const std::string& message) {
-  const formats::Json body{{"Message", message}};
-  return {.status = 400,
-          .content_type = "application/json",
-          .fields = {{"x-amzn-ErrorType", code}},
-          .body = formats::DumpJson(body)};
-}
-
-}  // namespace
-
 http::Response JsonService::Deny(const http::RequestHead&, const AuthError& error,
                                  const std::string&) {
-  return JsonError(Failure(AuthCode(error.fault), error.message));
+  return JsonError(Failure(JsonAuthCode(error.fault), error.message));
 }
 
 void JsonService::Handle(Call call, std::shared_ptr<http::Exchange> exchange) {
@@ -59,20 +51,6 @@ void JsonService::Handle(Call call, std::shared_ptr<http::Exchange> exchange) {
   auto answer = found->second(call.request.body, call.caller);
   if (!answer.ok()) return exchange->Respond(JsonError(answer.error()));
   exchange->Respond({.content_type = "application/x-amz-json-1.1", .body = *std::move(answer)});
-}
-
-http::Response RuntimeService::Deny(const http::RequestHead&, const AuthError& error,
-                                    const std::string&) {
-  http::Response response = RuntimeError(AuthCode(error.fault), error.message);
-  response.status = 403;
-  return response;
-}
-
-void RuntimeService::Handle(Call call, std::shared_ptr<http::Exchange> exchange) {
-  std::string name = call.request.head.path.substr(std::string_view("/endpoints/").size());
-  name.resize(std::min(name.find('/'), name.size()));
-  exchange->Respond(RuntimeError(
-      "ValidationError", "Endpoint " + name + " of account " + settings_.account + " not found."));
 }
 
 }  // namespace bertie::cloud

@@ -12,35 +12,24 @@
 
 namespace bertie::cloud {
 
+// The code of a request that is not let in.
+const char* JsonAuthCode(AuthFault fault);
+
 class JsonService : public Service {
  public:
   // An operation takes the body, a JSON object's text, and gives the answer's.
   using Operation = std::function<Outcome<std::string>(const std::string& body, const Caller&)>;
+  using Operations = std::map<std::string, Operation>;
 
   // An operation that is not here answers UnknownOperationException with its name.
-  explicit JsonService(std::map<std::string, Operation> operations = {})
-      : operations_(std::move(operations)) {}
+  explicit JsonService(Operations operations = {}) : operations_(std::move(operations)) {}
 
   http::Response Deny(const http::RequestHead& head, const AuthError& error,
                       const std::string& request_id) override;
   void Handle(Call call, std::shared_ptr<http::Exchange> exchange) override;
 
  private:
-  std::map<std::string, Operation> operations_;
-};
-
-// SageMaker's runtime: POST /endpoints/NAME/invocations. There are no endpoints yet, so that none
-// is found.
-class RuntimeService : public Service {
- public:
-  explicit RuntimeService(const Settings& settings) : settings_(settings) {}
-
-  http::Response Deny(const http::RequestHead& head, const AuthError& error,
-                      const std::string& request_id) override;
-  void Handle(Call call, std::shared_ptr<http::Exchange> exchange) override;
-
- private:
-  const Settings& settings_;
+  Operations operations_;
 };
 
 }  // namespace bertie::cloud

@@ -97,7 +97,11 @@ std::optional<http::Response> Router::OnHead(const http::RequestHead&) { return 
 http::Admission Router::Admit(const http::RequestHead& head) {
   const ServiceName name = ServiceOf(head);
   Service& service = Find(name);
-  if (!service.WantsStream(head)) return {};
+  if (!service.WantsStream(head)) {
+    auto refused = service.Refuse(head);
+    if (refused) AddRequestId(name, NewRequestId(), *refused);
+    return {.answer = std::move(refused)};
+  }
   const std::string id = NewRequestId();
   // The body is not there to be hashed: what does not say its hash was signed over none.
   auto verified = verifier_.Verify(head, {}, Now());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <utility>
@@ -34,6 +35,10 @@ class Service {
   virtual http::Admission Open(const http::RequestHead&, const Verified&, const std::string&) {
     return {};
   }
+
+  // Before the body is read, under the same terms: an answer for a request that is not wanted,
+  // whoever it is from.
+  virtual std::optional<http::Response> Refuse(const http::RequestHead&) { return std::nullopt; }
 
   // On a thread of the server's pool: may block. Answers now or later, by exchange->Respond.
   virtual void Handle(Call call, std::shared_ptr<http::Exchange> exchange) = 0;

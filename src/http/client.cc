@@ -8,16 +8,12 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <memory>
-#include <optional>
 #include <system_error>
 #include <utility>
 #include <variant>
 
 #include "base/quote.h"
-#include "http/body_decoder.h"
-#include "http/head_parser.h"
 
 namespace bertie::http {
 namespace {
@@ -25,14 +21,6 @@ namespace {
 using AddressList = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
 
 std::string Reason(int error) { return std::generic_category().message(error); }
-
-template <class Number>
-std::optional<Number> ParseNumber(std::string_view text) {
-  Number number{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
 
 void SetTimeouts(int socket, std::chrono::milliseconds timeout) {
   const timeval limit{.tv_sec = timeout.count() / 1000,
@@ -62,94 +50,7 @@ std::variant<int, std::errc> ConnectTo(const addrinfo& address, const ClientOpti
   return socket;
 }
 
-Error NoAnswer(const std::string& what) {
-  return {ErrorCode::kInvalidData, "found " + what + "; expected an HTTP/1.1 answer"};
-}
-
-// "HTTP/1.1 200 OK" and the lines after it, without the blank one.
-Result<ClientAnswer> ParseAnswerHead(std::string_view head) {
-  const size_t first = head.find("\r\n");
-  const std::string_view status = head.substr(0, first);
-  ClientAnswer answer;
-  const auto number =
-      ParseNumber<int>(status.substr(0, 12).substr(std::min<size_t>(9, status.size())));
-  const bool known = status.starts_with("HTTP/1.") && status.size() >= 12 && status[8] == ' ' &&
-                     (status.size() == 12 || status[12] == ' ');
-  if (!known || !number || *number < 100) return NoAnswer(Quote(std::string(status)));
-  answer.status = *number;
-  std::string_view rest = first == head.npos ? "" : head.substr(first + 2);
-  while (!rest.empty()) {
-    const size_t end = rest.find("\r\n");
-    auto field = ParseFieldLine(rest.substr(0, end));
-    if (const auto* refusal = std::get_if<Refusal>(&field)) return NoAnswer(refusal->message);
-    answer.fields.push_back(std::get<Field>(std::move(field)));
-    rest = end == rest.npos ? "" : rest.substr(end + 2);
-  }
-  return answer;
-}
-
-bool Says(const ClientAnswer& answer, std::string_view name, std::string_view value) {
-  const std::string* found = answer.Find(name);
-  return found != nullptr && EqualsIgnoreCase(*found, value);
-}
-
-std::string RequestHeadText(const Url& url, const ClientRequest& request) {
-  std::string head =
-      request.method + " " + request.target + " HTTP/1.1\r\nHost: " + url.Authority() + "\r\n";
-  if (!request.content_type.empty()) head += "Content-Type: " + request.content_type + "\r\n";
-  if (!request.body.empty() || request.method == "POST") {
-    head += "Content-Length: " + std::to_string(request.body.size()) + "\r\n";
-  }
-  return head + "\r\n";
-}
-
 }  // namespace
-
-std::string Url::Authority() const {
-  const bool v6 = host.find(':') != std::string::npos;
-  return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
-}
-
-Result<Url> ParseUrl(std::string_view text) {
-  const Error bad{ErrorCode::kInvalidArgument,
-                  "found " + Quote(std::string(text)) +
-                      " as a URL; expected http://HOST:PORT or http://HOST:PORT/PATH"};
-  constexpr std::string_view kScheme = "http://";
-  if (!text.starts_with(kScheme)) return bad;
-  for (const char c : text) {
-    if (static_cast<unsigned char>(c) <= 0x20 || c == 0x7f || c == '#' || c == '@') return bad;
-  }
-  std::string_view rest = text.substr(kScheme.size());
-  Url url;
-  if (const size_t slash = rest.find_first_of("/?"); slash != rest.npos) {
-    url.target = (rest[slash] == '?' ? "/" : "") + std::string(rest.substr(slash));
-    rest = rest.substr(0, slash);
-  }
-  size_t colon = rest.rfind(':');
-  if (rest.starts_with('[')) {
-    const size_t bracket = rest.find(']');
-    if (bracket == rest.npos) return bad;
-    url.host = rest.substr(1, bracket - 1);
-    colon = bracket + 1 < rest.size() ? bracket + 1 : rest.npos;
-    if (colon != rest.npos && rest[colon] != ':') return bad;
-  } else {
-    url.host = rest.substr(0, colon);
-  }
-  if (colon != rest.npos) {
-    const auto port = ParseNumber<uint16_t>(rest.substr(colon + 1));
-    if (!port || *port == 0) return bad;
-    url.port = *port;
-  }
-  if (url.host.empty()) return bad;
-  return url;
-}
-
-const std::string* ClientAnswer::Find(std::string_view name) const {
-  for (const Field& field : fields) {
-    if (EqualsIgnoreCase(field.name, name)) return &field.value;
-  }
-  return nullptr;
-}
 
 Client::Client(Url url, ClientOptions options) : url_(std::move(url)), options_(options) {}
 Client::~Client() { Close(); }
@@ -230,82 +131,27 @@ Result<size_t> Client::Fill() {
   return static_cast<size_t>(size);
 }
 
-Result<std::string> Client::ReadHead() {
+Result<ClientAnswer> Client::Read(const ClientRequest& request) {
+  AnswerReader reader(
+      url_.Authority(), request.method == "HEAD",
+      {.max_head_bytes = options_.max_head_bytes, .max_body_bytes = options_.max_body_bytes});
   for (;;) {
-    const size_t end = buffer_.find("\r\n\r\n");
-    if (end != std::string::npos) {
-      std::string head = buffer_.substr(0, end);
-      buffer_.erase(0, end + 4);
-      return head;
-    }
-    if (buffer_.size() > options_.max_head_bytes) {
-      return NoAnswer("a head of more than " + std::to_string(options_.max_head_bytes) + " bytes");
-    }
-    BERTIE_ASSIGN_OR_RETURN(const size_t more, Fill());
-    if (more == 0 && buffer_.empty()) {
-      return Error{ErrorCode::kIo, url_.Authority() + " ended the connection without an answer"};
-    }
-    if (more == 0) return NoAnswer("the end of the connection within a head");
-  }
-}
-
-Status Client::ReadBody(const ClientRequest& request, ClientAnswer& answer) {
-  if (request.method == "HEAD" || answer.status == 204 || answer.status == 304) return {};
-  RequestHead framing;
-  framing.chunked = Says(answer, "Transfer-Encoding", "chunked");
-  const std::string* length = answer.Find("Content-Length");
-  if (!framing.chunked && length != nullptr) {
-    const auto number = ParseNumber<uint64_t>(*length);
-    if (!number) return NoAnswer("Content-Length " + Quote(*length));
-    framing.content_length = *number;
-    if (*number == 0) return {};
-  }
-  const bool until_end = !framing.chunked && length == nullptr;
-  Limits limits;
-  limits.max_body_bytes = options_.max_body_bytes;
-  const Error too_long{
-      ErrorCode::kResourceExhausted,
-      "found an answer of more than " + std::to_string(limits.max_body_bytes) + " bytes"};
-  if (framing.content_length > limits.max_body_bytes) return too_long;
-  BodyDecoder decoder(framing, limits);
-  for (;;) {
-    if (until_end) {
-      answer.body += std::exchange(buffer_, {});
-      if (answer.body.size() > limits.max_body_bytes) return too_long;
-    } else {
-      const BodyDecoder::Step step = decoder.Feed(buffer_, answer.body);
-      if (step.refusal) return NoAnswer(step.refusal->message);
-      buffer_.erase(0, step.consumed);
-      if (step.done) return {};
-    }
+    BERTIE_ASSIGN_OR_RETURN(const bool whole, reader.Feed(buffer_));
+    if (whole) break;
     BERTIE_ASSIGN_OR_RETURN(const size_t more, Fill());
     if (more > 0) continue;
-    if (until_end) return {};
-    return Error{ErrorCode::kIo, url_.Authority() + " ended the connection within an answer"};
+    BERTIE_RETURN_IF_ERROR(reader.End(buffer_));
+    break;
   }
-}
-
-Result<ClientAnswer> Client::Read(const ClientRequest& request) {
-  for (;;) {
-    BERTIE_ASSIGN_OR_RETURN(const std::string head, ReadHead());
-    BERTIE_ASSIGN_OR_RETURN(ClientAnswer answer, ParseAnswerHead(head));
-    if (answer.status < 200) continue;  // 100 Continue and the like come before the answer
-    BERTIE_RETURN_IF_ERROR(ReadBody(request, answer));
-    const bool framed = answer.Find("Content-Length") != nullptr ||
-                        answer.Find("Transfer-Encoding") != nullptr || answer.status == 204 ||
-                        answer.status == 304;
-    const bool keep = head.starts_with("HTTP/1.0") ? Says(answer, "Connection", "keep-alive")
-                                                   : !Says(answer, "Connection", "close");
-    if (!framed || !keep) Close();
-    return answer;
-  }
+  if (!reader.keep_alive()) Close();
+  return reader.Take();
 }
 
 Result<ClientAnswer> Client::Send(const ClientRequest& request) {
   if (socket_ >= 0 && EndedByServer()) Close();
   BERTIE_RETURN_IF_ERROR(Connect());
   // One write for head and body: a small request is one packet.
-  std::string bytes = RequestHeadText(url_, request);
+  std::string bytes = SerializeRequestHead(url_.Authority(), request);
   bytes += request.body;
   if (const Status written = Write(bytes); !written.ok()) {
     Close();

@@ -7,46 +7,17 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/status.h"
-#include "http/message.h"
+#include "http/client_message.h"
 
 namespace bertie::http {
-
-struct Url {
-  std::string host;  // a name or an address, without the brackets of IPv6
-  uint16_t port = 80;
-  std::string target = "/";  // path and query
-
-  // "HOST:PORT" as in a Host field.
-  std::string Authority() const;
-};
-
-// Reads "http://HOST[:PORT][/PATH]". kInvalidArgument, quoting it, for anything else.
-Result<Url> ParseUrl(std::string_view text);
 
 struct ClientOptions {
   std::chrono::milliseconds connect_timeout{5'000};
   std::chrono::milliseconds io_timeout{60'000};  // without a byte sent or received for that long
   size_t max_head_bytes = 64 * 1024;
   uint64_t max_body_bytes = uint64_t{64} << 20;
-};
-
-struct ClientRequest {
-  std::string method = "GET";
-  std::string target = "/";
-  std::string content_type = {};  // no field when empty
-  std::string_view body = {};
-};
-
-struct ClientAnswer {
-  int status = 0;
-  std::vector<Field> fields;
-  std::string body;
-
-  // The value of the first field of that name, whatever its case; null when there is none.
-  const std::string* Find(std::string_view name) const;
 };
 
 // One thread at a time. The connection is kept between requests where the server keeps it.
@@ -70,8 +41,6 @@ class Client {
   Status Write(std::string_view bytes);
   Result<size_t> Fill();  // bytes added to buffer_; 0 when the server has ended the connection
   Result<ClientAnswer> Read(const ClientRequest& request);
-  Result<std::string> ReadHead();
-  Status ReadBody(const ClientRequest& request, ClientAnswer& answer);
   bool EndedByServer() const;
   void Close();
 

@@ -24,6 +24,7 @@ namespace {
 
 struct AcceleratorFlags {
   std::string listen = "127.0.0.1:50051";
+  std::string address_file;
   std::string status_listen = "127.0.0.1:50052";
   std::string capacity;
   int threads = 0;
@@ -174,6 +175,9 @@ int RunAccelerator(const AcceleratorFlags& flags) {
   auto server = accelerator::GrpcServer::Start(std::move(network), **made);
   if (!server.ok()) return ReportError(server.error());
   std::unique_ptr<StatusPage> page;
+  if (Status wrote = WriteAddressFile(flags.address_file, (*server)->address()); !wrote.ok()) {
+    return ReportError(wrote.error());
+  }
   if (flags.status_listen != "off") {
     const auto address = ParseAddress(flags.status_listen);
     if (!address.ok()) return ReportError(address.error());
@@ -239,6 +243,8 @@ void AddAccelerator(CLI::App& app, int& exit_code) {
       ->add_option("--status-listen", flags->status_listen,
                    "HOST:PORT of the page that shows who uses it; off: none")
       ->capture_default_str();
+  command->add_option("--address-file", flags->address_file,
+                      "File that gets HOST:PORT once endpoints are taken, for port 0");
   command->add_option("--capacity", flags->capacity,
                       "What it has to give: eia2.medium, .large, .xlarge, eia1.* [eia2.xlarge]");
   command->add_option("--memory", flags->memory_gb, "GB to give, instead of --capacity")

@@ -173,8 +173,8 @@ void AddEnv(CLI::App& cloud, const std::shared_ptr<CloudFlags>& flags, int& exit
 
 void AddCloud(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<CloudFlags>();
-  CLI::App* command =
-      app.add_subcommand("cloud", "Answer Amazon's clients on this machine: S3, STS, IAM");
+  CLI::App* command = app.add_subcommand(
+      "cloud", "Answer Amazon's clients on this machine: S3, STS, IAM, SageMaker's endpoints");
   command->require_subcommand(0, 1);
   AddData(*command, *flags);
   command->add_option("--host", flags->host, "Address to listen on; 0.0.0.0: every one")

@@ -1,0 +1,56 @@
+// What an endpoint is to run, read from the requests that made its models and its configuration.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cloud/failure.h"
+#include "cloud/request_reader.h"
+#include "formats/json.h"
+
+namespace bertie::cloud {
+
+enum class Routing { kLeastOutstanding, kRandom };
+
+// A model's container.
+struct ContainerPlan {
+  std::string image;
+  std::string data_url;      // "" where there is none
+  bool data_folder = false;  // a prefix of objects that are the folder's files, not an archive
+  std::vector<std::pair<std::string, std::string>> environment;
+};
+
+struct VariantPlan {
+  std::string name;
+  std::string model;
+  int64_t count = 1;
+  double weight = 1;
+  std::string accelerator_type;  // "": none
+  Routing routing = Routing::kLeastOutstanding;
+  std::chrono::seconds startup_limit{480};
+  ContainerPlan container = {};  // not read by ReadVariants
+};
+
+struct EndpointPlan {
+  std::string config;
+  std::vector<VariantPlan> variants;
+};
+
+// The constraints of CreateModel and CreateEndpointConfig; faults go to the reader. What this cloud
+// does not do (several containers, several models, capture of data, ...) is a fault too.
+ContainerPlan ReadContainer(RequestReader& model);
+std::vector<VariantPlan> ReadVariants(RequestReader& config);
+
+// What is kept of an endpoint's deployment, since configurations and models may be deleted while it
+// runs: {"id", "config": {...}, "models": {NAME: {...}}, "variants": {NAME: {"weight", "count"}}},
+// the requests as they came, and what was changed since.
+EndpointPlan PlanOf(const formats::Json& deployment);
+
+// Sets a variant's weight or count in a deployment.
+void Override(formats::Json& deployment, const std::string& variant, const char* what,
+              const formats::Json& value);
+
+}  // namespace bertie::cloud

@@ -1,0 +1,115 @@
+#include "cloud/endpoint_request.h"
+
+#include <algorithm>
+#include <set>
+#include <vector>
+
+#include "base/encoding.h"
+#include "base/hmac.h"
+#include "base/quote.h"
+#include "cloud/endpoint_plan.h"
+#include "cloud/model_operations.h"
+#include "cloud/named_rows.h"
+#include "cloud/request_reader.h"
+
+namespace bertie::cloud {
+namespace {
+
+using formats::Json;
+
+Outcome<std::optional<Json>> FindRequest(const State& state, NamedKind kind,
+                                         const std::string& name) {
+  auto row = state.Read<std::optional<NamedRow>>(
+      [&](Database& database) { return FindNamed(database, kind, name); });
+  if (!row.ok()) return row.error();
+  if (!*row) return std::optional<Json>();
+  auto request = ParseRequest((*row)->request);
+  if (!request.ok()) return request.error();
+  return std::optional(*std::move(request));
+}
+
+int64_t Instances(const std::string& deployment) {
+  if (deployment.empty()) return 0;
+  auto json = ParseRequest(deployment);
+  if (!json.ok()) return 0;
+  int64_t sum = 0;
+  for (const VariantPlan& variant : PlanOf(*json).variants) sum += variant.count;
+  return sum;
+}
+
+}  // namespace
+
+Outcome<Json> MakeDeployment(const Settings& settings, const State& state,
+                             const std::string& config_name) {
+  auto config = FindRequest(state, NamedKind::kEndpointConfig, config_name);
+  if (!config.ok()) return config.error();
+  if (!*config) return NoSuchConfig(settings, config_name);
+  Json models = Json::object();
+  RequestReader reader(**config);
+  for (const VariantPlan& variant : ReadVariants(reader)) {
+    auto model = FindRequest(state, NamedKind::kModel, variant.model);
+    if (!model.ok()) return model.error();
+    if (!*model) return NoSuchModel(settings, variant.model);
+    models[variant.model] = **std::move(model);
+  }
+  return Json{{"id", Hex(AsText(RandomBytes32()).substr(0, 6))},
+              {"config", **std::move(config)},
+              {"models", std::move(models)},
+              {"variants", Json::object()}};
+}
+
+void RetainProperties(const Json& request, const Json& current, Json& target) {
+  std::set<std::string> excluded;
+  if (const auto list = request.find("ExcludeRetainedVariantProperties");
+      list != request.end() && list->is_array()) {
+    for (const Json& entry : *list) {
+      if (entry.is_object() && entry.contains("VariantPropertyType") &&
+          entry["VariantPropertyType"].is_string()) {
+        excluded.insert(entry["VariantPropertyType"].get<std::string>());
+      }
+    }
+  }
+  const EndpointPlan wanted = PlanOf(target);
+  for (const VariantPlan& old : PlanOf(current).variants) {
+    const bool both =
+        std::any_of(wanted.variants.begin(), wanted.variants.end(),
+                    [&](const VariantPlan& variant) { return variant.name == old.name; });
+    if (!both) continue;
+    if (!excluded.contains("DesiredWeight")) Override(target, old.name, "weight", old.weight);
+    if (!excluded.contains("DesiredInstanceCount")) Override(target, old.name, "count", old.count);
+  }
+}
+
+Outcome<Json> WithWeights(const Json& request, const Json& current) {
+  Json target = current;
+  const EndpointPlan plan = PlanOf(current);
+  RequestReader reader(request);
+  const Json* wishes = reader.Array("DesiredWeightsAndCapacities", Presence::kRequired, 1, 10);
+  for (size_t i = 0; wishes != nullptr && i < wishes->size(); ++i) {
+    const Json& wish = (*wishes)[i];
+    if (!wish.is_object()) {
+      reader.Fault("DesiredWeightsAndCapacities", "given", "Member must be a list of objects");
+      break;
+    }
+    RequestReader inside = reader.Inside("DesiredWeightsAndCapacities", wish, i);
+    const std::string name = inside.Text("VariantName", Presence::kRequired, NameRule());
+    const double weight = inside.Number("DesiredWeight", 0, 0);
+    const int64_t count = inside.Integer("DesiredInstanceCount", Presence::kOptional, 1, 64, 1);
+    const bool known =
+        std::any_of(plan.variants.begin(), plan.variants.end(),
+                    [&](const VariantPlan& variant) { return variant.name == name; });
+    if (!known && !name.empty()) {
+      inside.Fault("VariantName", Quote(name), "the endpoint must have a variant of this name");
+    }
+    if (wish.contains("DesiredWeight")) Override(target, name, "weight", weight);
+    if (wish.contains("DesiredInstanceCount")) Override(target, name, "count", count);
+  }
+  if (auto failure = reader.failure()) return *failure;
+  return target;
+}
+
+int64_t InstancesOf(const EndpointRow& row) {
+  return std::max(Instances(row.current), Instances(row.target));
+}
+
+}  // namespace bertie::cloud

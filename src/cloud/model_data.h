@@ -1,0 +1,35 @@
+// The artifact that a model is served from: an object, or the objects under a prefix.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "cloud/endpoint_plan.h"
+#include "cloud/failure.h"
+#include "cloud/object_store.h"
+
+namespace bertie::cloud {
+
+struct S3Place {
+  std::string bucket;
+  std::string key;
+};
+
+// s3://BUCKET/KEY, https://BUCKET.s3.REGION.amazonaws.com/KEY, https://s3.REGION.amazonaws.com/
+// BUCKET/KEY. nullopt for anything else.
+std::optional<S3Place> ParseS3Url(const std::string& url);
+
+// ValidationException when nothing is there.
+Done CheckModelData(const ObjectStore& store, const ContainerPlan& container);
+
+// What `bertie serve` takes, below a folder that FetchModelData has filled.
+std::filesystem::path ModelDataPath(const ContainerPlan& container,
+                                    const std::filesystem::path& folder);
+
+// Writes the artifact below folder, which is made anew; left alone where the artifact is not to be
+// had. Failures are worded for an endpoint's FailureReason.
+Done FetchModelData(const ObjectStore& store, const ContainerPlan& container,
+                    const std::filesystem::path& folder);
+
+}  // namespace bertie::cloud
