@@ -1,0 +1,155 @@
+// Children that outlive who started them, their logs, and the versions of the state's tables.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <vector>
+
+#include "base/directory.h"
+#include "base/file.h"
+#include "cloud/child_process.h"
+#include "cloud/schema.h"
+#include "cloud/stamped_log.h"
+#include "eventually.h"
+
+namespace bertie::cloud {
+namespace {
+
+// Or is about to be: a zombie that nobody has waited for yet.
+bool IsDead(pid_t pid) {
+  const auto text = ReadFile("/proc/" + std::to_string(pid) + "/stat", 4096);
+  return !text.ok() || text->find(") Z ") != std::string::npos;
+}
+
+class ChildTest : public testing::Test {
+ protected:
+  ChildOptions Shell(const std::string& script) {
+    return {.arguments = {"sh", "-c", script},
+            .environment = ThisEnvironment({{"WORD", "said"}}),
+            .working_folder = folder.path(),
+            .folder = folder.path() / "child"};
+  }
+  std::vector<std::string> Lines() {
+    std::vector<std::string> lines;
+    Milliseconds last = 0;
+    EXPECT_TRUE(ReadLog(folder.path() / "child" / "log", 0, [&](const LogLine& line) {
+                  EXPECT_GE(line.time, last);
+                  EXPECT_GT(line.time, 1'600'000'000'000);
+                  last = line.time;
+                  lines.emplace_back(line.text);
+                  return true;
+                }).ok());
+    return lines;
+  }
+
+  TemporaryDirectory folder = *TemporaryDirectory::Create();
+};
+
+TEST_F(ChildTest, RunsWithEnvironmentFolderAndStampedLog) {
+  auto child = ChildProcess::Start(
+      Shell("echo $WORD; pwd >&2; printf '\\n10%%\\r20%%\\r90%%\\nhalf'; exit 3"));
+  ASSERT_TRUE(child.ok()) << child.error().message;
+  const auto end = child->WaitFor(5000);
+  ASSERT_TRUE(end);
+  EXPECT_EQ(end->Text(), "exit code 3");
+  EXPECT_EQ(Lines(), (std::vector<std::string>{"said", folder.path().string(), "", "90%", "half"}));
+  EXPECT_FALSE(child->id().Lives());
+}
+
+TEST_F(ChildTest, SignalReachesTheGroupAndIsTold) {
+  auto child = ChildProcess::Start(Shell("sleep 100 & echo $!; wait"));
+  ASSERT_TRUE(child.ok()) << child.error().message;
+  ASSERT_TRUE(Eventually([&] { return Lines().size() == 1; }));
+  const pid_t grandchild = std::stoi(Lines()[0]);
+  EXPECT_FALSE(child->Poll());
+  child->Signal(SIGTERM);
+  const auto end = child->WaitFor(5000);
+  ASSERT_TRUE(end);
+  EXPECT_EQ(end->kind, ChildExit::Kind::kSignal);
+  EXPECT_EQ(end->ShellCode(), 128 + SIGTERM);
+  EXPECT_TRUE(Eventually([&] { return IsDead(grandchild); }));
+}
+
+TEST_F(ChildTest, WhatAProgramLeavesBehindDiesWithIt) {
+  auto child = ChildProcess::Start(Shell("sleep 100 & echo $!"));
+  ASSERT_TRUE(child.ok()) << child.error().message;
+  ASSERT_TRUE(child->WaitFor(5000));
+  ASSERT_EQ(Lines().size(), 1U);
+  EXPECT_TRUE(Eventually([&] { return IsDead(std::stoi(Lines()[0])); }));
+}
+
+// Another process starts it and is killed: its end is known nevertheless.
+TEST_F(ChildTest, IsAdoptedAfterItsParentWasKilled) {
+  const pid_t parent = ::fork();
+  if (parent == 0) {
+    static_cast<void>(ChildProcess::Start(Shell("sleep 0.3; echo done; exit 7")).ok());
+    ::raise(SIGKILL);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(parent, &status, 0), parent);
+  auto child = ChildProcess::Adopt(folder.path() / "child");
+  ASSERT_TRUE(child.ok()) << child.error().message;
+  EXPECT_FALSE(child->Poll());
+  const auto end = child->WaitFor(5000);
+  ASSERT_TRUE(end);
+  EXPECT_EQ(end->Text(), "exit code 7");
+  EXPECT_EQ(Lines(), std::vector<std::string>{"done"});
+}
+
+TEST_F(ChildTest, AnotherProcessOfTheSameNumberIsNotTakenForIt) {
+  std::filesystem::create_directories(folder.path() / "child");
+  const ProcessId self = *ProcessId::Of(::getpid());
+  EXPECT_TRUE(self.Lives());
+  ASSERT_TRUE(WriteFileAtomically(folder.path() / "child" / "pid",
+                                  std::to_string(self.pid) + " " + std::to_string(self.start - 1) +
+                                      " " + self.boot + "\n")
+                  .ok());
+  auto child = ChildProcess::Adopt(folder.path() / "child");
+  ASSERT_TRUE(child.ok());
+  child->Signal(SIGKILL);  // would end this test
+  ASSERT_TRUE(child->Poll());
+  EXPECT_EQ(child->Poll()->kind, ChildExit::Kind::kUnknown);
+}
+
+TEST_F(ChildTest, AProgramThatIsNotThereIsAnError) {
+  ChildOptions options = Shell("");
+  options.arguments = {"no-such-program"};
+  const auto child = ChildProcess::Start(options);
+  ASSERT_FALSE(child.ok());
+  EXPECT_EQ(child.error().code, ErrorCode::kNotFound);
+  EXPECT_NE(child.error().message.find("no-such-program"), std::string::npos);
+  EXPECT_EQ(ChildProcess::Adopt(options.folder).error().code, ErrorCode::kNotFound);
+}
+
+TEST_F(ChildTest, LogIsReadFromWhereItWasLeft) {
+  const auto path = folder.path() / "log";
+  ASSERT_TRUE(AppendToLog(path, "one\ntwo").ok());
+  uint64_t at = *ReadLog(path, 0, [](const LogLine&) { return false; });
+  ASSERT_TRUE(AppendToLog(path, std::string(kMaxLogLine + 1, 'x')).ok());
+  std::vector<size_t> sizes;
+  at = *ReadLog(path, at, [&](const LogLine& line) {
+    sizes.push_back(line.text.size());
+    return true;
+  });
+  EXPECT_EQ(sizes, (std::vector<size_t>{3, kMaxLogLine, 1}));
+  EXPECT_EQ(at, std::filesystem::file_size(path));
+}
+
+TEST_F(ChildTest, TablesAreTakenToTheLastStepOnce) {
+  auto database = *Database::Open(folder.path() / "state.db", Database::Mode::kWrite);
+  SchemaPart part{.name = "things", .steps = {"CREATE TABLE things(name BLOB) STRICT;"}};
+  ASSERT_TRUE(Migrate(*database, part).ok());
+  ASSERT_TRUE(Migrate(*database, part).ok());
+  part.steps.push_back("ALTER TABLE things ADD COLUMN size INTEGER;");
+  ASSERT_TRUE(Migrate(*database, part).ok());
+  ASSERT_TRUE(database->Run("INSERT INTO things(name, size) VALUES(x'61', 1)").ok());
+  part.steps.resize(1);
+  const Status older = Migrate(*database, part);
+  ASSERT_FALSE(older.ok());
+  EXPECT_EQ(older.error().code, ErrorCode::kUnsupported);
+}
+
+}  // namespace
+}  // namespace bertie::cloud
