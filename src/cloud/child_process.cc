@@ -236,29 +236,24 @@ ChildProcess::ChildProcess(ChildProcess&& other) noexcept
       exit_(other.exit_) {}
 
 ChildProcess& ChildProcess::operator=(ChildProcess&& other) noexcept {
-  folder_ = std::move(other.folder_);
-  id_ = std::move(other.id_);
+  std::swap(folder_, other.folder_);
+  std::swap(id_, other.id_);
   std::swap(keeper_, other.keeper_);
-  exit_ = other.exit_;
+  std::swap(exit_, other.exit_);
   return *this;
 }
 
-ChildProcess::~ChildProcess() { ReapKeeper(); }
-
-void ChildProcess::ReapKeeper() {
-  if (keeper_ > 0 && ::waitpid(keeper_, nullptr, WNOHANG) != 0) keeper_ = 0;
+ChildProcess::~ChildProcess() {
+  // Having written the end down, the keeper ends at once; one that goes on is left to it.
+  if (keeper_ > 0) ::waitpid(keeper_, nullptr, exit_ ? 0 : WNOHANG);
 }
 
 std::optional<ChildExit> ChildProcess::Poll() {
-  if (exit_) {
-    ReapKeeper();
-    return exit_;
-  }
+  if (exit_) return exit_;
   // The file is there before the process is gone; seen the other way round, it would be missed.
   const bool lives = id_.Lives();
   exit_ = ReadExit(folder_);
   if (!exit_ && !lives) exit_ = ChildExit{};
-  ReapKeeper();
   return exit_;
 }
 
