@@ -1,13 +1,19 @@
 #include "cloud/cloud_server.h"
 
+#include <map>
 #include <utility>
 
+#include "cloud/job_record.h"
 #include "cloud/json_service.h"
+#include "cloud/logs_service.h"
 #include "cloud/object_store.h"
 #include "cloud/query_service.h"
 #include "cloud/router.h"
 #include "cloud/s3_service.h"
 #include "cloud/sigv4.h"
+#include "cloud/state.h"
+#include "cloud/tags.h"
+#include "cloud/training_service.h"
 
 namespace bertie::cloud {
 namespace {
@@ -28,6 +34,8 @@ struct CloudServer::Impl {
   CloudServerOptions options;
   Verifier verifier;
   std::unique_ptr<ObjectStore> store;
+  std::unique_ptr<State> state;
+  std::unique_ptr<TrainingService> training;
   std::unique_ptr<Router> router;
   std::unique_ptr<http::Server> server;  // ends first
 };
@@ -44,13 +52,19 @@ Result<std::unique_ptr<CloudServer>> CloudServer::Start(CloudServerOptions optio
   http.handler_threads = kThreads;
   http.always_on_pool = true;
   BERTIE_ASSIGN_OR_RETURN(impl->store, ObjectStore::Open(impl->options.data, http.log));
+  BERTIE_ASSIGN_OR_RETURN(impl->state, State::Open(impl->options.data, {JobSchema(), TagSchema()}));
+  BERTIE_ASSIGN_OR_RETURN(impl->training,
+                          TrainingService::Open(settings, *impl->store, *impl->state,
+                                                impl->options.data / "jobs", http.log));
+  std::map<std::string, JsonService::Operation> sagemaker = impl->training->Operations();
+  sagemaker.merge(TagOperations(*impl->state));
   Services services{
       .s3 = std::make_shared<S3Service>(settings, *impl->store, http.log),
       .sts = std::make_shared<StsService>(settings, impl->verifier),
       .iam = std::make_shared<IamService>(settings),
-      .sagemaker = std::make_shared<JsonService>(),
+      .sagemaker = std::make_shared<JsonService>(std::move(sagemaker)),
       .runtime = std::make_shared<RuntimeService>(settings),
-      .logs = std::make_shared<JsonService>(),
+      .logs = std::make_shared<JsonService>(LogOperations(settings, {impl->training.get()})),
       .monitoring = std::make_shared<JsonService>(),
   };
   impl->router = std::make_unique<Router>(std::move(services), impl->verifier, http.log);
