@@ -236,14 +236,17 @@ ChildProcess::ChildProcess(ChildProcess&& other) noexcept
       exit_(other.exit_) {}
 
 ChildProcess& ChildProcess::operator=(ChildProcess&& other) noexcept {
-  folder_ = std::move(other.folder_);
-  id_ = std::move(other.id_);
+  std::swap(folder_, other.folder_);
+  std::swap(id_, other.id_);
   std::swap(keeper_, other.keeper_);
-  exit_ = other.exit_;
+  std::swap(exit_, other.exit_);
   return *this;
 }
 
-ChildProcess::~ChildProcess() { ReapKeeper(); }
+ChildProcess::~ChildProcess() {
+  // Having written the end down, the keeper ends at once; one that goes on is left to it.
+  if (keeper_ > 0) ::waitpid(keeper_, nullptr, exit_ ? 0 : WNOHANG);
+}
 
 void ChildProcess::ReapKeeper() {
   if (keeper_ > 0 && ::waitpid(keeper_, nullptr, WNOHANG) != 0) keeper_ = 0;

@@ -26,10 +26,10 @@ namespace bertie::cloud {
 
 struct ChildOptions {
   // argv[0] is found in PATH where it has no slash, by the environment below. Not empty.
-  std::vector<std::string> arguments;
-  std::vector<std::string> environment;  // NAME=value, all of it: ThisEnvironment() and more
-  std::filesystem::path working_folder;  // empty: this process's
-  std::filesystem::path folder;          // of the files above; made when it is not there
+  std::vector<std::string> arguments = {};
+  std::vector<std::string> environment = {};  // NAME=value, all of it: ThisEnvironment() and more
+  std::filesystem::path working_folder = {};  // empty: this process's
+  std::filesystem::path folder;               // of the files above; made when it is not there
 };
 
 // This program: what `bertie` children run.

@@ -1,11 +1,14 @@
 #include "cloud/cloud_server.h"
 
 #include <utility>
+#include <vector>
 
 #include "cloud/endpoint_operations.h"
 #include "cloud/endpoints.h"
 #include "cloud/invocation.h"
+#include "cloud/job_record.h"
 #include "cloud/json_service.h"
+#include "cloud/logs_service.h"
 #include "cloud/model_operations.h"
 #include "cloud/named_rows.h"
 #include "cloud/object_store.h"
@@ -15,6 +18,8 @@
 #include "cloud/s3_service.h"
 #include "cloud/sigv4.h"
 #include "cloud/state.h"
+#include "cloud/tags.h"
+#include "cloud/training_service.h"
 #include "http/client_pool.h"
 
 namespace bertie::cloud {
@@ -37,6 +42,7 @@ struct CloudServer::Impl {
   Verifier verifier;
   std::unique_ptr<ObjectStore> store;
   std::unique_ptr<State> state;
+  std::unique_ptr<TrainingService> training;
   http::ClientPool servers{{.limits = {.max_body_bytes = kMaxInvocationBody}}};
   std::unique_ptr<Endpoints> endpoints;
   std::unique_ptr<Router> router;
@@ -55,8 +61,11 @@ Result<std::unique_ptr<CloudServer>> CloudServer::Start(CloudServerOptions optio
   http.handler_threads = kThreads;
   http.always_on_pool = true;
   BERTIE_ASSIGN_OR_RETURN(impl->store, ObjectStore::Open(impl->options.data, http.log));
-  BERTIE_ASSIGN_OR_RETURN(impl->state,
-                          State::Open(impl->options.data, {NamedSchema(), EndpointSchema()}));
+  const std::vector<SchemaPart> schemas{NamedSchema(), EndpointSchema(), JobSchema(), TagSchema()};
+  BERTIE_ASSIGN_OR_RETURN(impl->state, State::Open(impl->options.data, schemas));
+  BERTIE_ASSIGN_OR_RETURN(impl->training,
+                          TrainingService::Open(settings, *impl->store, *impl->state,
+                                                impl->options.data / "jobs", http.log));
   auto endpoints = Endpoints::Open({.state = *impl->state,
                                     .store = *impl->store,
                                     .folder = impl->options.data / "endpoints",
@@ -66,13 +75,15 @@ Result<std::unique_ptr<CloudServer>> CloudServer::Start(CloudServerOptions optio
   impl->endpoints = *std::move(endpoints);
   JsonService::Operations sagemaker = ModelOperations(settings, *impl->state, *impl->store);
   sagemaker.merge(EndpointOperations(settings, *impl->state, *impl->endpoints));
+  sagemaker.merge(impl->training->Operations());
+  sagemaker.merge(TagOperations(*impl->state));
   Services services{
       .s3 = std::make_shared<S3Service>(settings, *impl->store, http.log),
       .sts = std::make_shared<StsService>(settings, impl->verifier),
       .iam = std::make_shared<IamService>(settings),
       .sagemaker = std::make_shared<JsonService>(std::move(sagemaker)),
       .runtime = std::make_shared<RuntimeService>(settings, *impl->endpoints, impl->servers),
-      .logs = std::make_shared<JsonService>(),
+      .logs = std::make_shared<JsonService>(LogOperations(settings, {impl->training.get()})),
       .monitoring = std::make_shared<JsonService>(),
   };
   impl->router = std::make_unique<Router>(std::move(services), impl->verifier, http.log);

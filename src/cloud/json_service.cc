@@ -3,19 +3,43 @@
 #include <string_view>
 #include <utility>
 
-#include "formats/json.h"
-
 namespace bertie::cloud {
+
+using formats::Json;
+
 namespace {
 
 http::Response JsonError(const Failure& failure) {
-  const formats::Json body{{"__type", failure.code}, {"message", failure.message}};
+  const Json body{{"__type", failure.code}, {"message", failure.message}};
   return {.status = std::string_view(failure.code) == "InternalError" ? 500 : 400,
           .content_type = "application/x-amz-json-1.1",
           .body = formats::DumpJson(body)};
 }
 
 }  // namespace
+
+Outcome<Json> ParseRequest(const std::string& body) {
+  auto parsed = formats::ParseJson(body.empty() ? "{}" : body, "the request",
+                                   {.max_bytes = body.size() + 3});
+  if (!parsed.ok()) return Failure("SerializationException", parsed.error().message);
+  if (!parsed->is_object()) {
+    return Failure("SerializationException",
+                   std::string("expected an object, found ") + formats::JsonTypeName(*parsed));
+  }
+  return *std::move(parsed);
+}
+
+JsonService::Operation ParsedOperation(
+    std::function<Outcome<Json>(const Json&, const std::string&)> operation) {
+  return [operation = std::move(operation)](const std::string& body,
+                                            const Caller&) -> Outcome<std::string> {
+    auto request = ParseRequest(body);
+    if (!request.ok()) return request.error();
+    auto answer = operation(*request, body);
+    if (!answer.ok()) return answer.error();
+    return formats::DumpJson(*answer);
+  };
+}
 
 const char* JsonAuthCode(AuthFault fault) {
   switch (fault) {

@@ -9,11 +9,16 @@
 
 #include "cloud/failure.h"
 #include "cloud/service.h"
+#include "formats/json.h"
 
 namespace bertie::cloud {
 
 // The code of a request that is not let in.
 const char* JsonAuthCode(AuthFault fault);
+
+// The body of a request: a JSON object; {} where there is none. SerializationException for anything
+// else.
+Outcome<formats::Json> ParseRequest(const std::string& body);
 
 class JsonService : public Service {
  public:
@@ -31,5 +36,9 @@ class JsonService : public Service {
  private:
   Operations operations_;
 };
+
+// An operation from one whose request is parsed; it also gets the body's text.
+JsonService::Operation ParsedOperation(
+    std::function<Outcome<formats::Json>(const formats::Json&, const std::string&)> operation);
 
 }  // namespace bertie::cloud

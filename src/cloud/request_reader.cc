@@ -36,17 +36,6 @@ TextRule RoleArnRule() {
           .pattern = R"(arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+)"};
 }
 
-Outcome<Json> ParseRequest(const std::string& body) {
-  auto parsed = formats::ParseJson(body, "request", {.max_bytes = body.size() + 1});
-  if (!parsed.ok()) return Failure("SerializationException", parsed.error().message);
-  if (!parsed->is_object()) {
-    return Failure("SerializationException", std::string("found ") +
-                                                 formats::JsonTypeName(*parsed) +
-                                                 " as the request, expected an object");
-  }
-  return *std::move(parsed);
-}
-
 std::string RequestReader::PathOf(const char* member) const {
   std::string path = member;
   if (!path.empty() && path[0] >= 'A' && path[0] <= 'Z') {

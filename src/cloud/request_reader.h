@@ -13,9 +13,6 @@
 
 namespace bertie::cloud {
 
-// The body of a request: a JSON object. SerializationException for anything else.
-Outcome<formats::Json> ParseRequest(const std::string& body);
-
 enum class Presence { kRequired, kOptional };
 
 struct TextRule {

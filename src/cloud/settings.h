@@ -1,6 +1,7 @@
 // What the user decides about the cloud: names that appear in answers, and who may ask.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 
@@ -21,6 +22,13 @@ struct Settings {
   // Requests must be signed by these; absent: nothing is checked.
   std::optional<Credentials> credentials;
 
+  // Commands of the shell that run in the place of images: by the image's whole name, or by the
+  // part after the last slash, with the tag or without.
+  std::map<std::string, std::string> images = {};
+
+  std::string Arn(const std::string& kind, const std::string& entity) const {
+    return "arn:aws:sagemaker:" + region + ":" + account + ":" + kind + "/" + entity;
+  }
   std::string RoleArn() const { return "arn:aws:iam::" + account + ":role/" + role; }
 };
 

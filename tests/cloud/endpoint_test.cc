@@ -5,6 +5,7 @@
 #include <set>
 
 #include "cloud/endpoint_plan.h"
+#include "cloud/json_service.h"
 #include "cloud/invocation.h"
 #include "cloud/model_data.h"
 #include "cloud/paging.h"

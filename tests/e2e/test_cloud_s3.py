@@ -361,10 +361,10 @@ def test_who_am_i(cloud):
 
 def test_what_is_not_there_says_so(cloud):
     with pytest.raises(botocore.exceptions.ClientError) as raised:
-        cloud.client("sagemaker").list_training_jobs()
+        cloud.client("sagemaker").list_notebook_instances()
     assert raised.value.response["Error"]["Code"] == "UnknownOperationException"
-    assert "ListTrainingJobs" in raised.value.response["Error"]["Message"]
-    assert error(cloud.client("logs").describe_log_groups) == "UnknownOperationException"
+    assert "ListNotebookInstances" in raised.value.response["Error"]["Message"]
+    assert error(cloud.client("logs").describe_queries) == "UnknownOperationException"
     runtime = cloud.client("sagemaker-runtime")
     assert error(runtime.invoke_endpoint, EndpointName="none", Body=b"x") == "ValidationError"
 

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/file.h"
 #include "cli/cloud/cloud_files.h"
@@ -22,6 +23,13 @@ namespace fs = std::filesystem;
 
 constexpr char kMetadata[] = "/opt/ml/metadata/resource-metadata.json";
 
+// IMAGE=COMMAND; the names of images hold no "=".
+std::string CheckImage(const std::string& text) {
+  const size_t equals = text.find('=');
+  const bool good = equals != text.npos && equals > 0 && equals + 1 < text.size();
+  return good ? std::string() : "expected IMAGE=COMMAND, found " + text;
+}
+
 struct CloudFlags {
   std::string host = "127.0.0.1";
   uint16_t port = 4566;
@@ -31,6 +39,7 @@ struct CloudFlags {
   size_t max_connections = 4096;
   cloud::Settings settings;
   bool notebook_metadata = false;
+  std::vector<std::string> images;
 };
 
 fs::path FolderOf(const CloudFlags& flags) {
@@ -84,6 +93,10 @@ int RunCloud(const CloudFlags& flags) {
   cloud::CloudServerOptions options;
   options.settings = flags.settings;
   options.settings.credentials = *credentials;
+  for (const std::string& image : flags.images) {
+    const size_t equals = image.find('=');
+    options.settings.images[image.substr(0, equals)] = image.substr(equals + 1);
+  }
   options.data = folder;
   options.http.host = flags.host;
   options.http.port = flags.port;
@@ -174,7 +187,7 @@ void AddEnv(CLI::App& cloud, const std::shared_ptr<CloudFlags>& flags, int& exit
 void AddCloud(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<CloudFlags>();
   CLI::App* command = app.add_subcommand(
-      "cloud", "Answer Amazon's clients on this machine: S3, STS, IAM, SageMaker's endpoints");
+      "cloud", "Answer Amazon's clients on this machine: S3, training jobs, endpoints, logs");
   command->require_subcommand(0, 1);
   AddData(*command, *flags);
   command->add_option("--host", flags->host, "Address to listen on; 0.0.0.0: every one")
@@ -205,6 +218,12 @@ void AddCloud(CLI::App& app, int& exit_code) {
       ->add_option("--domain", flags->settings.domain,
                    "Buckets are also reached by the host name BUCKET.DOMAIN")
       ->capture_default_str();
+  command
+      ->add_option("--image", flags->images,
+                   "IMAGE=COMMAND: training jobs of the image run this shell command; may be given "
+                   "several times")
+      ->check(CLI::Validator(CheckImage, ""))
+      ->take_all();
   command->add_option("--max-connections", flags->max_connections, "Open connections; more wait")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();

@@ -1,0 +1,54 @@
+// What CreateTrainingJob asks for.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cloud/failure.h"
+#include "cloud/metric_pattern.h"
+#include "cloud/s3_uri.h"
+#include "formats/json.h"
+
+namespace bertie::cloud {
+
+struct JobChannel {
+  std::string name;
+  S3Uri source;
+  bool manifest = false;  // source is a list of objects
+  bool sharded = false;   // each host gets some of the objects
+  std::string mode;       // File, FastFile
+  std::string content_type;
+};
+
+struct JobCheckpoints {
+  S3Uri target;
+  std::string local_path;  // as the program sees it: /opt/ml/checkpoints
+};
+
+struct JobRequest {
+  std::string name;
+  std::string image;
+  std::vector<JobChannel> channels;
+  S3Uri output;  // key without a slash at its end
+  bool compress = true;
+  std::string instance_type;
+  int instances = 1;
+  int64_t max_runtime_s = 86400;
+  std::map<std::string, std::string> hyperparameters;
+  std::map<std::string, std::string> environment;
+  std::vector<MetricPattern> metrics;
+  std::optional<JobCheckpoints> checkpoints;
+
+  // "algo-1" to "algo-N", by rank.
+  std::vector<std::string> Hosts() const;
+  // Where model.tar.gz comes to, or the folder "model/".
+  S3Uri Output(const std::string& name) const;
+};
+
+// Members that are not known are left alone. ValidationException.
+Outcome<JobRequest> ParseJobRequest(const formats::Json& request);
+
+}  // namespace bertie::cloud

@@ -1,0 +1,128 @@
+#include "cloud/tags.h"
+
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace bertie::cloud {
+namespace {
+
+using formats::Json;
+using Tags = std::map<std::string, std::string>;
+
+constexpr size_t kMaxTags = 50;
+
+std::string ArnIn(const Member& request) {
+  return request["ResourceArn"].Required().Text(256, "arn:.*");
+}
+
+Outcome<Tags> TagsOf(Database& database, const std::string& arn) {
+  Tags tags;
+  BERTIE_ASSIGN_OR_RETURN(Rows rows, database.Query("SELECT key, value FROM tags WHERE arn=?",
+                                                    {std::string_view(arn)}));
+  while (true) {
+    BERTIE_ASSIGN_OR_RETURN(const bool more, rows.Next());
+    if (!more) return tags;
+    tags[rows.Text(0)] = rows.Text(1);
+  }
+}
+
+Json ToJson(const Tags& tags) {
+  Json list = Json::array();
+  for (const auto& [key, value] : tags) list.push_back({{"Key", key}, {"Value", value}});
+  return list;
+}
+
+Outcome<Json> List(State& state, const Json& json) {
+  std::optional<Failure> failure;
+  const std::string arn = ArnIn(Member(json, failure));
+  if (failure) return *failure;
+  auto tags = state.Read<Tags>([&](Database& database) { return TagsOf(database, arn); });
+  if (!tags.ok()) return tags.error();
+  return Json{{"Tags", ToJson(*tags)}};
+}
+
+Outcome<Json> Add(State& state, const Json& json) {
+  std::optional<Failure> failure;
+  const Member request(json, failure);
+  const std::string arn = ArnIn(request);
+  const Tags tags = ReadTags(request["Tags"].Required());
+  if (failure) return *failure;
+  if (Done done = AddTags(state, arn, tags); !done.ok()) return done.error();
+  return List(state, {{"ResourceArn", arn}});
+}
+
+Outcome<Json> Delete(State& state, const Json& json) {
+  std::optional<Failure> failure;
+  const Member request(json, failure);
+  const std::string arn = ArnIn(request);
+  std::vector<std::string> keys;
+  for (const Member& key : request["TagKeys"].Required().Items(1, kMaxTags)) {
+    keys.push_back(key.Text(128));
+  }
+  if (failure) return *failure;
+  Done done = state.Change<std::monostate>([&](Database& database) -> Done {
+    for (const std::string& key : keys) {
+      BERTIE_RETURN_IF_ERROR(database.Run("DELETE FROM tags WHERE arn=? AND key=?",
+                                          {std::string_view(arn), std::string_view(key)}));
+    }
+    return std::monostate();
+  });
+  if (!done.ok()) return done.error();
+  return Json::object();
+}
+
+}  // namespace
+
+SchemaPart TagSchema() {
+  return {.name = "tags",
+          .steps = {"CREATE TABLE tags(arn BLOB NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, "
+                    "PRIMARY KEY(arn, key)) STRICT, WITHOUT ROWID;"}};
+}
+
+Tags ReadTags(const Member& member) {
+  Tags tags;
+  for (const Member& tag : member.Items(0, kMaxTags)) {
+    tags[tag["Key"].Required().Text(128)] = tag["Value"].Required().Text(256);
+  }
+  return tags;
+}
+
+Done AddTags(State& state, const std::string& arn, const Tags& tags) {
+  if (tags.empty()) return std::monostate();
+  return state.Change<std::monostate>([&](Database& database) -> Done {
+    for (const auto& [key, value] : tags) {
+      BERTIE_RETURN_IF_ERROR(
+          database.Run("INSERT OR REPLACE INTO tags(arn, key, value) VALUES(?,?,?)",
+                       {std::string_view(arn), std::string_view(key), std::string_view(value)}));
+    }
+    auto all = TagsOf(database, arn);
+    if (!all.ok()) return all.error();
+    if (all->size() > kMaxTags) {
+      return Failure("ResourceLimitExceeded", "at most " + std::to_string(kMaxTags) +
+                                                  " tags; with these they would be " +
+                                                  std::to_string(all->size()));
+    }
+    return std::monostate();
+  });
+}
+
+Done DropTags(State& state, const std::string& arn) {
+  return state.Change<std::monostate>([&](Database& database) -> Done {
+    BERTIE_RETURN_IF_ERROR(database.Run("DELETE FROM tags WHERE arn=?", {std::string_view(arn)}));
+    return std::monostate();
+  });
+}
+
+std::map<std::string, JsonService::Operation> TagOperations(State& state) {
+  const auto operation = [&state](auto function) {
+    return ParsedOperation(
+        [&state, function](const Json& json, const std::string&) { return function(state, json); });
+  };
+  return {{"ListTags", operation(List)},
+          {"AddTags", operation(Add)},
+          {"DeleteTags", operation(Delete)}};
+}
+
+}  // namespace bertie::cloud

@@ -1,0 +1,26 @@
+// Tags of SageMaker's entities, by ARN: ListTags, AddTags, DeleteTags.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "cloud/json_member.h"
+#include "cloud/json_service.h"
+#include "cloud/schema.h"
+#include "cloud/state.h"
+
+namespace bertie::cloud {
+
+SchemaPart TagSchema();
+
+// The tags in a request's member: at most 50, each with Key and Value.
+std::map<std::string, std::string> ReadTags(const Member& tags);
+// Adds them to the entity's; those of the same keys are replaced.
+Done AddTags(State& state, const std::string& arn, const std::map<std::string, std::string>& tags);
+// When the entity is removed.
+Done DropTags(State& state, const std::string& arn);
+
+// The operations, for a JsonService. An ARN that nothing is known of has no tags.
+std::map<std::string, JsonService::Operation> TagOperations(State& state);
+
+}  // namespace bertie::cloud
