@@ -20,6 +20,11 @@ void Call::OnArrived(bool ok) {
   if (!ok) return over_.Forget();  // the server is ending; gRPC does not say so twice
   AwaitNext();
   Begin(Authorize());
+  if (begun_or_over_.exchange(true)) OnCancel();
+}
+
+void Call::OnOver() {
+  if (call_.IsCancelled() && begun_or_over_.exchange(true)) OnCancel();
 }
 
 grpc::Status Call::Authorize() const {

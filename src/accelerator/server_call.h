@@ -60,8 +60,8 @@ struct ServiceContext {
   std::atomic<bool> draining{false};  // calls that come from now on are refused
 };
 
-// One call of one method. A call is kept alive by its operations that are under way, and by whoever
-// else holds it.
+// One call of one method; it hears from gRPC as ServerQueue says. It is kept alive by its operations
+// that are under way, and by whoever else holds it.
 class Call : public std::enable_shared_from_this<Call> {
  public:
   explicit Call(ServiceContext& context);
@@ -77,9 +77,9 @@ class Call : public std::enable_shared_from_this<Call> {
   virtual void Request(void* tag) = 0;
   // Awaits another call of the same method.
   virtual void AwaitNext() const = 0;
-  // The call has come, on the queue's thread. refusal not OK: it is to end with that.
+  // The call has come. refusal not OK: it is to end with that.
   virtual void Begin(const grpc::Status& refusal) = 0;
-  // The client, the network or the server's end has broken it off. On the queue's thread.
+  // The client, the network or the server's end has broken it off; after Begin.
   virtual void OnCancel() {}
 
   ServiceContext& context_;
@@ -87,12 +87,12 @@ class Call : public std::enable_shared_from_this<Call> {
 
  private:
   void OnArrived(bool ok);
+  void OnOver();
   grpc::Status Authorize() const;
 
   Operation arrived_{[this](bool ok) { OnArrived(ok); }};
-  Operation over_{[this](bool) {
-    if (call_.IsCancelled()) OnCancel();
-  }};
+  Operation over_{[this](bool) { OnOver(); }};
+  std::atomic<bool> begun_or_over_{false};  // what comes second sees to the cancelling
 };
 
 template <class Method>

@@ -29,9 +29,8 @@ void ServerQueue::Close() {
 }
 
 void ServerQueue::Loop() {
-  void* tag = nullptr;
-  bool ok = false;
-  while (queue_->Next(&tag, &ok)) static_cast<Operation*>(tag)->End(ok);
+  Ended ended;
+  while (queue_->Next(&ended.tag, &ended.ok)) Handle(ended);
 }
 
 }  // namespace bertie::accelerator

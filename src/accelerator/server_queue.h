@@ -1,4 +1,5 @@
-// The one queue on which gRPC says what has ended, and the one thread that polls it.
+// The one queue on which gRPC says what has ended, and the one thread that polls it. Threads that
+// compute take its place for a moment when they answer.
 //
 // gRPC's callback API would need no thread here, but takes turns on several of its own, which costs
 // each batch two more wake-ups.
@@ -13,10 +14,12 @@
 #include <thread>
 #include <utility>
 
+#include "accelerator/ended.h"
+
 namespace bertie::accelerator {
 
 // Something that a call has begun with gRPC: a read, a write, ... One at a time. The queue's thread
-// calls on_end.
+// calls on_end, or one that is in BeginHere.
 class Operation {
  public:
   explicit Operation(std::function<void(bool ok)> on_end) : on_end_(std::move(on_end)) {}
@@ -56,11 +59,19 @@ class ServerQueue {
   void AddCall();
   void RemoveCall();
 
+  // begin begins a small write. It ends here, if it can, instead of waking the thread for that; or
+  // whatever else has ended meanwhile. Not with a mutex held.
+  template <typename Begin>
+  void BeginHere(Begin&& begin) {
+    if (const auto ended = BeginAndTake(*queue_, std::forward<Begin>(begin))) Handle(*ended);
+  }
+
   // Ends the thread, once the last call is gone: the server must have been shut down.
   void Close();
 
  private:
   void Loop();
+  static void Handle(const Ended& ended) { static_cast<Operation*>(ended.tag)->End(ended.ok); }
 
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::mutex mutex_;  // guards calls_

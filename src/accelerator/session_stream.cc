@@ -285,7 +285,7 @@ class SessionStream final : public StreamCall<ReaderWriter, v1::ToAccelerator> {
       outbox_.push_back(std::move(message));
       if (!writing_) next = TakeNext();
     }
-    if (next) Write(*next);
+    if (next) context_.queue->BeginHere([&] { Write(*next); });
   }
 
   // Ends the stream in good order, if it is time.
