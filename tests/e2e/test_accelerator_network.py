@@ -80,18 +80,18 @@ def test_a_network_that_swallows(serve, accelerator, proxy, tiny_model, local_lo
     """Both ends of every connection stay open, and nothing comes through."""
     there = accelerator()
     between = proxy(there)
-    flags = ("--accelerator", between.address, *TYPE, "--request-timeout", 1)
+    flags = ("--accelerator", between.address, *TYPE, "--request-timeout", 2)
     strict, kind = serve(tiny_model, *flags, "--no-fallback"), serve(tiny_model, *flags)
     for server in (strict, kind):
         assert server.invoke(TEXTS).json() == local_logits
     between.flowing.clear()
     begin = time.monotonic()
     refused = strict.invoke(TEXTS[0])
-    assert refused.status == 503 and 0.9 < time.monotonic() - begin < 3
-    for _ in range(10):
+    assert refused.status == 503 and 1.9 < time.monotonic() - begin < 4
+    for _ in range(4):
         asked = time.monotonic()
         assert kind.invoke(TEXTS).json() == local_logits
-        assert time.monotonic() - asked < 3
+        assert time.monotonic() - asked < 2
     # Pings, not requests, tell both ends that nobody is there.
     wait_for(lambda: strict.request("GET", "/ping").status == 503)
     assert time.monotonic() - begin < 12
@@ -128,13 +128,15 @@ def test_bytes_that_are_no_protocol(serve, accelerator, proxy, tiny_model, local
     there = accelerator()
     between = proxy(there)
     server = serve(tiny_model, "--accelerator", f"{address},{between.address}", *TYPE)
+    wait_for(lambda: reachable(server, between.address))
     for garbage in GARBAGE[:4]:
         for end in (0, 1):  # to the endpoint, to the accelerator
-            wait_for(lambda: reachable(server, between.address))
             assert server.invoke(TEXTS).json() == local_logits
             with contextlib.suppress(OSError):
                 between.pairs[-1][end].sendall(garbage)
+            before = metric(server, "attachments_total")
             between.cut()
+            wait_for(lambda: metric(server, "attachments_total") > before)  # noqa: B023
     wait_for(lambda: len(taken) >= len(GARBAGE))
     stranger.close()
     wait_for(lambda: reachable(server, between.address))
@@ -169,7 +171,7 @@ def test_an_outage_costs_a_few_attempts(serve, accelerator, proxy, tiny_model, l
     wait_for(lambda: not reachable(server, between.address))
     before, connections, begin = calls(), between.taken, time.monotonic()
     load.more(300)
-    time.sleep(max(0, begin + 2.5 - time.monotonic()))
+    time.sleep(max(0, begin + 1.5 - time.monotonic()))
     passed = time.monotonic() - begin
     assert calls() == before
     assert 2 <= between.taken - connections <= 4 + passed
