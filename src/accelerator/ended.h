@@ -13,9 +13,9 @@ struct Ended {
   bool ok = false;
 };
 
-// Runs begin, which begins something on the queue, and takes from the queue one thing that has ended
-// by then: as a rule that very thing, since a small write ends at once. Otherwise it would wake the
-// thread that polls, for nothing that it must do.
+// Runs begin, which begins something on the queue, and takes from the queue one thing that has
+// ended by then: as a rule that very thing, since a small write ends at once. Otherwise it would
+// wake the thread that polls, for nothing that it must do.
 template <typename Begin>
 std::optional<Ended> BeginAndTake(grpc::CompletionQueue& queue, Begin&& begin) {
   Ended ended;

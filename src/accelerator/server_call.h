@@ -60,8 +60,8 @@ struct ServiceContext {
   std::atomic<bool> draining{false};  // calls that come from now on are refused
 };
 
-// One call of one method; it hears from gRPC as ServerQueue says. It is kept alive by its operations
-// that are under way, and by whoever else holds it.
+// One call of one method; it hears from gRPC as ServerQueue says. It is kept alive by its
+// operations that are under way, and by whoever else holds it.
 class Call : public std::enable_shared_from_this<Call> {
  public:
   explicit Call(ServiceContext& context);
