@@ -10,7 +10,7 @@
 #include "accelerator.grpc.pb.h"
 #include "accelerator/client_errors.h"
 #include "accelerator/credentials.h"
-#include "accelerator/stream_session.h"
+#include "accelerator/client_session.h"
 
 namespace bertie::accelerator {
 namespace {
@@ -146,7 +146,7 @@ Result<RemoteFile> Connection::Upload(const ModelManifest& manifest, size_t inde
 
 Result<Connection::Attached> Connection::Attach(const AttachOptions& request, SessionEvents events,
                                                 std::chrono::milliseconds timeout) {
-  auto session = std::make_unique<StreamSession>(impl_->address, std::move(events));
+  auto session = std::make_unique<ClientSession>(impl_->address, std::move(events));
   Authorise(impl_->security, session->context());
   Impl::Call call(*impl_, session->context());
   session->Begin(*impl_->stub, request);

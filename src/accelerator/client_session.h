@@ -24,10 +24,10 @@ namespace bertie::accelerator {
 // One thread of its own polls for the stream, and one that sends may take its place for a moment.
 // gRPC's callbacks would need no thread here, but take turns on several of its own, which costs an
 // endpoint with little processor two more wake-ups for each answer.
-class StreamSession final : public RemoteSession {
+class ClientSession final : public RemoteSession {
  public:
-  StreamSession(std::string address, SessionEvents events);
-  ~StreamSession() override;
+  ClientSession(std::string address, SessionEvents events);
+  ~ClientSession() override;
 
   grpc::ClientContext& context() { return context_; }
 

@@ -1,4 +1,4 @@
-#include "accelerator/stream_session.h"
+#include "accelerator/client_session.h"
 
 #include <algorithm>
 #include <utility>
@@ -61,15 +61,15 @@ bool Answers(const v1::FromAccelerator& message) {
 
 }  // namespace
 
-StreamSession::StreamSession(std::string address, SessionEvents events)
+ClientSession::ClientSession(std::string address, SessionEvents events)
     : address_(std::move(address)), events_(std::move(events)) {}
 
-StreamSession::~StreamSession() {
+ClientSession::~ClientSession() {
   context_.TryCancel();
   if (thread_.joinable()) thread_.join();
 }
 
-void StreamSession::Begin(v1::Accelerator::Stub& stub, const AttachOptions& request) {
+void ClientSession::Begin(v1::Accelerator::Stub& stub, const AttachOptions& request) {
   content_hash_ = request.content_hash;
   v1::ToAccelerator message;
   v1::Attach& attach = *message.mutable_attach();
@@ -85,7 +85,7 @@ void StreamSession::Begin(v1::Accelerator::Stub& stub, const AttachOptions& requ
   thread_ = std::thread([this] { Loop(); });
 }
 
-Result<AttachedModel> StreamSession::WaitAttached(std::chrono::milliseconds timeout) {
+Result<AttachedModel> ClientSession::WaitAttached(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
   const bool came =
       changed_.wait_for(lock, timeout, [this] { return attached_.has_value() || done_; });
@@ -98,23 +98,23 @@ Result<AttachedModel> StreamSession::WaitAttached(std::chrono::milliseconds time
   return *attached_;
 }
 
-void StreamSession::Send(uint64_t id, const model::PackedBatch& batch,
+void ClientSession::Send(uint64_t id, const model::PackedBatch& batch,
                          std::chrono::microseconds timeout) {
   Write(ToMessage(id, content_hash_, batch, timeout));
 }
 
-void StreamSession::Cancel(uint64_t id) {
+void ClientSession::Cancel(uint64_t id) {
   v1::ToAccelerator message;
   message.mutable_cancel()->set_id(id);
   Write(std::move(message));
 }
 
-void StreamSession::Loop() {
+void ClientSession::Loop() {
   Ended ended;
   while (queue_.Next(&ended.tag, &ended.ok)) Handle(ended);
 }
 
-void StreamSession::Handle(const Ended& ended) {
+void ClientSession::Handle(const Ended& ended) {
   switch (static_cast<Step>(reinterpret_cast<uintptr_t>(ended.tag))) {
     case Step::kStart:
       return OnStarted(ended.ok);
@@ -127,14 +127,14 @@ void StreamSession::Handle(const Ended& ended) {
   }
 }
 
-void StreamSession::OnStarted(bool ok) {
+void ClientSession::OnStarted(bool ok) {
   if (!ok) return Finish();
   std::lock_guard lock(mutex_);
   WriteFirst();
   stream_->Read(&incoming_, Tag(Step::kRead));
 }
 
-void StreamSession::OnRead(bool ok) {
+void ClientSession::OnRead(bool ok) {
   if (!ok) return Finish();
   bytes_received_ += incoming_.ByteSizeLong();
   const bool first = !attached_.has_value();  // nobody else reads now
@@ -152,7 +152,7 @@ void StreamSession::OnRead(bool ok) {
   stream_->Read(&incoming_, Tag(Step::kRead));
 }
 
-void StreamSession::OnWritten(bool ok) {
+void ClientSession::OnWritten(bool ok) {
   std::lock_guard lock(mutex_);
   outgoing_.pop_front();
   if (!ok) over_ = true;
@@ -160,7 +160,7 @@ void StreamSession::OnWritten(bool ok) {
   if (!outgoing_.empty()) WriteFirst();
 }
 
-void StreamSession::Finish() {
+void ClientSession::Finish() {
   {
     std::lock_guard lock(mutex_);
     over_ = true;
@@ -168,7 +168,7 @@ void StreamSession::Finish() {
   stream_->Finish(&status_, Tag(Step::kFinish));
 }
 
-void StreamSession::OnFinished() {
+void ClientSession::OnFinished() {
   Error error = FromStatus(address_, status_);
   if (!broken_.empty()) {
     error = {ErrorCode::kInternal, "the accelerator at " + address_ + " " + broken_};
@@ -185,7 +185,7 @@ void StreamSession::OnFinished() {
   queue_.Shutdown();  // what is left of it ends the loop
 }
 
-void StreamSession::Write(v1::ToAccelerator message) {
+void ClientSession::Write(v1::ToAccelerator message) {
   bytes_sent_ += message.ByteSizeLong();
   {
     std::lock_guard lock(mutex_);
@@ -201,7 +201,7 @@ void StreamSession::Write(v1::ToAccelerator message) {
   if (ended) Handle(*ended);
 }
 
-void StreamSession::WriteFirst() {
+void ClientSession::WriteFirst() {
   grpc::WriteOptions options;
   // What follows at once shares the packet.
   if (outgoing_.size() > 1) options.set_buffer_hint();
