@@ -13,7 +13,9 @@ function(bertie_options target)
     target_compile_options(${target} PUBLIC -fsanitize=${BERTIE_SANITIZE} -fno-omit-frame-pointer
       -fno-sanitize-recover=all)
     # GCC loses track of what is initialised in instrumented code.
-    target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized)
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+      target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized)
+    endif()
     target_link_options(${target} PUBLIC -fsanitize=${BERTIE_SANITIZE})
   else()
     target_compile_options(${target} PRIVATE -fstack-protector-strong)

@@ -27,7 +27,8 @@ struct GrpcServerOptions {
   std::chrono::milliseconds upload_timeout{60'000};  // between two pieces of a file
 };
 
-// Threads are gRPC's, and two of its own: one for the store's files, one that watches the clock.
+// Three threads: one polls gRPC's queue for all methods, one is for the store's files, one watches
+// the clock.
 class GrpcServer {
  public:
   // Errors: kUnavailable when the address cannot be had, kIo and kInvalidData for the certificates.

@@ -217,7 +217,10 @@ void RemoteExecutor::SendTo(Accelerator& accelerator, const FlightPtr& flight, A
   accelerator.open.emplace(flight->id, Accelerator::Sent{now, tokens});
   accelerator.open_tokens += tokens;
   flight->at = &accelerator;
-  flight->late_at = flight->again ? Clock::time_point::max() : now + LateAfter(accelerator);
+  // With as much time left for a second attempt, however little is known of round trips.
+  flight->late_at = flight->again
+                        ? Clock::time_point::max()
+                        : now + std::min(LateAfter(accelerator), (flight->deadline - now) / 2);
   accelerator.usual_tokens +=
       0.05 * (static_cast<double>(accelerator.open_tokens) - accelerator.usual_tokens);
   accelerator.breaker.OnSent();

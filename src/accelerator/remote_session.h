@@ -39,7 +39,8 @@ struct RemoteReply {
   std::chrono::microseconds compute_time{0};
 };
 
-// Called by threads of the connection's, one at a time; must not block.
+// Called by a thread of the session's or by one that is in Send or Cancel, one at a time; must not
+// block.
 struct SessionEvents {
   std::function<void(RemoteReply)> on_reply;
   std::function<void(const Error&)> on_end;  // once, after the last reply

@@ -1,14 +1,14 @@
 #include <algorithm>
+#include <deque>
+#include <optional>
 #include <string>
 #include <utility>
 
-#include "accelerator/streams.h"
+#include "accelerator/server_call.h"
 #include "base/quote.h"
 
 namespace bertie::accelerator {
 namespace {
-
-using Reactor = grpc::ServerBidiReactor<v1::ToAccelerator, v1::FromAccelerator>;
 
 constexpr uint64_t kMaxTimeoutUs = uint64_t{3'600} * 1'000'000;
 
@@ -71,22 +71,42 @@ Result<WorkPtr> MakeWork(const v1::Batch& batch, const std::string& hash) {
   return work;
 }
 
-// Calls into gRPC (StartRead, StartWrite, Finish) are made without the mutex, since they may call
-// back. What keeps them in order: a write is begun only by whoever set writing_; Finish is called
-// once, by whoever sets finished_, and never while writing_.
-class SessionStream final : public Reactor,
-                            public Stream,
-                            public std::enable_shared_from_this<SessionStream> {
- public:
-  SessionStream(const ServiceContext& context, grpc::CallbackServerContext* call)
-      : context_(context), call_(call) {}
+using ReaderWriter = grpc::ServerAsyncReaderWriter<v1::FromAccelerator, v1::ToAccelerator>;
 
-  void Begin(const grpc::Status& refusal) {
-    if (!refusal.ok()) return End(refusal);
-    StartRead(&request_);
+// Answers are written by the threads that have them. A write is begun only by whoever set writing_;
+// the end once, by whoever sets finished_, and never while writing_.
+class SessionStream final : public StreamCall<ReaderWriter, v1::ToAccelerator> {
+ public:
+  using StreamCall::StreamCall;
+
+  void CheckClock(Clock::time_point now) override {
+    bool late = false;
+    bool stuck = false;
+    {
+      std::lock_guard lock(mutex_);
+      late = session_ == nullptr && !attaching_ && now - begun_ > context_.options.attach_timeout;
+      stuck = writing_ && now - write_begin_ > context_.options.write_timeout;
+    }
+    if (late) End({grpc::StatusCode::DEADLINE_EXCEEDED, "no Attach came"});
+    if (stuck) call_.TryCancel();
   }
 
-  void OnReadDone(bool ok) override {
+  void BeginDrain() override {
+    {
+      std::lock_guard lock(mutex_);
+      draining_ = true;
+    }
+    MaybeEnd();
+  }
+
+ private:
+  void Request(void* tag) override {
+    auto* queue = context_.queue->get();
+    context_.service.RequestSession(&call_, &stream_, queue, queue, tag);
+  }
+  void AwaitNext() const override { accelerator::Await<SessionStream>(context_); }
+
+  void OnRead(bool ok) override {
     if (!ok) {  // the client sends no more: it is answered what it asked
       {
         std::lock_guard lock(mutex_);
@@ -102,81 +122,42 @@ class SessionStream final : public Reactor,
       paused_ = outbox_.size() > 2 * context_.accelerator.options().max_in_flight;
       more = !paused_ && !ending_;
     }
-    if (more) StartRead(&request_);
+    if (more) Read();
   }
 
-  void OnWriteDone(bool ok) override {
+  void OnWritten(bool ok) {
     bool resume = false;
-    bool write = false;
+    bool ending = !ok;
+    std::optional<v1::FromAccelerator> next;
     {
       std::lock_guard lock(mutex_);
       writing_ = false;
-      if (ok && !ending_ && !outbox_.empty()) write = TakeNext();
+      ending = ending || ending_;  // then its End waits for this
+      if (ok && !ending_ && !outbox_.empty()) next = TakeNext();
       if (paused_ && !ending_ && outbox_.size() <= context_.accelerator.options().max_in_flight) {
         resume = true;
         paused_ = false;
       }
     }
-    if (write) StartWrite(&current_);
-    if (resume) StartRead(&request_);
-    if (!ok) return End(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the stream broke"));
+    if (next) Write(*next);
+    if (resume) Read();
+    if (ending) return End({grpc::StatusCode::UNAVAILABLE, "the stream broke"});
     MaybeEnd();
   }
 
-  void OnCancel() override { End(grpc::Status::CANCELLED); }
-
-  void OnDone() override {
-    {
-      std::unique_lock lock(mutex_);
-      done_ = true;
-      unused_.wait(lock, [this] { return !cancelling_; });
-    }
-    context_.streams.Remove(shared_from_this());
-  }
-
-  void CheckClock(Clock::time_point now) override {
-    bool late = false;
-    {
-      std::lock_guard lock(mutex_);
-      if (done_) return;
-      late = session_ == nullptr && !attaching_ && now - begin_ > context_.options->attach_timeout;
-      cancelling_ = writing_ && now - write_begin_ > context_.options->write_timeout;
-      if (!late && !cancelling_) return;
-    }
-    if (late) {
-      End(grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "no Attach came"));
-    }
-    std::unique_lock lock(mutex_);
-    if (!cancelling_) return;
-    lock.unlock();
-    call_->TryCancel();  // OnDone waits, so the call is there
-    lock.lock();
-    cancelling_ = false;
-    unused_.notify_all();
-  }
-
-  void BeginDrain() override {
-    {
-      std::lock_guard lock(mutex_);
-      draining_ = true;
-    }
-    MaybeEnd();
-  }
-
- private:
   void Handle() {
-    switch (request_.message_case()) {
+    switch (message_.message_case()) {
       case v1::ToAccelerator::kAttach:
         return OnAttach();
       case v1::ToAccelerator::kBatch:
         return OnBatch();
       case v1::ToAccelerator::kCancel: {
-        if (const auto session = GetSession()) session->Cancel(request_.cancel().id());
+        if (const auto session = GetSession()) session->Cancel(message_.cancel().id());
         return;
       }
       default:
-        return End(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
-                                "found an empty message; expected attach, batch or cancel"));
+        return End({grpc::StatusCode::INVALID_ARGUMENT,
+                    "found an empty message; expected attach, batch or cancel"});
     }
   }
 
@@ -189,14 +170,14 @@ class SessionStream final : public Reactor,
       attaching_ = true;
     }
     if (again) {
-      return End(grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "attached already"));
+      return End({grpc::StatusCode::FAILED_PRECONDITION, "attached already"});
     }
-    const v1::Attach& attach = request_.attach();
+    const v1::Attach& attach = message_.attach();
     context_.accelerator.Attach(
         {attach.protocol(), attach.endpoint(), attach.accelerator_type(), attach.content_hash(),
-         attach.precision(), call_->peer()},
-        [self = shared_from_this()](Result<std::unique_ptr<Session>> session) {
-          self->Attached(std::move(session));
+         attach.precision(), call_.peer()},
+        [this, self = shared_from_this()](Result<std::unique_ptr<Session>> session) {
+          Attached(std::move(session));
         });
   }
 
@@ -207,8 +188,8 @@ class SessionStream final : public Reactor,
       if (ending_) return;
     }
     if (!result.ok()) {
-      if (context_.options->log) {
-        context_.options->log("an endpoint was refused: " + result.error().message);
+      if (context_.options.log) {
+        context_.options.log("an endpoint was refused: " + result.error().message);
       }
       return End(ToGrpc(result.error()));
     }
@@ -220,8 +201,8 @@ class SessionStream final : public Reactor,
       if (ending_) return;
       session_ = session;
     }
-    if (context_.options->log) {
-      context_.options->log("endpoint " + Quote(session->endpoint()) + " attached (" +
+    if (context_.options.log) {
+      context_.options.log("endpoint " + Quote(session->endpoint()) + " attached (" +
                             session->accelerator_type() + ", model " +
                             session->content_hash().substr(0, 12) + ")");
     }
@@ -243,14 +224,14 @@ class SessionStream final : public Reactor,
   }
 
   void OnBatch() {
-    const v1::Batch& batch = request_.batch();
+    const v1::Batch& batch = message_.batch();
     const uint64_t id = batch.id();
     const auto session = GetSession();
     if (session == nullptr) {
-      return End(grpc::Status(grpc::StatusCode::FAILED_PRECONDITION,
-                              "found a batch before the answer to Attach"));
+      return End({grpc::StatusCode::FAILED_PRECONDITION,
+                  "found a batch before the answer to Attach"});
     }
-    session->CountBytes(request_.ByteSizeLong(), 0);
+    session->CountBytes(message_.ByteSizeLong(), 0);
     auto work = MakeWork(batch, session->content_hash());
     if (!work.ok()) return Send(MakeFailure(id, work.error()));
     {
@@ -259,8 +240,8 @@ class SessionStream final : public Reactor,
       if (work.ok()) ++open_;
     }
     if (!work.ok()) return Send(MakeFailure(id, work.error()));
-    (*work)->done = [self = shared_from_this(), id](Result<WorkResult> result) {
-      self->Answer(id, result);
+    (*work)->done = [this, self = shared_from_this(), id](Result<WorkResult> result) {
+      Answer(id, result);
     };
     if (const Status taken = session->Submit(*std::move(work)); !taken.ok()) {
       Answer(id, taken.error());
@@ -282,25 +263,29 @@ class SessionStream final : public Reactor,
     return session_;
   }
 
-  // With the mutex held: the next message into current_, for the caller to write.
-  bool TakeNext() {
-    current_ = std::move(outbox_.front());
+  // With the mutex held: the next message, for the caller to write.
+  v1::FromAccelerator TakeNext() {
+    v1::FromAccelerator message = std::move(outbox_.front());
     outbox_.pop_front();
     writing_ = true;
     write_begin_ = Clock::now();
-    return true;
+    return message;
+  }
+
+  void Write(const v1::FromAccelerator& message) {
+    stream_.Write(message, write_.Begin(shared_from_this()));
   }
 
   void Send(v1::FromAccelerator message, size_t ended = 0) {
+    std::optional<v1::FromAccelerator> next;
     {
       std::lock_guard lock(mutex_);
       open_ -= ended;
       if (ending_) return;
       outbox_.push_back(std::move(message));
-      if (writing_) return;
-      TakeNext();
+      if (!writing_) next = TakeNext();
     }
-    StartWrite(&current_);
+    if (next) context_.queue->BeginHere([&] { Write(*next); });
   }
 
   // Ends the stream in good order, if it is time.
@@ -315,14 +300,14 @@ class SessionStream final : public Reactor,
       attached = session_ != nullptr;
     }
     if (draining) {
-      return End(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the accelerator is shutting down"));
+      return End({grpc::StatusCode::UNAVAILABLE, "the accelerator is shutting down"});
     }
     // gRPC tells of bytes that are no message as of an end.
     End(attached ? grpc::Status::OK
                  : grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "found no Attach"));
   }
 
-  void End(const grpc::Status& status) {
+  void End(const grpc::Status& status) override {
     std::shared_ptr<Session> session;  // given back outside the lock
     grpc::Status last;
     {
@@ -333,25 +318,20 @@ class SessionStream final : public Reactor,
         outbox_.clear();
         session = std::move(session_);
       }
-      if (finished_ || writing_) return;  // OnWriteDone comes here again
+      if (finished_ || writing_) return;  // OnWritten comes here again
       finished_ = true;
       last = end_;
     }
-    if (session != nullptr && context_.options->log) {
-      context_.options->log("endpoint " + Quote(session->endpoint()) + " left");
+    if (session != nullptr && context_.options.log) {
+      context_.options.log("endpoint " + Quote(session->endpoint()) + " left");
     }
     session.reset();
-    Finish(last);
+    stream_.Finish(last, BeginFinish());
   }
 
-  const ServiceContext context_;
-  grpc::CallbackServerContext* const call_;
-  const Clock::time_point begin_ = Clock::now();
-  v1::ToAccelerator request_;  // the reading thread's
-  v1::FromAccelerator current_;
+  Operation write_{[this](bool ok) { OnWritten(ok); }};
 
   std::mutex mutex_;  // guards all below
-  std::condition_variable unused_;
   std::shared_ptr<Session> session_;
   std::deque<v1::FromAccelerator> outbox_;
   size_t open_ = 0;  // batches that have no answer yet
@@ -364,42 +344,10 @@ class SessionStream final : public Reactor,
   bool draining_ = false;
   bool ending_ = false;
   bool finished_ = false;
-  bool done_ = false;
-  bool cancelling_ = false;
 };
 
 }  // namespace
 
-grpc::Status ToGrpc(const Error& error) {
-  using grpc::StatusCode;
-  const auto code = [&] {
-    switch (error.code) {
-      case ErrorCode::kInvalidArgument:
-        return StatusCode::INVALID_ARGUMENT;
-      case ErrorCode::kNotFound:
-        return StatusCode::NOT_FOUND;
-      case ErrorCode::kInvalidData:
-        return StatusCode::DATA_LOSS;
-      case ErrorCode::kUnsupported:
-        return StatusCode::FAILED_PRECONDITION;
-      case ErrorCode::kResourceExhausted:
-        return StatusCode::RESOURCE_EXHAUSTED;
-      case ErrorCode::kUnavailable:
-        return StatusCode::UNAVAILABLE;
-      case ErrorCode::kDeadlineExceeded:
-        return StatusCode::DEADLINE_EXCEEDED;
-      case ErrorCode::kCancelled:
-        return StatusCode::CANCELLED;
-      default:
-        return StatusCode::INTERNAL;
-    }
-  }();
-  return {code, error.message};
-}
-
-Reactor* StartSession(const ServiceContext& context, grpc::CallbackServerContext* call,
-                      const grpc::Status& refusal) {
-  return StartStream(context, std::make_shared<SessionStream>(context, call), refusal);
-}
+void AwaitSession(ServiceContext& context) { Await<SessionStream>(context); }
 
 }  // namespace bertie::accelerator

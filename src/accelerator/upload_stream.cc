@@ -1,56 +1,52 @@
-#include <string>
+#include <algorithm>
+#include <memory>
+#include <mutex>
 #include <utility>
 
-#include "accelerator/streams.h"
+#include "accelerator/server_call.h"
 
 namespace bertie::accelerator {
 namespace {
 
-using Reactor = grpc::ServerReadReactor<v1::FileChunk>;
+using Reader = grpc::ServerAsyncReader<v1::FileState, v1::FileChunk>;
 
 grpc::Status Bad(const char* what) { return {grpc::StatusCode::INVALID_ARGUMENT, what}; }
 
 // Every piece is written by the disk thread, which then asks for the next: a slow disk holds up the
 // sender, and no thread of gRPC's.
-class UploadStream final : public Reactor,
-                           public Stream,
-                           public std::enable_shared_from_this<UploadStream> {
+class UploadStream final : public StreamCall<Reader, v1::FileChunk> {
  public:
-  UploadStream(const ServiceContext& context, v1::FileState* answer)
-      : context_(context), answer_(answer) {}
-
-  void Begin(const grpc::Status& refusal) {
-    if (!refusal.ok()) return End(refusal);
-    StartRead(&chunk_);
-  }
-
-  void OnReadDone(bool ok) override {
-    {
-      std::lock_guard lock(mutex_);
-      if (finished_) return;
-      working_ = true;
-    }
-    context_.disk.Post([self = shared_from_this(), ok] { self->Work(ok); });
-  }
-
-  void OnCancel() override { End(grpc::Status::CANCELLED); }
-
-  void OnDone() override { context_.streams.Remove(shared_from_this()); }
+  using StreamCall::StreamCall;
 
   void CheckClock(Clock::time_point now) override {
     bool late = false;
     {
       std::lock_guard lock(mutex_);
-      late = !working_ && now - last_ > context_.options->upload_timeout;
+      late = !working_ && now - std::max(begun_, last_) > context_.options.upload_timeout;
     }
-    if (late) End(grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "no piece of the file came"));
+    if (late) End({grpc::StatusCode::DEADLINE_EXCEEDED, "no piece of the file came"});
   }
 
   void BeginDrain() override {
-    End(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the accelerator is shutting down"));
+    End({grpc::StatusCode::UNAVAILABLE, "the accelerator is shutting down"});
   }
 
  private:
+  void Request(void* tag) override {
+    auto* queue = context_.queue->get();
+    context_.service.RequestUpload(&call_, &stream_, queue, queue, tag);
+  }
+  void AwaitNext() const override { accelerator::Await<UploadStream>(context_); }
+
+  void OnRead(bool ok) override {
+    {
+      std::lock_guard lock(mutex_);
+      if (finished_) return;
+      working_ = true;
+    }
+    context_.disk.Post([this, self = shared_from_this(), ok] { Work(ok); });
+  }
+
   // On the disk thread.
   void Work(bool ok) {
     const grpc::Status status = ok ? Take() : Conclude();
@@ -67,20 +63,21 @@ class UploadStream final : public Reactor,
       upload_.reset();
       End(status);
     } else {
-      StartRead(&chunk_);
+      Read();
     }
   }
 
   grpc::Status Take() {
     if (upload_ == nullptr) {
-      auto begun = context_.accelerator.store().BeginUpload(chunk_.content_hash(), chunk_.name(),
-                                                            chunk_.offset());
-      if (!begun.ok()) return ToGrpc(begun.error());
-      upload_ = std::move(*begun);
-    } else if (!chunk_.content_hash().empty() || !chunk_.name().empty() || chunk_.offset() != 0) {
+      auto made = context_.accelerator.store().BeginUpload(
+          message_.content_hash(), message_.name(), message_.offset());
+      if (!made.ok()) return ToGrpc(made.error());
+      upload_ = std::move(*made);
+    } else if (!message_.content_hash().empty() || !message_.name().empty() ||
+               message_.offset() != 0) {
       return Bad("found a second head; expected data alone after the first piece");
     }
-    if (const Status written = upload_->Write(chunk_.data()); !written.ok()) {
+    if (const Status written = upload_->Write(message_.data()); !written.ok()) {
       return ToGrpc(written.error());
     }
     return {};
@@ -90,44 +87,42 @@ class UploadStream final : public Reactor,
     if (upload_ == nullptr) return Bad("found no piece of a file");
     auto state = upload_->Finish();
     if (!state.ok()) return ToGrpc(state.error());
-    std::lock_guard lock(mutex_);
-    if (finished_) return {};  // the call, and the answer with it, may be gone
-    answer_->set_name(state->name);
-    answer_->set_received(state->received);
-    answer_->set_complete(state->complete);
+    answer_.set_name(state->name);
+    answer_.set_received(state->received);
+    answer_.set_complete(state->complete);
     return {};
   }
 
-  void End(const grpc::Status& status) {
+  void End(const grpc::Status& status) override {
     {
       std::lock_guard lock(mutex_);
       if (std::exchange(finished_, true)) return;
       if (!working_) Release();
     }
-    Finish(status);
+    if (status.ok()) {
+      stream_.Finish(answer_, status, BeginFinish());
+    } else {
+      stream_.FinishWithError(status, BeginFinish());
+    }
   }
 
   // Lets go of the file on the disk thread, whose it is.
   void Release() {
-    context_.disk.Post([self = shared_from_this()] { self->upload_.reset(); });
+    context_.disk.Post([this, self = shared_from_this()] { upload_.reset(); });
   }
 
-  const ServiceContext context_;
-  v1::FileState* const answer_;
-  v1::FileChunk chunk_;                         // gRPC's and the disk thread's by turns
-  std::unique_ptr<ModelStore::Upload> upload_;  // the disk thread's
+  // The disk thread's:
+  std::unique_ptr<ModelStore::Upload> upload_;
+  v1::FileState answer_;
 
   std::mutex mutex_;  // guards all below
-  Clock::time_point last_ = Clock::now();
+  Clock::time_point last_;  // when it had written one
   bool working_ = false;  // the disk thread has a piece
   bool finished_ = false;
 };
 
 }  // namespace
 
-Reactor* StartUpload(const ServiceContext& context, v1::FileState* answer,
-                     const grpc::Status& refusal) {
-  return StartStream(context, std::make_shared<UploadStream>(context, answer), refusal);
-}
+void AwaitUpload(ServiceContext& context) { Await<UploadStream>(context); }
 
 }  // namespace bertie::accelerator

@@ -7,7 +7,9 @@
 #include "kernels/tile_table.h"
 
 // GCC warns of its own header's deliberately uninitialised vectors.
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 
 #define BERTIE_BF16_DOT __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
 

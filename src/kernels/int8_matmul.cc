@@ -26,7 +26,7 @@ HWY_BEFORE_NAMESPACE();
 namespace bertie::kernels {
 namespace HWY_NAMESPACE {
 
-#if HWY_TARGET == HWY_SCALAR
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
 
 // As below, for processors without vectors that Highway knows (before SSE4 with AES), a column at a
 // time.
