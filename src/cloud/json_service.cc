@@ -8,7 +8,7 @@
 namespace bertie::cloud {
 namespace {
 
-const char* AuthCode(AuthFault fault) {
+const char* JsonAuthCode(AuthFault fault) {
   switch (fault) {
     case AuthFault::kMissing:
       return "MissingAuthenticationTokenException";
@@ -43,7 +43,7 @@ http::Response RuntimeError(const char* code, const std::string& message) {
 
 http::Response JsonService::Deny(const http::RequestHead&, const AuthError& error,
                                  const std::string&) {
-  return JsonError(Failure(AuthCode(error.fault), error.message));
+  return JsonError(Failure(JsonAuthCode(error.fault), error.message));
 }
 
 void JsonService::Handle(Call call, std::shared_ptr<http::Exchange> exchange) {
@@ -63,7 +63,7 @@ void JsonService::Handle(Call call, std::shared_ptr<http::Exchange> exchange) {
 
 http::Response RuntimeService::Deny(const http::RequestHead&, const AuthError& error,
                                     const std::string&) {
-  http::Response response = RuntimeError(AuthCode(error.fault), error.message);
+  http::Response response = RuntimeError(JsonAuthCode(error.fault), error.message);
   response.status = 403;
   return response;
 }
