@@ -1,5 +1,9 @@
 # Options that hold for every target of ours, and the one-library-a-folder rule.
 
+# Files that are compiled together (CMAKE_UNITY_BUILD): enough to share what headers cost, few
+# enough to keep two processors busy.
+set(CMAKE_UNITY_BUILD_BATCH_SIZE 10)
+
 function(bertie_options target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
     -Wno-sign-conversion -Werror -fno-math-errno
@@ -9,6 +13,11 @@ function(bertie_options target)
     target_compile_options(${target} PRIVATE -Wno-restrict)
   endif()
   target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+  # Of files that are compiled together one sees the anonymous namespaces of the others, which GCC
+  # takes for a header's, as the files are included.
+  set(together $<BOOL:$<TARGET_PROPERTY:UNITY_BUILD>>)
+  target_compile_options(${target} PRIVATE $<${together}:-Wno-shadow>
+    $<$<AND:${together},$<CXX_COMPILER_ID:GNU>>:-Wno-subobject-linkage>)
   if(BERTIE_SANITIZE)
     target_compile_options(${target} PUBLIC -fsanitize=${BERTIE_SANITIZE} -fno-omit-frame-pointer
       -fno-sanitize-recover=all)
@@ -58,6 +67,7 @@ function(bertie_protocol name proto)
       --plugin=protoc-gen-grpc=${GRPC_CPP_PLUGIN} ${stem}.proto
     DEPENDS ${CMAKE_SOURCE_DIR}/${proto} VERBATIM)
   add_library(bertie_${name}_protocol STATIC ${made})
+  set_target_properties(bertie_${name}_protocol PROPERTIES UNITY_BUILD OFF)
   target_include_directories(bertie_${name}_protocol SYSTEM PUBLIC ${out})
   target_link_libraries(bertie_${name}_protocol PUBLIC protobuf::libprotobuf bertie_grpc)
 endfunction()

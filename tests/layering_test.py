@@ -1,5 +1,7 @@
-"""Includes under src/ point one way, as tests/layering.json says, files stay short, and no two headers
-define a type of one name in one namespace (the linker would take the members of one for the other's).
+"""Includes under src/ point one way, as tests/layering.json says, files stay short, no two headers
+define a type of one name in one namespace (the linker would take the members of one for the other's),
+and no two files of a folder have one thing in their anonymous namespaces (sanitizer builds compile them
+together).
 
 Prints each offending line as file:line and exits 1 when there is one.
 """
@@ -14,6 +16,11 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 NAMESPACE = re.compile(r"namespace ([\w:]+) \{")
 TYPE = re.compile(r"(?:struct|class) (\w+)(?: final)?(?: : [^;{]*)? \{")
+
+# What begins a line in an anonymous namespace: a type, a constant, a function with its parameters.
+PRIVATE = re.compile(r"(?:(?:struct|class|enum class|enum) (\w+)[^;]*\{"
+                     r"|(?:constexpr|const) [^(]*?\b(k[A-Z]\w*)(?:\[\w*\])?(?: =|\{|\()"
+                     r"|(?:[\w:<>,*&]+ )+[*&]?(\w+\([^)]*\)?))")
 
 
 def check(path: pathlib.Path) -> list[str]:
@@ -57,10 +64,29 @@ def twins(headers: list[pathlib.Path]) -> list[str]:
     return problems
 
 
+def together(files: list[pathlib.Path]) -> list[str]:
+    seen, problems = {}, []
+    for path in files:
+        private = False
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if line.startswith(("namespace {", "}  // namespace")):
+                private = line == "namespace {"
+            match = PRIVATE.match(line) if private else None
+            if not match:
+                continue
+            what = match[1] or match[2] or match[3]
+            where = f"{path.relative_to(ROOT)}:{number}"
+            first = seen.setdefault((path.parent, what), where)
+            if first.split(":")[0] != where.split(":")[0]:
+                problems.append(f"{where}: {what} is in the anonymous namespace of {first} too")
+    return problems
+
+
 def main() -> int:
     files = sorted(p for p in (ROOT / "src").rglob("*") if p.suffix in (".h", ".cc"))
     problems = [problem for path in files for problem in check(path)]
     problems += twins([path for path in files if path.suffix == ".h"])
+    problems += together([path for path in files if path.suffix == ".cc"] + sorted((ROOT / "tests").glob("*/*.cc")))
     for problem in problems:
         print(problem)
     print(f"{len(files)} files, {len(problems)} problems")

@@ -10,7 +10,7 @@
 namespace bertie::accelerator {
 namespace {
 
-constexpr size_t kMaxNameLength = 128;
+constexpr size_t kMaxEndpointLength = 128;
 constexpr double kUnitSlack = 1e-9;
 
 double Since(std::chrono::steady_clock::time_point begin) {
@@ -37,10 +37,10 @@ Result<Session::Init> Check(AttachRequest request) {
   const bool plain = std::none_of(request.endpoint.begin(), request.endpoint.end(), [](char c) {
     return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
   });
-  if (request.endpoint.empty() || request.endpoint.size() > kMaxNameLength || !plain) {
+  if (request.endpoint.empty() || request.endpoint.size() > kMaxEndpointLength || !plain) {
     return Error{ErrorCode::kInvalidArgument,
                  "found the endpoint name " + Quote(request.endpoint) + "; expected 1 to " +
-                     std::to_string(kMaxNameLength) + " bytes without control characters"};
+                     std::to_string(kMaxEndpointLength) + " bytes without control characters"};
   }
   if (!request.precision.empty() && !model::ParsePrecision(request.precision)) {
     return Error{ErrorCode::kInvalidArgument, "found the precision " + Quote(request.precision) +

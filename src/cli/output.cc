@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <iostream>
 
 #include "base/file.h"
 #include "cli/commands.h"
@@ -22,6 +23,8 @@ Status WriteStdout(std::string_view text) {
 }
 
 void IgnoreBrokenPipes() { std::signal(SIGPIPE, SIG_IGN); }
+
+void Warn(const std::string& message) { std::cerr << "bertie: warning: " << message << std::endl; }
 
 int PrintAnswer(std::string_view text) {
   IgnoreBrokenPipes();

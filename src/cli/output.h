@@ -1,4 +1,4 @@
-// Answers on stdout.
+// Answers on stdout, and warnings on stderr.
 #pragma once
 
 #include <string>
@@ -16,6 +16,9 @@ Status WriteStdout(std::string_view text);
 
 // From here on a write to a pipe without a reader fails instead of ending the process.
 void IgnoreBrokenPipes();
+
+// "bertie: warning: <message>" to stderr.
+void Warn(const std::string& message);
 
 // WriteStdout for a command's whole answer: the exit code, an error being reported.
 int PrintAnswer(std::string_view text);

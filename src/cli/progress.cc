@@ -37,7 +37,7 @@ std::string Bar(double share) {
          std::string(static_cast<size_t>(kWidth - full), '.') + "]";
 }
 
-double Seconds(std::chrono::steady_clock::duration time) {
+double InSeconds(std::chrono::steady_clock::duration time) {
   return std::chrono::duration<double>(time).count();
 }
 
@@ -73,7 +73,7 @@ Progress::Progress(Options options)
 
 Progress::~Progress() { Clear(); }
 
-double Progress::seconds() const { return Seconds(Clock::now() - start_); }
+double Progress::seconds() const { return InSeconds(Clock::now() - start_); }
 
 double Progress::speed() const {
   const double time = seconds();
@@ -85,7 +85,7 @@ void Progress::Update(int64_t done, std::optional<double> loss) {
   if (loss) loss_ = loss;
   if (options_.quiet) return;
   const double since_start = seconds();
-  const double since_drawn = Seconds(Clock::now() - drawn_);
+  const double since_drawn = InSeconds(Clock::now() - drawn_);
   if (since_start < kQuietSeconds) return;
   bool due = since_drawn >= (terminal_ ? kRedrawSeconds : kLineSeconds);
   if (!terminal_ && options_.total > 0 && since_drawn >= kQuietSeconds) {

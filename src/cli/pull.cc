@@ -19,7 +19,7 @@ struct PullFlags {
   bool json = false;
 };
 
-std::string Megabytes(int64_t bytes) {
+std::string PulledSize(int64_t bytes) {
   const double mb = static_cast<double>(bytes) / 1e6;
   return FormatFixed(mb, mb < 10 ? 2 : mb < 100 ? 1 : 0) + " MB";
 }
@@ -53,9 +53,9 @@ Result<std::string> RunPull(const PullFlags& flags) {
       ShellWord(name.id + (name.revision == "main" ? "" : "@" + name.revision));
   std::string text = name.id + " " + name.revision;
   if (name.revision != pulled.commit) text += " (" + pulled.commit.substr(0, 12) + ")";
-  text += ": " + std::to_string(pulled.files) + " files, " + Megabytes(pulled.bytes) +
+  text += ": " + std::to_string(pulled.files) + " files, " + PulledSize(pulled.bytes) +
           (pulled.fetched == 0 ? ", all here already"
-                               : ", " + Megabytes(pulled.fetched) + " fetched now") +
+                               : ", " + PulledSize(pulled.fetched) + " fetched now") +
           "\n" + pulled.dir.string() + "\n";
   return text + Next(pulled, word);
 }

@@ -1,12 +1,10 @@
 #include "cloud/aws_chunked.h"
 
 #include <algorithm>
-#include <span>
 #include <utility>
 #include <variant>
 
 #include "base/encoding.h"
-#include "base/hmac.h"
 #include "http/head_parser.h"
 
 namespace bertie::cloud {
@@ -23,10 +21,6 @@ Failure Invalid(const std::string& what) {
 Failure Mismatch() {
   return {"SignatureDoesNotMatch",
           "The signature of a chunk does not match the one calculated from its bytes."};
-}
-
-bool Equal(std::string_view a, std::string_view b) {
-  return ConstantTimeEqual(std::as_bytes(std::span(a)), std::as_bytes(std::span(b)));
 }
 
 }  // namespace
@@ -98,7 +92,7 @@ Done AwsChunkedDecoder::CheckChunk() {
                               options_.verified.scope + "\n" + previous_ + "\n" +
                               std::string(kEmptySha256) + "\n" + Hex(digest_->Finish());
   digest_.reset();
-  if (!Equal(Sign(options_.verified.signing_key, to_sign), signature_)) return Mismatch();
+  if (!SameSecret(Sign(options_.verified.signing_key, to_sign), signature_)) return Mismatch();
   previous_ = std::exchange(signature_, {});
   return std::monostate();
 }
@@ -136,7 +130,7 @@ Done AwsChunkedDecoder::CheckTrailer(const std::string& signature) {
   const std::string to_sign = "AWS4-HMAC-SHA256-TRAILER\n" + options_.verified.timestamp + "\n" +
                               options_.verified.scope + "\n" + previous_ + "\n" +
                               Hex(DigestOf(DigestKind::kSha256, lines));
-  if (!Equal(Sign(options_.verified.signing_key, to_sign), signature)) return Mismatch();
+  if (!SameSecret(Sign(options_.verified.signing_key, to_sign), signature)) return Mismatch();
   return std::monostate();
 }
 

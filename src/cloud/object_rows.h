@@ -5,6 +5,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -36,6 +37,9 @@ CREATE TABLE IF NOT EXISTS parts(
   PRIMARY KEY(upload, number)) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS parts_blob ON parts(blob);
 )";
+
+// Text as a statement's parameter; it must outlive the statement's rows.
+inline std::string_view View(const std::string& text) { return text; }
 
 // Columns that ReadObject takes, from column 0 on, after key.
 inline constexpr char kObjectColumns[] =

@@ -14,15 +14,10 @@
 #include "cloud/object_rows.h"
 
 namespace bertie::cloud {
-namespace {
 
 namespace fs = std::filesystem;
 
 Failure NoSuchBucket() { return {"NoSuchBucket", "The specified bucket does not exist"}; }
-
-std::string_view View(const std::string& text) { return text; }
-
-}  // namespace
 
 bool NamesEtag(const std::string& list, const std::string& etag) {
   if (list == "*") return true;

@@ -28,6 +28,8 @@ struct Bucket {
   Milliseconds created = 0;
 };
 
+Failure NoSuchBucket();
+
 // A checksum beside the ETag, in S3's words.
 struct Checksum {
   std::string algorithm = {};  // CRC32, CRC32C, CRC64NVME, SHA1, SHA256; empty: none

@@ -13,8 +13,6 @@ Failure NoSuchUpload() {
           "have been aborted or completed."};
 }
 
-std::string_view View(const std::string& text) { return text; }
-
 // An object in more pieces is put together, as whoever reads it holds all of its files open.
 constexpr size_t kMaxSegments = 64;
 
@@ -44,9 +42,7 @@ Outcome<Upload> ObjectStore::CreateUpload(const std::string& bucket, Upload uplo
   upload.created = Now();
   const std::string fields = WriteFields(upload.fields);
   return Change<Upload>([&](Database& database) -> Outcome<Upload> {
-    if (!FindBucket(bucket)) {
-      return Failure("NoSuchBucket", "The specified bucket does not exist");
-    }
+    if (!FindBucket(bucket)) return NoSuchBucket();
     BERTIE_RETURN_IF_ERROR(
         database.Run("INSERT INTO uploads(id, bucket, key, created, fields, checksum_algorithm, "
                      "checksum_composite) VALUES(?,?,?,?,?,?,?)",

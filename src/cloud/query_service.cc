@@ -13,7 +13,7 @@ namespace {
 constexpr char kRoleId[] = "AROALOCAL0000000000A";
 constexpr Milliseconds kRoleCreated = 1'577'836'800'000;  // 2020-01-01
 
-const char* AuthCode(AuthFault fault) {
+const char* QueryAuthCode(AuthFault fault) {
   switch (fault) {
     case AuthFault::kMissing:
       return "MissingAuthenticationToken";
@@ -55,7 +55,7 @@ http::Response QueryService::ErrorAnswer(const Failure& failure,
 
 http::Response QueryService::Deny(const http::RequestHead&, const AuthError& error,
                                   const std::string& request_id) {
-  return ErrorAnswer(Failure(AuthCode(error.fault), error.message), request_id);
+  return ErrorAnswer(Failure(QueryAuthCode(error.fault), error.message), request_id);
 }
 
 void QueryService::Handle(Call call, std::shared_ptr<http::Exchange> exchange) {

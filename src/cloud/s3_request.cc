@@ -37,7 +37,7 @@ constexpr CodeStatus kStatuses[] = {
     {"SlowDown", 503},
 };
 
-std::string Lower(std::string_view text) {
+std::string LowerName(std::string_view text) {
   std::string out(text);
   for (char& c : out) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
@@ -47,8 +47,8 @@ std::string Lower(std::string_view text) {
 
 // The bucket that a Host field names; empty: none.
 std::string BucketOfHost(const std::string& field, const Settings& settings) {
-  const std::string host = Lower(field.substr(0, field.rfind(':')));
-  const std::string own = "." + Lower(settings.domain);
+  const std::string host = LowerName(field.substr(0, field.rfind(':')));
+  const std::string own = "." + LowerName(settings.domain);
   if (host.ends_with(own)) return host.substr(0, host.size() - own.size());
   if (!host.ends_with(".amazonaws.com")) return {};
   for (const char* separator : {".s3.", ".s3-"}) {
@@ -167,7 +167,7 @@ Outcome<Fields> ReadObjectFields(const http::RequestHead& head) {
   Fields fields;
   size_t metadata = 0;
   for (const http::Field& field : head.fields) {
-    const std::string name = Lower(field.name);
+    const std::string name = LowerName(field.name);
     if (name.starts_with("x-amz-server-side-encryption-customer-") || name == "x-amz-tagging" ||
         name.starts_with("x-amz-object-lock-")) {
       return Failure("NotImplemented",

@@ -49,9 +49,7 @@ Failure NotImplemented(const std::string& what) {
               what};
 }
 
-Failure NoSuchBucket() { return {"NoSuchBucket", "The specified bucket does not exist"}; }
-
-const char* AuthCode(AuthFault fault) {
+const char* S3AuthCode(AuthFault fault) {
   switch (fault) {
     case AuthFault::kUnknownKey:
       return "InvalidAccessKeyId";
@@ -83,7 +81,7 @@ S3Service::S3Service(const Settings& settings, ObjectStore& store,
 http::Response S3Service::Deny(const http::RequestHead& head, const AuthError& error,
                                const std::string& request_id) {
   std::string message = error.fault == AuthFault::kMissing ? "Access Denied" : error.message;
-  return S3Error(Failure(AuthCode(error.fault), std::move(message)), head, request_id);
+  return S3Error(Failure(S3AuthCode(error.fault), std::move(message)), head, request_id);
 }
 
 Done S3Service::CheckOwner(const http::RequestHead& head) const {

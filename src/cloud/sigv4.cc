@@ -230,13 +230,13 @@ std::string Hmac(std::string_view key, std::string_view message) {
   return std::string(AsText(digest));
 }
 
-bool Equal(std::string_view a, std::string_view b) {
-  return ConstantTimeEqual(std::as_bytes(std::span(a)), std::as_bytes(std::span(b)));
-}
-
 constexpr std::string_view kSessionPrefix = "ASIA";
 
 }  // namespace
+
+bool SameSecret(std::string_view a, std::string_view b) {
+  return ConstantTimeEqual(std::as_bytes(std::span(a)), std::as_bytes(std::span(b)));
+}
 
 std::variant<Signature, AuthError> ReadSignature(const http::RequestHead& head) {
   if (const std::string* authorization = head.Find("Authorization")) {
@@ -303,7 +303,7 @@ std::variant<Verified, AuthError> Verifier::Verify(const http::RequestHead& head
                               Hex(DigestOf(DigestKind::kSha256, canonical));
   Session& found = std::get<Session>(session);
   std::string key = SigningKey(found.secret, signature);
-  if (!Equal(Sign(key, to_sign), signature.signature)) {
+  if (!SameSecret(Sign(key, to_sign), signature.signature)) {
     return AuthError{AuthFault::kMismatch,
                      "The request signature we calculated does not match the signature you "
                      "provided. Check your key and signing method."};
@@ -321,11 +321,11 @@ std::variant<Verifier::Session, AuthError> Verifier::FindSecret(const Signature&
       signature.access_key != credentials_->access_key) {
     return OpenSession(signature, now);
   }
-  if (!Equal(signature.access_key, credentials_->access_key)) {
+  if (!SameSecret(signature.access_key, credentials_->access_key)) {
     return AuthError{AuthFault::kUnknownKey, "The access key ID you provided is not known here."};
   }
   // A token where none is needed is harmless as long as it is the right one.
-  if (!Equal(signature.token, credentials_->session_token)) {
+  if (!SameSecret(signature.token, credentials_->session_token)) {
     return AuthError{AuthFault::kInvalidToken, "The provided token is not valid."};
   }
   return Session{credentials_->secret_key, Caller{}.session_name};
@@ -354,7 +354,7 @@ std::variant<Verifier::Session, AuthError> Verifier::OpenSession(const Signature
   if (!bytes || bytes->size() <= kProof) return invalid;
   const std::string_view payload = std::string_view(*bytes).substr(kProof);
   const std::string& secret = credentials_->secret_key;
-  if (!Equal(Hmac(Hmac(secret, "session token"), payload), bytes->substr(0, kProof))) {
+  if (!SameSecret(Hmac(Hmac(secret, "session token"), payload), bytes->substr(0, kProof))) {
     return invalid;
   }
   const auto parts = Split(payload, '|');

@@ -72,6 +72,9 @@ std::string SigningKey(std::string_view secret, const Signature& signature);
 // Hexadecimal signature of a string to sign.
 std::string Sign(std::string_view signing_key, std::string_view string_to_sign);
 
+// Compares in constant time.
+bool SameSecret(std::string_view a, std::string_view b);
+
 // Who asks. name: the session's, as in .../ROLE/NAME.
 struct Caller {
   std::string session_name = "local";

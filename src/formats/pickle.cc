@@ -12,13 +12,12 @@ namespace bertie::formats {
 namespace {
 
 using None = PickleValue::None;
-using Bytes = PickleValue::Bytes;
 using Tuple = PickleValue::Tuple;
 using List = PickleValue::List;
 using Dict = PickleValue::Dict;
 using BigInteger = PickleValue::BigInteger;
 
-constexpr size_t kMaxNameBytes = 256;
+constexpr size_t kMaxGlobalNameBytes = 256;
 
 // Opcodes by their names in pickletools.
 enum Op : uint8_t {
@@ -132,7 +131,7 @@ class Interpreter {
   Result<std::string_view> Line() {
     const std::string_view rest(reinterpret_cast<const char*>(bytes_.data()) + at_,
                                 bytes_.size() - at_);
-    const size_t end = rest.substr(0, kMaxNameBytes + 1).find('\n');
+    const size_t end = rest.substr(0, kMaxGlobalNameBytes + 1).find('\n');
     if (end == std::string_view::npos) return Bad("a name that is too long or never ends");
     at_ += end + 1;
     return rest.substr(0, end);
@@ -283,7 +282,7 @@ class Interpreter {
     BERTIE_ASSIGN_OR_RETURN(const std::string_view raw,
                             wide ? Counted<uint32_t>() : Counted<uint8_t>());
     if (text) return Push(std::string(raw));
-    return Push(Bytes{std::string(raw)});
+    return Push(PickleValue::Bytes{std::string(raw)});
   }
 
   Status Arrange(uint8_t op) {

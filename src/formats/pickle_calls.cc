@@ -8,7 +8,7 @@
 namespace bertie::formats {
 namespace {
 
-constexpr size_t kMaxDimensions = 16;
+constexpr size_t kMaxPickledDimensions = 16;
 constexpr size_t kMaxKeyBytes = 256;
 
 struct What {
@@ -66,7 +66,7 @@ std::optional<int64_t> Natural(PickleRef value) {
 
 std::optional<Shape> Naturals(PickleRef value) {
   const auto* items = Items(value);
-  if (items == nullptr || items->size() > kMaxDimensions) return std::nullopt;
+  if (items == nullptr || items->size() > kMaxPickledDimensions) return std::nullopt;
   Shape shape;
   for (const PickleRef item : *items) {
     const auto number = Natural(item);

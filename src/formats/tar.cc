@@ -23,10 +23,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kBlockBytes = 1 << 20;
-constexpr size_t kMaxNameBytes = 4'096;
+constexpr size_t kMaxTarNameBytes = 4'096;
 constexpr size_t kMaxNameParts = 32;
 // Before this much is out, a good ratio means nothing: config.json alone packs well.
-constexpr int64_t kRatioFrom = int64_t{64} << 20;
+constexpr int64_t kTarRatioFrom = int64_t{64} << 20;
 
 struct ReadFree {
   void operator()(archive* a) const { archive_read_free(a); }
@@ -39,7 +39,7 @@ struct EntryFree {
 };
 using Reader = std::unique_ptr<archive, ReadFree>;
 using Writer = std::unique_ptr<archive, WriteFree>;
-using Entry = std::unique_ptr<archive_entry, EntryFree>;
+using OwnedEntry = std::unique_ptr<archive_entry, EntryFree>;
 
 // An owned file descriptor.
 class Fd {
@@ -113,7 +113,7 @@ class TarWriter {
 
   Status WriteEntry(const TarEntry& entry) {
     BERTIE_ASSIGN_OR_RETURN(const auto content, MappedFile::Open(entry.path));
-    const Entry header(archive_entry_new());
+    const OwnedEntry header(archive_entry_new());
     archive_entry_set_pathname(header.get(), entry.name.c_str());
     archive_entry_set_filetype(header.get(), AE_IFREG);
     archive_entry_set_perm(header.get(), 0644);
@@ -143,7 +143,7 @@ Result<std::vector<std::string>> SplitName(std::string_view name) {
   const auto bad = [&](const std::string& what) {
     return Error{ErrorCode::kInvalidData, "the name " + Quote(name) + " " + what};
   };
-  if (name.size() > kMaxNameBytes) return bad("is too long");
+  if (name.size() > kMaxTarNameBytes) return bad("is too long");
   if (name.starts_with('/')) return bad("is absolute");
   std::vector<std::string> parts;
   for (size_t begin = 0; begin <= name.size();) {
@@ -278,7 +278,7 @@ class Extractor {
     written_ += size;
     if (written_ > limits_.max_bytes || offset > limits_.max_bytes - size) return OverBytes();
     const int64_t in = std::max<int64_t>(1, archive_filter_bytes(archive_.get(), -1));
-    if (written_ > kRatioFrom && written_ / in > limits_.max_ratio) {
+    if (written_ > kTarRatioFrom && written_ / in > limits_.max_ratio) {
       return Error{
           ErrorCode::kResourceExhausted,
           "unpacks to more than " + std::to_string(limits_.max_ratio) + " times its own size"};

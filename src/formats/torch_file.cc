@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/encoding.h"
 #include "base/file.h"
 #include "base/quote.h"
 #include "formats/pickle.h"
@@ -71,10 +72,6 @@ class StateDictReader {
   const std::string& where_;
   TorchTensors tensors_;
 };
-
-std::string_view AsText(Bytes bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
 
 // The zip form: NAME/data.pkl, and each storage as NAME/data/KEY.
 Result<TorchFile> ParseZip(Bytes bytes, const std::string& where) {

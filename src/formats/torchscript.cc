@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/encoding.h"
 #include "base/file.h"
 #include "base/quote.h"
 #include "formats/pickle.h"
@@ -21,13 +22,9 @@ using Bytes = std::span<const std::byte>;
 constexpr uint64_t kMaxCodeBytes = uint64_t{8} << 20;
 constexpr uint64_t kMaxAllCodeBytes = uint64_t{32} << 20;
 constexpr uint64_t kMaxVersionBytes = 32;
-constexpr size_t kMaxDepth = 32;            // of modules in modules
+constexpr size_t kMaxModuleDepth = 32;      // of modules in modules
 constexpr size_t kMaxAttributes = 1 << 17;  // with their paths; BERT-large has some 2,500
-constexpr size_t kMaxNameBytes = 256;
-
-std::string_view AsText(Bytes bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
+constexpr size_t kMaxAttributeNameBytes = 256;
 
 // The archive's one top folder with a slash; absent where there is none.
 std::optional<std::string> TopFolder(const ZipArchive& archive) {
@@ -44,13 +41,13 @@ std::optional<std::string> TopFolder(const ZipArchive& archive) {
 
 // Fit for messages and for comparing with names in the code.
 bool IsPrintable(std::string_view text) {
-  return text.size() <= 4 * kMaxNameBytes &&
+  return text.size() <= 4 * kMaxAttributeNameBytes &&
          std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
 }
 
 // An attribute's name becomes a part of a path.
 bool IsPlainName(std::string_view name) {
-  return !name.empty() && name.size() <= kMaxNameBytes &&
+  return !name.empty() && name.size() <= kMaxAttributeNameBytes &&
          std::all_of(name.begin(), name.end(),
                      [](char c) { return c > ' ' && c < 0x7f && c != '.'; });
 }
@@ -137,7 +134,7 @@ class ArchiveReader {
     const auto* state = object->state == nullptr ? nullptr : object->state->As<PickleValue::Dict>();
     if (state == nullptr) return Bad("the module " + Quote(path, 200) + " has no attributes");
     // A module may stand in several places, or in itself: so both are bounded.
-    if (depth > kMaxDepth) return Over("modules in each other", kMaxDepth);
+    if (depth > kMaxModuleDepth) return Over("modules in each other", kMaxModuleDepth);
     if (!IsPrintable(object->type)) {
       return Bad("the module " + Quote(path, 200) + " is of the class " + Quote(object->type, 200) +
                  ", expected a name");

@@ -28,9 +28,9 @@ constexpr uint16_t kFlagEncrypted = 1;
 constexpr uint16_t kFlagSizesFollow = 8;  // the local header has zeros, a descriptor comes later
 constexpr uint16_t kDeflated = 8;
 constexpr uint64_t kMaxRatio = 200;  // of code; a bomb reaches 1,000
-constexpr uint64_t kRatioFrom = uint64_t{1} << 20;
+constexpr uint64_t kZipRatioFrom = uint64_t{1} << 20;
 constexpr uint64_t kMaxEntries = 65'536;
-constexpr size_t kMaxNameBytes = 1'024;
+constexpr size_t kMaxZipNameBytes = 1'024;
 
 // Little-endian numbers out of a record whose size the caller has checked.
 class Record {
@@ -58,7 +58,7 @@ bool Fits(uint64_t offset, uint64_t size, uint64_t limit) {
 // Why a name cannot be an entry's, or "".
 std::string NameFault(std::string_view name) {
   if (name.empty()) return "is empty";
-  if (name.size() > kMaxNameBytes) return "is too long";
+  if (name.size() > kMaxZipNameBytes) return "is too long";
   if (name.find('\0') != std::string_view::npos) return "holds a NUL";
   if (name.find('\\') != std::string_view::npos) return "holds a backslash";
   if (name.front() == '/') return "is absolute";
@@ -324,7 +324,7 @@ Result<std::string> ZipArchive::ReadText(const std::string& name, uint64_t max_b
   }
   const ZipEntry& entry = found->second;
   uint64_t limit = max_bytes;
-  if (entry.size > kRatioFrom) limit = std::min(limit, entry.packed.size() * kMaxRatio);
+  if (entry.size > kZipRatioFrom) limit = std::min(limit, entry.packed.size() * kMaxRatio);
   if (entry.size > limit || entry.packed.size() > max_bytes) {
     return TooLarge(name, entry.size, limit);
   }

@@ -12,7 +12,7 @@ namespace {
 // Enough for any 64-bit size; longer ones are padding made to confuse.
 constexpr int kMaxSizeDigits = 16;
 
-Refusal Bad(std::string message) { return {400, "BadRequest", std::move(message)}; }
+Refusal BadBody(std::string message) { return {400, "BadRequest", std::move(message)}; }
 
 Refusal TooLarge(const Limits& limits) {
   return {413, "BodyTooLarge",
@@ -26,7 +26,9 @@ int HexValue(char c) {
   return -1;
 }
 
-bool IsControl(char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f; }
+bool IsControlInLine(char c) {
+  return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
+}
 
 }  // namespace
 
@@ -66,7 +68,7 @@ std::optional<Refusal> BodyDecoder::Take(char c) {
     case State::kDataCr:
     case State::kDataLf: {
       bool cr = state_ == State::kDataCr;
-      if (c != (cr ? '\r' : '\n')) return Bad("a chunk's data is not followed by CRLF");
+      if (c != (cr ? '\r' : '\n')) return BadBody("a chunk's data is not followed by CRLF");
       state_ = cr ? State::kDataLf : State::kSize;
       digits_ = 0;
       return std::nullopt;
@@ -78,18 +80,18 @@ std::optional<Refusal> BodyDecoder::Take(char c) {
 
 std::optional<Refusal> BodyDecoder::TakeSize(char c) {
   if (state_ == State::kSizeLf) {
-    if (c != '\n') return Bad("a CR without its LF after a chunk's size");
+    if (c != '\n') return BadBody("a CR without its LF after a chunk's size");
     if (left_ > limits_.max_body_bytes - received_) return TooLarge(limits_);
     received_ += left_;
     state_ = left_ == 0 ? State::kTrailer : State::kData;
     return std::nullopt;
   }
   if (int digit = HexValue(c); state_ == State::kSize && digit >= 0) {
-    if (++digits_ > kMaxSizeDigits) return Bad("a chunk's size has more than 16 digits");
+    if (++digits_ > kMaxSizeDigits) return BadBody("a chunk's size has more than 16 digits");
     left_ = left_ * 16 + static_cast<uint64_t>(digit);
     return std::nullopt;
   }
-  if (digits_ == 0) return Bad("a chunk does not begin with its size in hex");
+  if (digits_ == 0) return BadBody("a chunk does not begin with its size in hex");
   if (c == '\r' && state_ != State::kSizeBlank) {
     state_ = State::kSizeLf;
     return std::nullopt;
@@ -103,10 +105,10 @@ std::optional<Refusal> BodyDecoder::TakeSize(char c) {
     } else if (c == ' ' || c == '\t') {
       state_ = State::kSizeBlank;
     } else {
-      return Bad("a chunk's size is followed by something else than CRLF or an extension");
+      return BadBody("a chunk's size is followed by something else than CRLF or an extension");
     }
-  } else if (IsControl(c)) {
-    return Bad("a chunk extension holds a control character");
+  } else if (IsControlInLine(c)) {
+    return BadBody("a chunk extension holds a control character");
   }
   return std::nullopt;
 }
@@ -118,14 +120,14 @@ std::optional<Refusal> BodyDecoder::TakeTrailer(char c) {
   if (state_ == State::kTrailer) {
     if (c == '\r') {
       state_ = State::kTrailerLf;
-    } else if (IsControl(c)) {
-      return Bad("a trailer holds a control character");
+    } else if (IsControlInLine(c)) {
+      return BadBody("a trailer holds a control character");
     } else {
       trailer_.push_back(c);
     }
     return std::nullopt;
   }
-  if (c != '\n') return Bad("a CR without its LF in a trailer");
+  if (c != '\n') return BadBody("a CR without its LF in a trailer");
   if (trailer_.empty()) {
     state_ = State::kDone;
     return std::nullopt;

@@ -71,24 +71,24 @@ Result<fs::path> CheckScript(const fs::path& file) {
       file.string() + ": found no TorchScript archive, expected what torch.jit.save writes"};
 }
 
-struct Found {
+struct FoundModel {
   fs::path dir;     // of a model, or the one that has the archive
   fs::path script;  // "": none
 };
 
 // The model of a folder; absent where there is none.
-Result<std::optional<Found>> FindModel(const fs::path& dir) {
+Result<std::optional<FoundModel>> FindModel(const fs::path& dir) {
   const bool config = IsThere(dir / "config.json");
-  if (config && FindFormat(dir)) return std::optional(Found{dir, ""});
+  if (config && FindFormat(dir)) return std::optional(FoundModel{dir, ""});
   BERTIE_ASSIGN_OR_RETURN(const fs::path script, FindScript(dir));
-  if (!script.empty()) return std::optional(Found{dir, script});
-  if (config) return std::optional(Found{dir, ""});
-  return std::optional<Found>();
+  if (!script.empty()) return std::optional(FoundModel{dir, script});
+  if (config) return std::optional(FoundModel{dir, ""});
+  return std::optional<FoundModel>();
 }
 
 // The model of an unpacked archive: at its top, or in the one folder there.
-Result<Found> FindInArchive(const fs::path& top, const fs::path& archive) {
-  BERTIE_ASSIGN_OR_RETURN(std::optional<Found> found, FindModel(top));
+Result<FoundModel> FindInArchive(const fs::path& top, const fs::path& archive) {
+  BERTIE_ASSIGN_OR_RETURN(std::optional<FoundModel> found, FindModel(top));
   if (found) return *std::move(found);
   std::error_code error;
   std::vector<fs::path> folders;
@@ -157,7 +157,7 @@ Result<ModelSource> ModelSource::Open(const fs::path& path, const ScriptOptions&
   const std::string name = path.filename().string();
   const fs::path parent = path.parent_path().empty() ? fs::path(".") : path.parent_path();
   if (fs::is_directory(status)) {
-    BERTIE_ASSIGN_OR_RETURN(const std::optional<Found> found, FindModel(path));
+    BERTIE_ASSIGN_OR_RETURN(const std::optional<FoundModel> found, FindModel(path));
     source.dir_ = path;
     if (found && !found->script.empty()) {
       BERTIE_RETURN_IF_ERROR(source.MakeFolder(found->script, {path}, options));
@@ -166,7 +166,7 @@ Result<ModelSource> ModelSource::Open(const fs::path& path, const ScriptOptions&
     BERTIE_ASSIGN_OR_RETURN(TemporaryDirectory unpacked,
                             TemporaryDirectory::Create("bertie-model-"));
     BERTIE_RETURN_IF_ERROR(formats::ExtractTar(path, unpacked.path()));
-    BERTIE_ASSIGN_OR_RETURN(const Found found, FindInArchive(unpacked.path(), path));
+    BERTIE_ASSIGN_OR_RETURN(const FoundModel found, FindInArchive(unpacked.path(), path));
     source.dir_ = found.dir;
     if (found.script.empty()) {
       source.temporary_ = std::move(unpacked);

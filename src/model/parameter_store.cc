@@ -41,8 +41,6 @@ bool Joined(const std::string& name) {
   return false;
 }
 
-std::string LayerName(int64_t layer) { return "bert.encoder.layer." + std::to_string(layer) + "."; }
-
 // Where the first trained parameter is named.
 std::string FirstTrained(const Config& config, const TuningOptions& tuning) {
   if (tuning.lora.rank > 0 || tuning.freeze_layers.value_or(0) >= config.num_hidden_layers) {

@@ -2,6 +2,8 @@
 
 namespace bertie::model {
 
+std::string LayerName(int64_t layer) { return "bert.encoder.layer." + std::to_string(layer) + "."; }
+
 std::vector<ParameterSpec> ParameterSpecs(const Config& config) {
   const int64_t h = config.hidden_size;
   const int64_t inner = config.intermediate_size;
@@ -20,15 +22,15 @@ std::vector<ParameterSpec> ParameterSpecs(const Config& config) {
   add("bert.embeddings.token_type_embeddings.weight", {config.type_vocab_size, h});
   norm("bert.embeddings");
   for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    const std::string layer = "bert.encoder.layer." + std::to_string(i);
-    linear(layer + ".attention.self.query", h, h);
-    linear(layer + ".attention.self.key", h, h);
-    linear(layer + ".attention.self.value", h, h);
-    linear(layer + ".attention.output.dense", h, h);
-    norm(layer + ".attention.output");
-    linear(layer + ".intermediate.dense", inner, h);
-    linear(layer + ".output.dense", h, inner);
-    norm(layer + ".output");
+    const std::string layer = LayerName(i);
+    linear(layer + "attention.self.query", h, h);
+    linear(layer + "attention.self.key", h, h);
+    linear(layer + "attention.self.value", h, h);
+    linear(layer + "attention.output.dense", h, h);
+    norm(layer + "attention.output");
+    linear(layer + "intermediate.dense", inner, h);
+    linear(layer + "output.dense", h, inner);
+    norm(layer + "output");
   }
   linear("bert.pooler.dense", h, h);
   linear("classifier", config.num_labels(), h);

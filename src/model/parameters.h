@@ -1,6 +1,7 @@
 // The names and shapes of a BertForSequenceClassification's parameters.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ struct ParameterSpec {
 
 // Every parameter in transformers' state_dict order.
 std::vector<ParameterSpec> ParameterSpecs(const Config& config);
+
+// How the names of a layer's parameters begin, with the dot.
+std::string LayerName(int64_t layer);
 
 // True for biases and LayerNorm parameters, which weight decay leaves alone.
 bool IsNoDecay(const std::string& name);

@@ -22,8 +22,6 @@ using Kind = TraceNode::Kind;
 constexpr const char* kClass = "BertForSequenceClassification";
 constexpr int64_t kMaxLayers = 256;
 
-std::string LayerName(int64_t layer) { return "bert.encoder.layer." + std::to_string(layer) + "."; }
-
 bool Contains(const std::vector<std::string>& sorted, const std::string& name) {
   return std::binary_search(sorted.begin(), sorted.end(), name);
 }

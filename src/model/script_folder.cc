@@ -20,13 +20,13 @@ constexpr int64_t kUncasedWords = 30'522;
 // Tables are sometimes made larger than the vocabulary, up to a round number.
 constexpr int64_t kMaxSpareWords = 64;
 
-bool IsThere(const fs::path& path) {
+bool IsPresent(const fs::path& path) {
   std::error_code ignored;
   return !path.empty() && fs::exists(path, ignored);
 }
 
 bool HasVocabulary(const fs::path& dir) {
-  return !dir.empty() && (IsThere(dir / "vocab.txt") || IsThere(dir / "tokenizer.json"));
+  return !dir.empty() && (IsPresent(dir / "vocab.txt") || IsPresent(dir / "tokenizer.json"));
 }
 
 Status Copy(const fs::path& from, const fs::path& to) {
@@ -40,7 +40,7 @@ Status Copy(const fs::path& from, const fs::path& to) {
 Result<fs::path> FindVocabulary(const std::string& archive, int64_t words,
                                 const std::vector<fs::path>& beside, const ScriptOptions& options) {
   if (!options.vocabulary.empty()) {
-    if (IsThere(options.vocabulary)) return options.vocabulary;
+    if (IsPresent(options.vocabulary)) return options.vocabulary;
     return Error{ErrorCode::kNotFound, "--vocab " + options.vocabulary.string() + " is not there"};
   }
   for (const fs::path& folder : beside) {
@@ -75,7 +75,7 @@ Status CopyVocabulary(const fs::path& from, const fs::path& dir) {
   }
   for (const char* name : {"vocab.txt", "tokenizer.json", "tokenizer_config.json",
                            "special_tokens_map.json", "added_tokens.json"}) {
-    if (IsThere(folder / name) && !IsThere(dir / name)) {
+    if (IsPresent(folder / name) && !IsPresent(dir / name)) {
       BERTIE_RETURN_IF_ERROR(Copy(folder / name, dir / name));
     }
   }
@@ -99,7 +99,7 @@ Status WriteTokenizerConfig(const fs::path& dir, const ScriptInfo& info, std::op
                             int64_t pad_to) {
   const fs::path path = dir / "tokenizer_config.json";
   formats::Json json = formats::Json::object();
-  if (IsThere(path)) {
+  if (IsPresent(path)) {
     BERTIE_ASSIGN_OR_RETURN(json, formats::ReadJsonFile(path));
     if (!json.is_object()) json = formats::Json::object();
   }
@@ -114,7 +114,7 @@ Result<text::Tokenizer> MakeTokenizer(const fs::path& from, const ScriptBert& be
                                       const ScriptOptions& options, int64_t pad_to,
                                       const fs::path& dir, std::string& said) {
   BERTIE_RETURN_IF_ERROR(CopyVocabulary(from, dir));
-  const bool told = IsThere(dir / "tokenizer_config.json");
+  const bool told = IsPresent(dir / "tokenizer_config.json");
   BERTIE_RETURN_IF_ERROR(WriteTokenizerConfig(dir, bert.info, options.lower_case, pad_to));
   auto tokenizer = text::Tokenizer::Load(dir);
   if (!tokenizer.ok()) return tokenizer.error().WithContext("vocabulary " + from.string());
@@ -139,7 +139,7 @@ Result<text::Tokenizer> MakeTokenizer(const fs::path& from, const ScriptBert& be
 
 // Labels' names and kind of problem, of a config.json that came along.
 Status TakeLabels(const std::vector<fs::path>& beside, Config& config) {
-  if (beside.empty() || !IsThere(beside[0] / "config.json")) return {};
+  if (beside.empty() || !IsPresent(beside[0] / "config.json")) return {};
   BERTIE_ASSIGN_OR_RETURN(const Config other, LoadConfig(beside[0] / "config.json"));
   if (other.num_labels() == config.num_labels() && !other.labels.empty()) {
     config.labels = other.labels;

@@ -94,21 +94,21 @@ Result<StoredWeights> ReadShards(const fs::path& index, Form form) {
   return weights;
 }
 
-struct Found {
+struct FoundWeights {
   fs::path path;
   Form form = Form::kSafetensors;
   bool index = false;  // of shards
 };
 
 // The first in ReadWeights's order.
-Result<Found> FindWeights(const fs::path& model_dir) {
+Result<FoundWeights> FindWeights(const fs::path& model_dir) {
   std::error_code error;
   for (const auto& [name, form] : {std::pair("model.safetensors", Form::kSafetensors),
                                    std::pair("pytorch_model.bin", Form::kTorch)}) {
     const fs::path file = model_dir / name;
-    if (fs::exists(file, error)) return Found{file, form, false};
+    if (fs::exists(file, error)) return FoundWeights{file, form, false};
     const fs::path index = model_dir / (std::string(name) + ".index.json");
-    if (fs::exists(index, error)) return Found{index, form, true};
+    if (fs::exists(index, error)) return FoundWeights{index, form, true};
   }
   return Error{
       ErrorCode::kNotFound,
@@ -120,7 +120,7 @@ Result<Found> FindWeights(const fs::path& model_dir) {
 }  // namespace
 
 Result<StoredWeights> ReadWeights(const fs::path& model_dir) {
-  const Result<Found> found = FindWeights(model_dir);
+  const Result<FoundWeights> found = FindWeights(model_dir);
   if (found.ok()) {
     return found->index ? ReadShards(found->path, found->form) : ReadOne(found->path, found->form);
   }
@@ -137,7 +137,7 @@ Result<StoredWeights> ReadWeights(const fs::path& model_dir) {
 Result<std::vector<std::string>> WeightFileNames(const fs::path& model_dir) {
   std::error_code error;
   if (fs::exists(model_dir / kCompiledFile, error)) return std::vector<std::string>{kCompiledFile};
-  BERTIE_ASSIGN_OR_RETURN(const Found found, FindWeights(model_dir));
+  BERTIE_ASSIGN_OR_RETURN(const FoundWeights found, FindWeights(model_dir));
   std::set<std::string> names = {found.path.filename().string()};
   if (found.index) {
     using Map = std::map<std::string, std::string>;

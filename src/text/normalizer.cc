@@ -9,7 +9,7 @@ namespace bertie::text {
 namespace {
 
 constexpr uint8_t kDropped = 0xFF;
-constexpr size_t kFirstPlane = 0x10000;
+constexpr size_t kMappedPlane = 0x10000;
 
 size_t AsciiPrefix(const char* p, const char* end) {
   const char* start = p;
@@ -192,10 +192,10 @@ void Normalizer::MapFirstPlane() {
   constexpr char32_t kMark = 0x302E;
   constexpr uint8_t kMarkClass = 224;
   constexpr std::string_view kMarkBytes = "\u302E";
-  first_plane_.resize(kFirstPlane);
+  first_plane_.resize(kMappedPlane);
   std::string text;
   Output out(text, 0, options_.lower_case);
-  for (char32_t c = 0x80; c < kFirstPlane; ++c) {
+  for (char32_t c = 0x80; c < kMappedPlane; ++c) {
     const bool is_surrogate = c >= 0xD800 && c <= 0xDFFF;
     if (is_surrogate) {
       continue;
@@ -241,7 +241,7 @@ void Normalizer::Normalize(std::string_view text, std::string& out_text) const {
       continue;
     }
     const char32_t c = NextChar(p);
-    const Mapping mapping = c < kFirstPlane ? first_plane_[c] : Mapping{};
+    const Mapping mapping = c < kMappedPlane ? first_plane_[c] : Mapping{};
     if (mapping.kind == Mapping::kText) {
       out.FlushMarks();
       std::memcpy(out.Reserve(Output::kBlock), mapped_.data() + mapping.offset, Output::kBlock);

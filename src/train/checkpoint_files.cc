@@ -22,7 +22,7 @@ using formats::Json;
 constexpr const char* kOptimizer = "optimizer.safetensors";
 constexpr const char* kManifest = "manifest.json";
 constexpr const char* kRows = "touched_rows";
-constexpr int64_t kFormat = 1;
+constexpr int64_t kManifestFormat = 1;
 
 TensorView FloatView(const float* data, const Shape& shape) {
   return {DType::kF32, shape, reinterpret_cast<const std::byte*>(data)};
@@ -66,7 +66,7 @@ Status WriteManifest(const fs::path& dir) {
     files[it->path().filename().string()] = {{"bytes", bytes}, {"sha256", std::move(sha)}};
   }
   if (error) return FileError(error.value(), dir, "list");
-  const Json manifest = {{"format", kFormat}, {"files", std::move(files)}};
+  const Json manifest = {{"format", kManifestFormat}, {"files", std::move(files)}};
   return WriteFileAtomically(dir / kManifest, formats::DumpJson(manifest, 2) + "\n");
 }
 

@@ -10,7 +10,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kFormat = 1;
+constexpr int64_t kStateFormat = 1;
 
 Json PositionToJson(const Position& position) {
   return {{"epoch", position.epoch},
@@ -46,7 +46,7 @@ Result<Position> PositionFromJson(const Json& json, const std::string& where) {
 
 Status WriteCheckpointState(const fs::path& dir, const TrainingState& run,
                             const RunIdentity& identity) {
-  const Json json = {{"format", kFormat},
+  const Json json = {{"format", kStateFormat},
                      {"position", PositionToJson(run.position)},
                      {"total_steps", run.total_steps},
                      {"optimizer_steps", run.optimizer.steps()},
@@ -62,9 +62,9 @@ Result<CheckpointState> ReadCheckpointState(const fs::path& dir) {
   BERTIE_ASSIGN_OR_RETURN(const Json json, ReadObject(path));
   Members members(json, path);
   if (const int64_t format = members.Integer("format");
-      members.status().ok() && format != kFormat) {
+      members.status().ok() && format != kStateFormat) {
     return Error{ErrorCode::kUnsupported, path + ": format is " + std::to_string(format) +
-                                              ", expected " + std::to_string(kFormat)};
+                                              ", expected " + std::to_string(kStateFormat)};
   }
   CheckpointState state;
   state.total_steps = members.Integer("total_steps");

@@ -5,8 +5,8 @@
 #include <set>
 
 #include "cloud/endpoint_plan.h"
-#include "cloud/json_service.h"
 #include "cloud/invocation.h"
+#include "cloud/json_service.h"
 #include "cloud/model_data.h"
 #include "cloud/paging.h"
 #include "cloud/request_reader.h"

@@ -10,7 +10,7 @@ Example Make(const std::string& text, int label, int64_t line,
   return {text, std::move(pair), label, line};
 }
 
-using Lines = std::vector<std::pair<int64_t, int64_t>>;
+using LinePairs = std::vector<std::pair<int64_t, int64_t>>;
 
 TEST(FindRepetitions, BlanksAndCaseDoNotMatterAndOtherCharactersDo) {
   const std::vector<Example> examples = {
@@ -19,14 +19,14 @@ TEST(FindRepetitions, BlanksAndCaseDoNotMatterAndOtherCharactersDo) {
   const Repetitions found = FindRepetitions(examples);
   EXPECT_EQ(found.repeated, 2);
   EXPECT_EQ(found.contradicting, 1);
-  EXPECT_EQ(found.repeated_lines, (Lines{{1, 2}, {1, 3}}));
-  EXPECT_EQ(found.contradicting_lines, (Lines{{1, 3}}));
+  EXPECT_EQ(found.repeated_lines, (LinePairs{{1, 2}, {1, 3}}));
+  EXPECT_EQ(found.contradicting_lines, (LinePairs{{1, 3}}));
 }
 
 TEST(FindRepetitions, PairsAreTheSameWhenBothTextsAre) {
   const std::vector<Example> examples = {Make("a", 0, 1, "b"), Make("a", 0, 2, "c"),
                                          Make("a b", 0, 3, ""), Make("A", 0, 4, "B")};
-  EXPECT_EQ(FindRepetitions(examples).repeated_lines, (Lines{{1, 4}}));
+  EXPECT_EQ(FindRepetitions(examples).repeated_lines, (LinePairs{{1, 4}}));
 }
 
 TEST(FindLeakage, CountsEachTestSentenceOnce) {
@@ -35,7 +35,7 @@ TEST(FindLeakage, CountsEachTestSentenceOnce) {
   const Repetitions found = FindLeakage(train, test);
   EXPECT_EQ(found.repeated, 2);
   EXPECT_EQ(found.contradicting, 1);
-  EXPECT_EQ(found.repeated_lines, (Lines{{1, 1}, {1, 2}}));
+  EXPECT_EQ(found.repeated_lines, (LinePairs{{1, 1}, {1, 2}}));
 }
 
 }  // namespace

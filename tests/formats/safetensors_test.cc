@@ -70,7 +70,7 @@ TEST(Safetensors, KnowsEveryElementTypeOfItsOwn) {
   }
 }
 
-struct Hostile {
+struct Refused {
   const char* name;
   std::string header;
   size_t data_bytes;
@@ -78,11 +78,11 @@ struct Hostile {
   ErrorCode code = ErrorCode::kInvalidData;
 };
 
-std::ostream& operator<<(std::ostream& out, const Hostile& hostile) {
+std::ostream& operator<<(std::ostream& out, const Refused& hostile) {
   return out << hostile.header.substr(0, 100);
 }
 
-class HostileSafetensors : public testing::TestWithParam<Hostile> {};
+class HostileSafetensors : public testing::TestWithParam<Refused> {};
 
 TEST_P(HostileSafetensors, IsRefused) {
   EXPECT_ERROR(ParseParts(GetParam().header, GetParam().data_bytes), GetParam().code,
@@ -100,61 +100,61 @@ std::string Two(const std::string& first, const std::string& second) {
 INSTANTIATE_TEST_SUITE_P(
     Headers, HostileSafetensors,
     testing::Values(
-        Hostile{"not_an_object", "[]", 0, "begins with '[', expected '{'"},
-        Hostile{"empty", "", 0, "begins with '', expected '{'"},
-        Hostile{"blank_first", " {}", 0, "begins with ' '"},
-        Hostile{"not_json", "{\"a\"}", 0, "f: header:1:5: not JSON"},
-        Hostile{"text_after", "{} x", 0, "not JSON"},
-        Hostile{"nul_padding", std::string("{}\0\0", 4), 0, "NUL"},
-        Hostile{"invalid_utf8", "{\"\xff\":1}", 0, "not JSON"},
-        Hostile{"duplicate_name",
+        Refused{"not_an_object", "[]", 0, "begins with '[', expected '{'"},
+        Refused{"empty", "", 0, "begins with '', expected '{'"},
+        Refused{"blank_first", " {}", 0, "begins with ' '"},
+        Refused{"not_json", "{\"a\"}", 0, "f: header:1:5: not JSON"},
+        Refused{"text_after", "{} x", 0, "not JSON"},
+        Refused{"nul_padding", std::string("{}\0\0", 4), 0, "NUL"},
+        Refused{"invalid_utf8", "{\"\xff\":1}", 0, "not JSON"},
+        Refused{"duplicate_name",
                 R"({"a":)" + Entry("F32", "[1]", "[0,4]") + R"(,"a":)" +
                     Entry("F32", "[1]", "[4,8]") + "}",
                 8, "the key 'a' a second time"},
-        Hostile{"duplicate_member",
+        Refused{"duplicate_member",
                 R"({"a":{"dtype":"F32","dtype":"F16","shape":[1],"data_offsets":[0,4]}})", 4,
                 "the key 'dtype' a second time"},
-        Hostile{"too_deep", R"({"a":{"dtype":"F32","shape":[[[1]]],"data_offsets":[0,4]}})", 4,
+        Refused{"too_deep", R"({"a":{"dtype":"F32","shape":[[[1]]],"data_offsets":[0,4]}})", 4,
                 "deeper than 4 levels", ErrorCode::kResourceExhausted},
-        Hostile{"entry_is_a_number", R"({"a":1})", 0, "tensor 'a': is an integer"},
-        Hostile{"no_dtype", R"({"a":{"shape":[1],"data_offsets":[0,4]}})", 4,
+        Refused{"entry_is_a_number", R"({"a":1})", 0, "tensor 'a': is an integer"},
+        Refused{"no_dtype", R"({"a":{"shape":[1],"data_offsets":[0,4]}})", 4,
                 "expected the members"},
-        Hostile{"extra_member", R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}})",
+        Refused{"extra_member", R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}})",
                 4, "expected the members"},
-        Hostile{"dtype_number", R"({"a":{"dtype":1,"shape":[1],"data_offsets":[0,4]}})", 4,
+        Refused{"dtype_number", R"({"a":{"dtype":1,"shape":[1],"data_offsets":[0,4]}})", 4,
                 "dtype is an integer"},
-        Hostile{"unknown_dtype", R"({"a":)" + Entry("F8_E5M2", "[4]", "[0,4]") + "}", 4,
+        Refused{"unknown_dtype", R"({"a":)" + Entry("F8_E5M2", "[4]", "[0,4]") + "}", 4,
                 "tensor 'a': element type 'F8_E5M2' is not supported", ErrorCode::kUnsupported},
-        Hostile{"shape_is_text", One("\"1\"", "[0,4]"), 4, "shape is not an array"},
-        Hostile{"negative_size", One("[-1]", "[0,4]"), 4, "a size in shape"},
-        Hostile{"fractional_size", One("[1.0]", "[0,4]"), 4, "a size in shape"},
-        Hostile{"size_beyond_63_bits", One("[9223372036854775808]", "[0,4]"), 4, "a size in shape"},
-        Hostile{"many_dimensions", One("[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]", "[0,4]"), 4,
+        Refused{"shape_is_text", One("\"1\"", "[0,4]"), 4, "shape is not an array"},
+        Refused{"negative_size", One("[-1]", "[0,4]"), 4, "a size in shape"},
+        Refused{"fractional_size", One("[1.0]", "[0,4]"), 4, "a size in shape"},
+        Refused{"size_beyond_63_bits", One("[9223372036854775808]", "[0,4]"), 4, "a size in shape"},
+        Refused{"many_dimensions", One("[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]", "[0,4]"), 4,
                 "at most 16 sizes"},
-        Hostile{"product_overflows", One("[4294967296,4294967296]", "[0,4]"), 4, "overflows"},
-        Hostile{"bytes_overflow", One("[4611686018427387904]", "[0,0]"), 0, "overflows"},
-        Hostile{"overflow_times_zero", One("[9223372036854775807,9223372036854775807,0]", "[0,0]"),
+        Refused{"product_overflows", One("[4294967296,4294967296]", "[0,4]"), 4, "overflows"},
+        Refused{"bytes_overflow", One("[4611686018427387904]", "[0,0]"), 0, "overflows"},
+        Refused{"overflow_times_zero", One("[9223372036854775807,9223372036854775807,0]", "[0,0]"),
                 0, "overflows"},
-        Hostile{"offsets_text", One("[1]", "\"0,4\""), 4, "not a pair of integers"},
-        Hostile{"offsets_three", One("[1]", "[0,4,8]"), 4, "not a pair of integers"},
-        Hostile{"offsets_negative", One("[1]", "[-4,0]"), 4, "not a pair of integers"},
-        Hostile{"offsets_float", One("[1]", "[0,4.0]"), 4, "not a pair of integers"},
-        Hostile{"offsets_reversed", One("[1]", "[4,0]"), 4, "leave the 4 bytes"},
-        Hostile{"offsets_leave_the_file", One("[2]", "[0,8]"), 4,
+        Refused{"offsets_text", One("[1]", "\"0,4\""), 4, "not a pair of integers"},
+        Refused{"offsets_three", One("[1]", "[0,4,8]"), 4, "not a pair of integers"},
+        Refused{"offsets_negative", One("[1]", "[-4,0]"), 4, "not a pair of integers"},
+        Refused{"offsets_float", One("[1]", "[0,4.0]"), 4, "not a pair of integers"},
+        Refused{"offsets_reversed", One("[1]", "[4,0]"), 4, "leave the 4 bytes"},
+        Refused{"offsets_leave_the_file", One("[2]", "[0,8]"), 4,
                 "data_offsets [0, 8] leave the 4 bytes of data"},
-        Hostile{"offsets_huge", One("[1]", "[18446744073709551612,18446744073709551615]"), 4,
+        Refused{"offsets_huge", One("[1]", "[18446744073709551612,18446744073709551615]"), 4,
                 "leave the 4 bytes"},
-        Hostile{"offsets_disagree", One("[3]", "[0,8]"), 8,
+        Refused{"offsets_disagree", One("[3]", "[0,8]"), 8,
                 "data_offsets hold 8 bytes, F32 [3] needs 12"},
-        Hostile{"overlap", Two("[0,4]", "[2,6]"), 6, "tensor 'b': overlaps the one before it"},
-        Hostile{"same_place", Two("[0,4]", "[0,4]"), 4, "overlaps"},
-        Hostile{"hole", Two("[0,4]", "[5,9]"), 9, "tensor 'b': leaves a hole before it"},
-        Hostile{"hole_at_the_beginning", One("[1]", "[1,5]"), 5, "leaves a hole"},
-        Hostile{"trailing_bytes", One("[1]", "[0,4]"), 5,
+        Refused{"overlap", Two("[0,4]", "[2,6]"), 6, "tensor 'b': overlaps the one before it"},
+        Refused{"same_place", Two("[0,4]", "[0,4]"), 4, "overlaps"},
+        Refused{"hole", Two("[0,4]", "[5,9]"), 9, "tensor 'b': leaves a hole before it"},
+        Refused{"hole_at_the_beginning", One("[1]", "[1,5]"), 5, "leaves a hole"},
+        Refused{"trailing_bytes", One("[1]", "[0,4]"), 5,
                 "the tensors end at byte 4 of the data, but it has 5"},
-        Hostile{"data_without_tensors", "{}", 1, "end at byte 0"},
-        Hostile{"metadata_is_a_list", R"({"__metadata__":[]})", 0, "__metadata__ is an array"},
-        Hostile{"metadata_number", R"({"__metadata__":{"a":1}})", 0,
+        Refused{"data_without_tensors", "{}", 1, "end at byte 0"},
+        Refused{"metadata_is_a_list", R"({"__metadata__":[]})", 0, "__metadata__ is an array"},
+        Refused{"metadata_number", R"({"__metadata__":{"a":1}})", 0,
                 "__metadata__ 'a' is an integer, expected a string"}),
     [](const auto& param_info) { return param_info.param.name; });
 

@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kData = fs::path(BERTIE_TESTS_DIR) / "formats/data/tar";
+const fs::path kTarData = fs::path(BERTIE_TESTS_DIR) / "formats/data/tar";
 
 using Files = std::map<std::string, std::string>;
 
@@ -38,7 +38,7 @@ class TarTest : public testing::Test {
   TarTest() { fs::create_directory(root_); }
 
   Status Extract(const std::string& name, const ExtractLimits& limits = {}) const {
-    return ExtractTar(kData / (name + ".tar.gz"), root_, limits);
+    return ExtractTar(kTarData / (name + ".tar.gz"), root_, limits);
   }
 
   void ExpectFiles(const std::string& name, const Files& files) {
@@ -82,13 +82,13 @@ TEST_F(TarTest, FilesAreNotExecutable) {
   EXPECT_EQ(fs::status(root_ / "setuid.sh").permissions() & fs::perms(07133), fs::perms::none);
 }
 
-struct Hostile {
+struct HostileTar {
   const char* file;
   const char* message;
   ErrorCode code = ErrorCode::kInvalidData;
 };
 
-constexpr Hostile kHostile[] = {
+constexpr HostileTar kHostileTars[] = {
     {"parent", "the name '../escaped.txt' has a '..'"},
     {"parent_inside", "the name 'a/../../escaped.txt' has a '..'"},
     {"absolute", "the name '/tmp/bertie-escaped.txt' is absolute"},
@@ -112,7 +112,7 @@ constexpr Hostile kHostile[] = {
 TEST_F(TarTest, RefusesHostileArchivesAndWritesNothingOutside) {
   const fs::path absolute = "/tmp/bertie-escaped.txt";
   ASSERT_FALSE(fs::exists(absolute));
-  for (const Hostile& hostile : kHostile) {
+  for (const HostileTar& hostile : kHostileTars) {
     SCOPED_TRACE(hostile.file);
     const Status status = Extract(hostile.file);
     EXPECT_ERROR(status, hostile.code, hostile.message);
@@ -134,8 +134,8 @@ TEST_F(TarTest, RefusesHostileArchivesAndWritesNothingOutside) {
 TEST_F(TarTest, EveryStoredSampleIsTested) {
   std::set<std::string> names = {"good",  "gnu_long_name", "pax_long_name", "utf8_name",
                                  "plain", "members",       "duplicate",     "setuid"};
-  for (const Hostile& hostile : kHostile) names.insert(hostile.file);
-  for (const auto& file : fs::directory_iterator(kData)) {
+  for (const HostileTar& hostile : kHostileTars) names.insert(hostile.file);
+  for (const auto& file : fs::directory_iterator(kTarData)) {
     EXPECT_TRUE(names.contains(file.path().stem().stem().string())) << file.path();
   }
 }

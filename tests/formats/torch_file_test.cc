@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kData = fs::path(BERTIE_TESTS_DIR) / "formats/data/torch";
+const fs::path kTorchData = fs::path(BERTIE_TESTS_DIR) / "formats/data/torch";
 
 std::vector<float> Floats(const TensorView& view) {
   std::vector<float> values(static_cast<size_t>(view.elements()));
@@ -27,7 +27,7 @@ std::vector<float> Floats(const TensorView& view) {
 const std::vector<float> kCounted = {0, 1, 2, 3, 4, 5};
 
 TEST(TorchFile, ReadsTheZipForm) {
-  const auto file = TorchFile::Open(kData / "good_zip.bin");
+  const auto file = TorchFile::Open(kTorchData / "good_zip.bin");
   ASSERT_TRUE(file.ok()) << file.error().message;
   ASSERT_EQ(file->tensors.size(), 3u) << "what is not a tensor is left out";
   EXPECT_EQ(Floats(file->tensors.at("w")), kCounted);
@@ -38,7 +38,7 @@ TEST(TorchFile, ReadsTheZipForm) {
 }
 
 TEST(TorchFile, ReadsTheLegacyForm) {
-  const auto file = TorchFile::Open(kData / "good_legacy.bin");
+  const auto file = TorchFile::Open(kTorchData / "good_legacy.bin");
   ASSERT_TRUE(file.ok()) << file.error().message;
   EXPECT_EQ(Floats(file->tensors.at("w")), kCounted);
 }
@@ -47,7 +47,7 @@ TEST(TorchFile, StorageOutlivesTheFile) {
   TensorView view;
   std::shared_ptr<const void> storage;
   {
-    auto file = *TorchFile::Open(kData / "good_legacy.bin");
+    auto file = *TorchFile::Open(kTorchData / "good_legacy.bin");
     view = file.tensors.at("w");
     storage = file.storage;
   }
@@ -70,7 +70,7 @@ TEST(TorchFile, RunsNothingAndNamesWhatWasAskedFor) {
            Hostile{"torch_load", "'torch.serialization.load'", "'torch.serialization.load'"},
        }) {
     for (const char* form : {"zip", "legacy", "pickle4"}) {
-      const fs::path path = kData / (std::string(hostile.name) + "_" + form + ".bin");
+      const fs::path path = kTorchData / (std::string(hostile.name) + "_" + form + ".bin");
       const std::string name =
           std::string(form) == "pickle4" ? hostile.protocol4 : hostile.protocol2;
       EXPECT_ERROR(TorchFile::Open(path), ErrorCode::kUnsupported, path.string() + ": ");
@@ -81,29 +81,29 @@ TEST(TorchFile, RunsNothingAndNamesWhatWasAskedFor) {
 }
 
 TEST(TorchFile, RefusesWhatIsNotAStateDict) {
-  EXPECT_ERROR(TorchFile::Open(kData / "list_zip.bin"), ErrorCode::kInvalidData,
+  EXPECT_ERROR(TorchFile::Open(kTorchData / "list_zip.bin"), ErrorCode::kInvalidData,
                "found no tensors");
-  EXPECT_ERROR(TorchFile::Open(kData / "torchscript.bin"), ErrorCode::kUnsupported,
+  EXPECT_ERROR(TorchFile::Open(kTorchData / "torchscript.bin"), ErrorCode::kUnsupported,
                "found a TorchScript module, expected a state dict");
-  EXPECT_ERROR(TorchFile::Open(kData / "expanded_zip.bin"), ErrorCode::kUnsupported,
+  EXPECT_ERROR(TorchFile::Open(kTorchData / "expanded_zip.bin"), ErrorCode::kUnsupported,
                "tensor 'w': repeats its elements by strides [0, 1]");
-  EXPECT_ERROR(TorchFile::Open(kData / "absent"), ErrorCode::kNotFound, "No such file");
+  EXPECT_ERROR(TorchFile::Open(kTorchData / "absent"), ErrorCode::kNotFound, "No such file");
   const std::string text = "version https://git-lfs.github.com/spec/v1\n";
   EXPECT_ERROR(TorchFile::Parse(std::as_bytes(std::span(text)), "f"), ErrorCode::kInvalidData,
                "f: found 'version ' at its beginning, expected a file by torch.save");
   EXPECT_ERROR(TorchFile::Parse({}, "f"), ErrorCode::kInvalidData, "f: found '' at its beginning");
 }
 
-Result<TorchFile> Parse(const std::string& bytes) {
+Result<TorchFile> ParseTorch(const std::string& bytes) {
   return TorchFile::Parse(std::as_bytes(std::span(bytes)), "f");
 }
 
 TEST(TorchFile, CutFilesAreRefused) {
   for (const char* name : {"good_zip.bin", "good_legacy.bin"}) {
-    const std::string bytes = *ReadFile(kData / name, 100'000);
-    ASSERT_TRUE(Parse(bytes).ok());
+    const std::string bytes = *ReadFile(kTorchData / name, 100'000);
+    ASSERT_TRUE(ParseTorch(bytes).ok());
     for (size_t size = 0; size < bytes.size(); ++size) {
-      EXPECT_FALSE(Parse(bytes.substr(0, size)).ok()) << name << " cut to " << size;
+      EXPECT_FALSE(ParseTorch(bytes.substr(0, size)).ok()) << name << " cut to " << size;
     }
   }
 }
@@ -115,44 +115,45 @@ std::string Replaced(std::string text, const std::string& from, const std::strin
 }
 
 TEST(TorchFile, ZipFormErrorsNameTheFault) {
-  const std::string good = *ReadFile(kData / "good_zip.bin", 100'000);
-  EXPECT_ERROR(Parse(Replaced(good, "little", "bigger")), ErrorCode::kUnsupported,
+  const std::string good = *ReadFile(kTorchData / "good_zip.bin", 100'000);
+  EXPECT_ERROR(ParseTorch(Replaced(good, "little", "bigger")), ErrorCode::kUnsupported,
                "found the byte order 'bigger', expected 'little'");
   // The pickle asks for more elements than the archive has.
-  EXPECT_ERROR(Parse(Replaced(good, "K\6tq", "K\7tq")), ErrorCode::kInvalidData,
+  EXPECT_ERROR(ParseTorch(Replaced(good, "K\6tq", "K\7tq")), ErrorCode::kInvalidData,
                "its storage '0' has 24 bytes, expected 7 elements of F32");
-  EXPECT_ERROR(Parse(Replaced(good, "K\6tq", "K\5tq")), ErrorCode::kInvalidData,
+  EXPECT_ERROR(ParseTorch(Replaced(good, "K\6tq", "K\5tq")), ErrorCode::kInvalidData,
                "leaves its storage of 5 elements");
 }
 
 TEST(TorchFile, LegacyFormErrorsNameTheFault) {
-  const std::string good = *ReadFile(kData / "good_legacy.bin", 100'000);
-  EXPECT_ERROR(Parse(Replaced(good, "\x50\x19", "\x50\x18")), ErrorCode::kInvalidData,
+  const std::string good = *ReadFile(kTorchData / "good_legacy.bin", 100'000);
+  EXPECT_ERROR(ParseTorch(Replaced(good, "\x50\x19", "\x50\x18")), ErrorCode::kInvalidData,
                "without PyTorch's magic number");
-  EXPECT_ERROR(Parse(Replaced(good, "M\xe9\x03.", "M\xe8\x03.")), ErrorCode::kUnsupported,
+  EXPECT_ERROR(ParseTorch(Replaced(good, "M\xe9\x03.", "M\xe8\x03.")), ErrorCode::kUnsupported,
                "found PyTorch's protocol version 1000, expected 1001");
-  EXPECT_ERROR(Parse(Replaced(good, "\x88", "\x89")), ErrorCode::kUnsupported,
+  EXPECT_ERROR(ParseTorch(Replaced(good, "\x88", "\x89")), ErrorCode::kUnsupported,
                "was not written by a little-endian machine");
   const size_t data = good.size() - 24;
   std::string huge = good;
   huge[data - 1] = '\x10';
-  EXPECT_ERROR(Parse(huge), ErrorCode::kInvalidData, "but the file has only 24 bytes left");
+  EXPECT_ERROR(ParseTorch(huge), ErrorCode::kInvalidData, "but the file has only 24 bytes left");
   huge[data - 1] = '\x90';
-  EXPECT_ERROR(Parse(huge), ErrorCode::kInvalidData, "but the file has only 24 bytes left");
+  EXPECT_ERROR(ParseTorch(huge), ErrorCode::kInvalidData, "but the file has only 24 bytes left");
   std::string fewer = good;
   fewer[data - 8] = 5;
-  EXPECT_ERROR(Parse(fewer), ErrorCode::kInvalidData, "has 20 bytes, expected 6 elements of F32");
+  EXPECT_ERROR(ParseTorch(fewer), ErrorCode::kInvalidData,
+               "has 20 bytes, expected 6 elements of F32");
 }
 
 // Each byte changed to each of a few values: never a crash, and every view can be read.
 TEST(TorchFile, ChangedBytesNeverLeaveTheFile) {
   for (const char* name : {"good_zip.bin", "good_legacy.bin"}) {
-    const std::string good = *ReadFile(kData / name, 100'000);
+    const std::string good = *ReadFile(kTorchData / name, 100'000);
     for (size_t at = 0; at < good.size(); ++at) {
       for (const char value : {'\x00', '\x01', '\x7f', '\x80', '\xff'}) {
         std::string bytes = good;
         bytes[at] = value;
-        const auto file = Parse(bytes);
+        const auto file = ParseTorch(bytes);
         if (!file.ok()) continue;
         for (const auto& [tensor, view] : file->tensors) {
           const std::string copy(reinterpret_cast<const char*>(view.data), view.bytes());

@@ -15,11 +15,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kData = fs::path(BERTIE_TESTS_DIR) / "formats/data/zip";
+const fs::path kZipData = fs::path(BERTIE_TESTS_DIR) / "formats/data/zip";
 
-std::string Load(const std::string& name) { return *ReadFile(kData / (name + ".zip"), 1'000'000); }
+std::string Load(const std::string& name) {
+  return *ReadFile(kZipData / (name + ".zip"), 1'000'000);
+}
 
-Result<ZipArchive> Parse(const std::string& bytes) {
+Result<ZipArchive> ParseZip(const std::string& bytes) {
   return ZipArchive::Parse(std::as_bytes(std::span(bytes)), "f");
 }
 
@@ -29,7 +31,7 @@ std::string_view Text(std::span<const std::byte> bytes) {
 
 TEST(Zip, ReadsStoredEntriesWhereTheyLie) {
   const std::string bytes = Load("good");
-  const auto archive = Parse(bytes);
+  const auto archive = ParseZip(bytes);
   ASSERT_TRUE(archive.ok()) << archive.error().message;
   EXPECT_EQ(archive->entries().size(), 2u);
   const auto one = archive->Read("a/one");
@@ -44,23 +46,23 @@ TEST(Zip, ReadsStoredEntriesWhereTheyLie) {
 
 TEST(Zip, ReadsZip64AndEmptyArchives) {
   const std::string zip64 = Load("zip64");
-  EXPECT_EQ(Text(*Parse(zip64)->Read("big")), "content");
-  EXPECT_TRUE(Parse(Load("empty"))->entries().empty());
+  EXPECT_EQ(Text(*ParseZip(zip64)->Read("big")), "content");
+  EXPECT_TRUE(ParseZip(Load("empty"))->entries().empty());
 }
 
 TEST(Zip, FindsTheEndRecordBehindAComment) {
   std::string bytes = Load("good");
   bytes[bytes.size() - 2] = 5;
   bytes += "PK\5\6!";
-  EXPECT_TRUE(Parse(bytes).ok());
+  EXPECT_TRUE(ParseZip(bytes).ok());
 }
 
 TEST(Zip, ListsCompressedAndEncryptedEntriesButDoesNotReadThem) {
   const std::string deflated = Load("deflated");
-  EXPECT_ERROR(Parse(deflated)->Read("zeros"), ErrorCode::kUnsupported,
+  EXPECT_ERROR(ParseZip(deflated)->Read("zeros"), ErrorCode::kUnsupported,
                "f: the entry 'zeros' is compressed (method 8)");
   const std::string encrypted = Load("encrypted");
-  EXPECT_ERROR(Parse(encrypted)->Read("one"), ErrorCode::kUnsupported, "'one' is encrypted");
+  EXPECT_ERROR(ParseZip(encrypted)->Read("one"), ErrorCode::kUnsupported, "'one' is encrypted");
 }
 
 TEST(Zip, SniffsLocalHeaders) {
@@ -69,13 +71,13 @@ TEST(Zip, SniffsLocalHeaders) {
   EXPECT_FALSE(ZipArchive::Sniff({}));
 }
 
-struct Hostile {
+struct HostileZip {
   const char* file;
   const char* message;
   ErrorCode code = ErrorCode::kInvalidData;
 };
 
-constexpr Hostile kHostile[] = {
+constexpr HostileZip kHostileZips[] = {
     {"absolute", "the name '/etc/x' is absolute"},
     {"parent", "the name 'a/../../x' has a '..'"},
     {"backslash", "the name 'a\\x' holds a backslash"},
@@ -95,16 +97,16 @@ constexpr Hostile kHostile[] = {
 };
 
 TEST(Zip, RefusesHostileArchives) {
-  for (const Hostile& hostile : kHostile) {
+  for (const HostileZip& hostile : kHostileZips) {
     SCOPED_TRACE(hostile.file);
-    EXPECT_ERROR(Parse(Load(hostile.file)), hostile.code, hostile.message);
+    EXPECT_ERROR(ParseZip(Load(hostile.file)), hostile.code, hostile.message);
   }
 }
 
 TEST(Zip, EveryStoredSampleIsTested) {
   std::set<std::string> names = {"good", "zip64", "empty", "deflated", "encrypted"};
-  for (const Hostile& hostile : kHostile) names.insert(hostile.file);
-  for (const auto& file : fs::directory_iterator(kData)) {
+  for (const HostileZip& hostile : kHostileZips) names.insert(hostile.file);
+  for (const auto& file : fs::directory_iterator(kZipData)) {
     EXPECT_TRUE(names.contains(file.path().stem().string())) << file.path();
   }
 }
@@ -113,7 +115,7 @@ TEST(Zip, CutArchivesAreRefused) {
   for (const char* name : {"good", "zip64"}) {
     const std::string bytes = Load(name);
     for (size_t size = 0; size < bytes.size(); ++size) {
-      EXPECT_FALSE(Parse(bytes.substr(0, size)).ok()) << name << " cut to " << size;
+      EXPECT_FALSE(ParseZip(bytes.substr(0, size)).ok()) << name << " cut to " << size;
     }
   }
 }
@@ -125,7 +127,7 @@ TEST(Zip, ChangedBytesNeverLeaveTheFile) {
     for (const char value : {'\x00', '\x01', '\x7f', '\x80', '\xff'}) {
       std::string bytes = good;
       bytes[at] = value;
-      const auto archive = Parse(bytes);
+      const auto archive = ParseZip(bytes);
       if (!archive.ok()) continue;
       for (const auto& [name, entry] : archive->entries()) {
         EXPECT_LE(entry.data.size(), bytes.size());

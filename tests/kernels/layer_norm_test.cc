@@ -13,8 +13,8 @@ namespace {
 
 constexpr int64_t kRows = 70;  // three tasks
 
-struct Example {
-  explicit Example(int64_t columns_in)
+struct NormExample {
+  explicit NormExample(int64_t columns_in)
       : columns(columns_in),
         x(RandomValues(kRows * columns, 1)),
         residual(RandomValues(kRows * columns, 2)),
@@ -49,7 +49,7 @@ struct Example {
 TEST(LayerNorm, EqualsTheFormulaInDouble) {
   ThreadPool pool(2);
   for (int64_t columns : {1, 7, 16, 33, 384}) {
-    Example run(columns);
+    NormExample run(columns);
     run.x[0] += 1000;  // an outlier channel
     run.Forward(pool, {});
     for (int64_t row = 0; row < kRows; ++row) {
@@ -78,7 +78,7 @@ TEST(LayerNorm, EqualsTheFormulaInDouble) {
 TEST(LayerNorm, GradientsPredictTheValueWithAndWithoutDropout) {
   ThreadPool pool(2);
   for (const Dropout& dropout : {Dropout{}, Dropout{0.3f, 5}}) {
-    Example run(50);
+    NormExample run(50);
     run.Forward(pool, dropout);
     std::vector<float> d_sum(run.x.size()), d_gamma(50), d_beta(50);
     Buffer scratch;
@@ -97,7 +97,7 @@ TEST(LayerNorm, GradientsPredictTheValueWithAndWithoutDropout) {
 }
 
 TEST(LayerNorm, GradientsAddUpAndHaveTheSameBitsForAnyThreadCount) {
-  Example run(40);
+  NormExample run(40);
   std::vector<std::vector<float>> results;
   for (int threads : {1, 3}) {
     ThreadPool pool(threads);

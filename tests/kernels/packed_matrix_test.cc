@@ -24,20 +24,20 @@
 namespace bertie::kernels {
 namespace {
 
-struct Case {
+struct PackedCase {
   int64_t rows, columns, depth;
 };
 
 // Sizes around the edges of tiles, panels, groups and blocks of every instruction set, and all
 // heights of a tile.
-const Case kCases[] = {
+const PackedCase kPackedCases[] = {
     {1, 1, 1},    {2, 3, 2},     {3, 8, 7},    {4, 9, 8},     {5, 16, 9},      {6, 17, 15},
     {7, 31, 16},  {8, 32, 17},   {9, 33, 24},  {10, 64, 385}, {11, 65, 384},   {12, 48, 400},
     {13, 40, 31}, {25, 70, 770}, {97, 37, 33}, {110, 96, 41}, {200, 66, 1537},
 };
 
-struct Operands {
-  explicit Operands(const Case& c)
+struct PackedOperands {
+  explicit PackedOperands(const PackedCase& c)
       : a_values(RandomValues(c.rows * c.depth, 1)),
         b_values(RandomValues(c.columns * c.depth, 2)) {
     a = RowMajor(a_values.data(), c.rows, c.depth);
@@ -133,8 +133,8 @@ TEST(Int8MatMul, NamesItsInstructions) {
 
 TEST(Int8MatMul, RowsAreQuantizedToTheNearestOf256Steps) {
   ThreadPool pool(2);
-  for (const Case& c : kCases) {
-    const Operands x(c);
+  for (const PackedCase& c : kPackedCases) {
+    const PackedOperands x(c);
     Buffer memory;
     const QuantizedRows q = QuantizeRows(x.a, memory, pool);
     for (int64_t i = 0; i < c.rows; ++i) {
@@ -153,8 +153,8 @@ TEST(Int8MatMul, RowsAreQuantizedToTheNearestOf256Steps) {
 
 TEST(Int8MatMul, EqualsTheFormulaInWholeNumbers) {
   ThreadPool pool(2);
-  for (const Case& c : kCases) {
-    const Operands x(c);
+  for (const PackedCase& c : kPackedCases) {
+    const PackedOperands x(c);
     const auto packed = PackedMatrix::Pack(x.b, WeightType::kI8, pool);
     const Unpacked b(packed);
     for (int64_t j = 0; j < c.columns; ++j) {
@@ -175,7 +175,7 @@ TEST(Int8MatMul, EqualsTheFormulaInWholeNumbers) {
 TEST(Int8MatMul, LargestProductsDoNotSaturate) {
   ThreadPool pool(1);
   for (const float sign : {1.0f, -1.0f}) {
-    for (const Case& c : kCases) {
+    for (const PackedCase& c : kPackedCases) {
       std::vector<float> a(static_cast<size_t>(c.rows * c.depth), 1.0f);
       std::vector<float> b(static_cast<size_t>(c.columns * c.depth), sign);
       // Every other column has single weights alone in their groups, which may be as large as 127.
@@ -199,8 +199,8 @@ float Rounded(float value) {
 TEST(BF16MatMul, EqualsTheProductWithTheRoundedWeightsBitForBit) {
   if (UseBF16Dot()) GTEST_SKIP() << "this processor rounds the other factor too";
   ThreadPool pool(2);
-  for (const Case& c : kCases) {
-    Operands x(c);
+  for (const PackedCase& c : kPackedCases) {
+    PackedOperands x(c);
     const auto packed = PackedMatrix::Pack(x.b, WeightType::kBF16, pool);
     for (float& value : x.b_values) value = Rounded(value);
     EXPECT_EQ(Multiply(x.a, packed, 2),
@@ -213,8 +213,8 @@ TEST(BF16MatMul, EqualsTheProductWithTheRoundedWeightsBitForBit) {
 TEST(BF16MatMul, IsTheProductOfBothFactorsRounded) {
   if (!UseBF16Dot()) GTEST_SKIP() << "no AVX512_BF16 here, or BERTIE_BF16=widen";
   ThreadPool pool(2);
-  for (const Case& c : kCases) {
-    Operands x(c);
+  for (const PackedCase& c : kPackedCases) {
+    PackedOperands x(c);
     const auto out = Multiply(x.a, PackedMatrix::Pack(x.b, WeightType::kBF16, pool), 2);
     for (float& value : x.a_values) value = Rounded(value);
     for (float& value : x.b_values) value = Rounded(value);
@@ -237,8 +237,8 @@ TEST(BF16MatMul, IsTheProductOfBothFactorsRounded) {
 TEST(BF16Dot, RoundsToNearestWithTiesToEven) {
   if (!UseBF16Dot()) GTEST_SKIP() << "no AVX512_BF16 here, or BERTIE_BF16=widen";
   ThreadPool pool(2);
-  for (const Case& c : kCases) {
-    Operands x(c);
+  for (const PackedCase& c : kPackedCases) {
+    PackedOperands x(c);
     for (size_t i = 0; i < x.a_values.size(); i += 3) {  // ties
       x.a_values[i] = std::bit_cast<float>(std::bit_cast<uint32_t>(x.a_values[i]) | 0x8000u);
     }
@@ -261,8 +261,8 @@ TEST(BF16Dot, RoundsToNearestWithTiesToEven) {
 TEST(AmxInt8, HasTheSumsOfVnni) {
   if (!UseAmxInt8()) GTEST_SKIP() << "no AMX here, or BERTIE_INT8 forbids it";
   ThreadPool pool(2);
-  for (const Case& c : kCases) {
-    const Operands x(c);
+  for (const PackedCase& c : kPackedCases) {
+    const PackedOperands x(c);
     const auto packed = PackedMatrix::Pack(x.b, WeightType::kI8, pool);
     Buffer memory;
     const QuantizedRows rows = QuantizeRows(x.a, memory, pool);
@@ -289,8 +289,8 @@ TEST(AmxInt8, HasTheSumsOfVnni) {
 
 TEST(PackedMatrix, ARowHasTheSameBitsAmongAnyOthersInEveryType) {
   ThreadPool pool(2);
-  const Case c{150, 100, 800};
-  const Operands x(c);
+  const PackedCase c{150, 100, 800};
+  const PackedOperands x(c);
   const auto bias = RandomValues(c.columns, 3);
   const MatMulOptions options{Epilogue::kBiasGelu, bias.data(), nullptr, 0, false};
   for (const WeightType type : {WeightType::kF32, WeightType::kBF16, WeightType::kI8}) {
@@ -312,8 +312,8 @@ TEST(PackedMatrix, ARowHasTheSameBitsAmongAnyOthersInEveryType) {
 TEST(PackedMatrix, BytesOfEveryProcessorsLayoutGiveTheSameProduct) {
   ThreadPool pool(2);
   for (const WeightType type : {WeightType::kF32, WeightType::kBF16, WeightType::kI8}) {
-    for (const Case& c : kCases) {
-      const Operands x(c);
+    for (const PackedCase& c : kPackedCases) {
+      const PackedOperands x(c);
       const auto packed = PackedMatrix::Pack(x.b, type, pool);
       const PanelLayout native = NativeLayout(type);
       const int64_t group = native.group;

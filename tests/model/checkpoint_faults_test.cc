@@ -70,7 +70,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kData = fs::path(BERTIE_TESTS_DIR) / "model/data";
+const fs::path kModels = fs::path(BERTIE_TESTS_DIR) / "model/data";
 
 class SaveFaults : public testing::TestWithParam<bool> {
  protected:
@@ -109,8 +109,8 @@ class SaveFaults : public testing::TestWithParam<bool> {
 
   TemporaryDirectory dir_ = TemporaryDirectory::Create().value();
   fs::path out_ = dir_.path() / "out";
-  Checkpoint checkpoint_ = LoadCheckpoint(kData / "safetensors").value();
-  text::Tokenizer tokenizer_ = text::Tokenizer::Load(kData / "safetensors").value();
+  Checkpoint checkpoint_ = LoadCheckpoint(kModels / "safetensors").value();
+  text::Tokenizer tokenizer_ = text::Tokenizer::Load(kModels / "safetensors").value();
   std::vector<float> bias_;
 };
 

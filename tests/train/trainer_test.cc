@@ -13,20 +13,20 @@ namespace {
 
 using model::Golden;
 
-struct Ran {
+struct RanAlone {
   std::vector<float> weights;
   std::vector<EpochReport> epochs;
   std::vector<StepReport> steps;
 };
 
-Ran RunOnce(const TrainerOptions& options, int threads, float dropout = 0.1f) {
+RanAlone RunOnce(const TrainerOptions& options, int threads, float dropout = 0.1f) {
   const Golden golden("tiny");
   ThreadPool pool(threads);
   auto model = model::TrainableClassifier::Create(TinyCheckpoint(golden, dropout));
   EXPECT_TRUE(model.ok());
   const EncodedDataset train = MakeData(200, 1);
   const EncodedDataset test = MakeData(60, 2);
-  Ran ran;
+  RanAlone ran;
   TrainerHooks hooks;
   hooks.on_step = [&](const StepReport& report) { ran.steps.push_back(report); };
   hooks.on_epoch = [&](const EpochReport& report, model::TrainableClassifier&) {
@@ -42,7 +42,7 @@ Ran RunOnce(const TrainerOptions& options, int threads, float dropout = 0.1f) {
 TEST(Trainer, LearnsAndReportsEachEpochAndStep) {
   TrainerOptions options = SmallOptions();
   options.epochs = 12;
-  const Ran ran = RunOnce(options, 2, 0);
+  const RanAlone ran = RunOnce(options, 2, 0);
   ASSERT_EQ(ran.epochs.size(), 12u);
   ASSERT_EQ(ran.steps.size(), 12u * 13u);
   EXPECT_EQ(ran.steps.back().total_steps, 12 * 13);
@@ -131,8 +131,8 @@ TEST(Trainer, AccumulatedPassesAreOneBatch) {
   TrainerOptions halves = whole;
   halves.batch_size = 8;
   halves.gradient_accumulation = 2;
-  const Ran a = RunOnce(whole, 2, 0);
-  const Ran b = RunOnce(halves, 2, 0);
+  const RanAlone a = RunOnce(whole, 2, 0);
+  const RanAlone b = RunOnce(halves, 2, 0);
   ASSERT_EQ(a.steps.size(), b.steps.size());
   for (size_t i = 0; i < a.steps.size(); ++i) {
     EXPECT_NEAR(a.steps[i].loss, b.steps[i].loss, 1e-3) << i;
@@ -237,7 +237,7 @@ TEST(Trainer, TokenBudgetCountsTheStepsOfEveryEpoch) {
   options.epochs = 4;
   options.batch_tokens = 60;
   options.order = data::Order::kShuffled;
-  const Ran ran = RunOnce(options, 2);
+  const RanAlone ran = RunOnce(options, 2);
   ASSERT_EQ(ran.epochs.size(), 4u);
   EXPECT_EQ(ran.epochs.back().steps, static_cast<int64_t>(ran.steps.size()));
   EXPECT_EQ(ran.steps.front().total_steps, static_cast<int64_t>(ran.steps.size()));

@@ -19,7 +19,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr double kDefaultSeconds = 2;
+constexpr double kLocalSeconds = 2;
 constexpr size_t kMostTexts = 1'000'000;
 
 double Seconds(Clock::time_point start) {
@@ -181,7 +181,7 @@ Status BenchLatency(const BenchFlags& flags, const model::Classifier& classifier
     }
     BERTIE_ASSIGN_OR_RETURN(
         const LatencyResult result,
-        MeasureLatency(classifier, length, flags.seconds.value_or(kDefaultSeconds), pool));
+        MeasureLatency(classifier, length, flags.seconds.value_or(kLocalSeconds), pool));
     report.Add(result);
   }
   return {};
@@ -217,7 +217,7 @@ Status BenchThroughput(const BenchFlags& flags, const BenchModel& model,
   BERTIE_RETURN_IF_ERROR(ToStatus(TimePass(model.classifier, sorted, pool)));
   std::vector<double> times[2];
   const auto begin = Clock::now();
-  while (times[1].size() < 3 || Seconds(begin) < 2 * flags.seconds.value_or(kDefaultSeconds)) {
+  while (times[1].size() < 3 || Seconds(begin) < 2 * flags.seconds.value_or(kLocalSeconds)) {
     BERTIE_ASSIGN_OR_RETURN(const double first, TimePass(model.classifier, sorted, pool));
     BERTIE_ASSIGN_OR_RETURN(const double second, TimePass(model.classifier, as_they_come, pool));
     times[0].push_back(first);
@@ -243,7 +243,7 @@ Status BenchTokenizer(const BenchFlags& flags, const text::Tokenizer& tokenizer,
   }
   std::vector<double> times;
   const auto begin = Clock::now();
-  while (times.size() < 3 || Seconds(begin) < flags.seconds.value_or(kDefaultSeconds)) {
+  while (times.size() < 3 || Seconds(begin) < flags.seconds.value_or(kLocalSeconds)) {
     const auto start = Clock::now();
     size_t tokens = 0;
     for (const std::string& text : texts) tokens += tokenizer.Encode(text).ids.size();

@@ -104,7 +104,7 @@ Result<TrainJob> Prepare(const SageMakerPaths& paths, const SageMakerConfig& con
   return job;
 }
 
-Status MakeFolder(const fs::path& path) {
+Status MakeOutputFolder(const fs::path& path) {
   std::error_code error;
   fs::create_directories(path, error);
   if (error) return FileError(error.value(), path, "make the folder");
@@ -118,7 +118,7 @@ Result<int> Run(const SageMakerPaths& paths) {
       paths.config().string());
   NameHosts(config);
   BERTIE_ASSIGN_OR_RETURN(TrainJob job, Prepare(paths, config));
-  BERTIE_RETURN_IF_ERROR(MakeFolder(paths.output_data));
+  BERTIE_RETURN_IF_ERROR(MakeOutputFolder(paths.output_data));
   return ExecuteTrainJob(std::move(job));
 }
 

@@ -15,6 +15,7 @@
 
 #include "cli/command_line.h"
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/table.h"
 #include "cli/train/inputs.h"
@@ -61,9 +62,7 @@ void DescribeTuning(const model::ParameterStore& parameters) {
             << " weights; the others keep their values\n";
 }
 
-// What a run leaves behind beside the model. Its lack is no reason to call a saved model a failure.
-void Warn(const Error& error) { std::cerr << "bertie: warning: " << error.message << std::endl; }
-
+// What a run leaves behind beside the model: its lack is no reason to call a saved model a failure.
 // The model card is part of the model and of its archive; the report, which quotes sentences, is
 // not.
 Status Finish(const FinishedRun& run, ThreadPool& pool) {
@@ -75,20 +74,20 @@ Status Finish(const FinishedRun& run, ThreadPool& pool) {
       PrintTest(*summary);
       const auto card = SaveModelCard(run.job.out, ModelCard(*summary));
       if (!card.ok()) {
-        Warn(card.error());
+        Warn(card.error().message);
       } else if (card->filename() != "README.md") {
         std::cerr << "README.md was edited and stays as it is; the new model card is "
                   << card->string() << '\n';
       }
     } else {
-      Warn(made.error());
+      Warn(made.error().message);
     }
   }
   if (run.job.archive) {
     BERTIE_RETURN_IF_ERROR(model::SaveArchive(run.job.out, ArchivePath(run.job.out)));
   }
   if (summary) {
-    if (Status status = SaveReport(*summary); !status.ok()) Warn(status.error());
+    if (Status status = SaveReport(*summary); !status.ok()) Warn(status.error().message);
   }
   return {};
 }

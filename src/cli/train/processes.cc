@@ -26,12 +26,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr const char* kMark = "BERTIE_STARTED_RANK";
+constexpr const char* kStartedRank = "BERTIE_STARTED_RANK";
 constexpr auto kGrace = std::chrono::seconds(10);
 
 volatile std::sig_atomic_t signalled = 0;
 
-void OnSignal(int signal) { signalled = signal; }
+void NoteSignal(int signal) { signalled = signal; }
 
 struct Rank {
   pid_t pid = -1;
@@ -113,7 +113,7 @@ void Processes::Become(int rank, int stderr_fd, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(kExitFailure);
   const std::string size = std::to_string(ranks_.size());
-  setenv(kMark, "1", 1);
+  setenv(kStartedRank, "1", 1);
   setenv("RANK", std::to_string(rank).c_str(), 1);
   setenv("LOCAL_RANK", std::to_string(rank).c_str(), 1);
   setenv("WORLD_SIZE", size.c_str(), 1);
@@ -226,12 +226,12 @@ void Processes::Reap() {
 
 }  // namespace
 
-bool IsStartedRank() { return std::getenv(kMark) != nullptr; }
+bool IsStartedRank() { return std::getenv(kStartedRank) != nullptr; }
 
 Result<int> RunProcesses(int count) {
   BERTIE_ASSIGN_OR_RETURN(comm::Socket listener, comm::Listen("127.0.0.1", 0));
-  std::signal(SIGINT, OnSignal);
-  std::signal(SIGTERM, OnSignal);
+  std::signal(SIGINT, NoteSignal);
+  std::signal(SIGTERM, NoteSignal);
   Processes processes(count, std::move(listener));
   BERTIE_RETURN_IF_ERROR(processes.Start());
   return processes.Wait();

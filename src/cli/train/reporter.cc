@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "cli/metric_tables.h"
+#include "cli/output.h"
 #include "cli/table.h"
 #include "cli/train/recipe.h"
 #include "cli/train/results.h"
@@ -20,8 +21,6 @@ namespace bertie::cli {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-void Warn(const Error& error) { std::cerr << "bertie: warning: " << error.message << std::endl; }
 
 // "2025-01-31_13-45-59_HOST": sorts by time, and tells apart runs that share a folder.
 std::string RunName() {
@@ -114,7 +113,7 @@ void TrainReporter::OnStep(const train::StepReport& step) {
   event.Set("loss", step.loss).Set("lr", step.learning_rate);
   event.Set("grad_norm", step.gradient_norm).Set("sentences_per_s", progress_->speed());
   if (step.waited > 0) event.Set("step_s", step.seconds).Set("wait_s", step.waited);
-  if (Status status = Append(event); !status.ok()) Warn(status.error());
+  if (Status status = Append(event); !status.ok()) Warn(status.error().message);
   const double share = static_cast<double>(step.sentences) / static_cast<double>(sentences_);
   AddScalars(step.step, {{"train/loss", step.loss},
                          {"train/learning_rate", step.learning_rate},
@@ -138,7 +137,7 @@ void TrainReporter::OnEpoch(const train::EpochReport& epoch) {
   if (epoch.test) {
     event.SetMetrics("test_", *epoch.test).Set("test_seconds", epoch.test_seconds);
   }
-  if (Status status = Append(event); !status.ok()) Warn(status.error());
+  if (Status status = Append(event); !status.ok()) Warn(status.error().message);
   std::vector<train::Scalar> scalars = {{"train/epoch_loss", epoch.train_loss}};
   if (epoch.test) {
     scalars.push_back({"test/loss", epoch.test->loss});
@@ -169,7 +168,7 @@ void TrainReporter::OpenEvents() {
     status = opened.error();
   }
   if (!status.ok()) {
-    Warn(status.error());
+    Warn(status.error().message);
     events_.reset();
   }
 }
@@ -177,7 +176,7 @@ void TrainReporter::OpenEvents() {
 void TrainReporter::AddScalars(int64_t step, const std::vector<train::Scalar>& scalars) {
   if (!events_) return;
   if (Status status = events_->AddScalars(step, scalars); !status.ok()) {
-    Warn(status.error());
+    Warn(status.error().message);
     events_.reset();  // half a record may stand at the file's end
   }
 }
@@ -189,7 +188,7 @@ void TrainReporter::WriteTable() {
   const Status status = history.ok()
                             ? WriteFileAtomically(out_ / "history.csv", train::ToCsv(*history))
                             : Status(history.error());
-  if (!status.ok()) Warn(status.error());
+  if (!status.ok()) Warn(status.error().message);
   // Half a minute apart, and further where the history is so long that this takes time itself.
   next_table_ = Clock::now() +
                 std::max<Clock::duration>(std::chrono::seconds(30), 50 * (Clock::now() - started));

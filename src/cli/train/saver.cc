@@ -6,18 +6,14 @@
 #include <utility>
 
 #include "base/directory.h"
+#include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/table.h"
 #include "model/checkpoint.h"
 
 namespace bertie::cli {
-namespace {
 
 namespace fs = std::filesystem;
-
-void Warn(const std::string& message) { std::cerr << "bertie: warning: " << message << std::endl; }
-
-}  // namespace
 
 TrainSaver::TrainSaver(const TrainJob& job, const text::Tokenizer& tokenizer,
                        train::RunIdentity identity)
