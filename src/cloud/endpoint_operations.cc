@@ -15,7 +15,7 @@ namespace {
 using formats::Json;
 
 // Processes of models that one machine may be asked for.
-constexpr int64_t kMaxInstances = 64;
+constexpr int64_t kAllInstances = 64;
 
 class EndpointKeeper {
  public:
@@ -81,9 +81,9 @@ Done EndpointKeeper::CheckInstances(const std::string& name, const Json& target)
   }
   int64_t wanted = 0;
   for (const VariantPlan& variant : PlanOf(target).variants) wanted += variant.count;
-  if (used + wanted <= kMaxInstances) return std::monostate();
+  if (used + wanted <= kAllInstances) return std::monostate();
   return Failure("ResourceLimitExceeded",
-                 "This cloud runs at most " + std::to_string(kMaxInstances) +
+                 "This cloud runs at most " + std::to_string(kAllInstances) +
                      " instances of endpoints; " + std::to_string(used) +
                      " are in use, and the request is for " + std::to_string(wanted) + ".");
 }

@@ -12,7 +12,7 @@ const std::vector<std::string> kAcceleratorTypes = {"ml.eia1.medium", "ml.eia1.l
                                                     "ml.eia1.xlarge", "ml.eia2.medium",
                                                     "ml.eia2.large",  "ml.eia2.xlarge"};
 
-constexpr int64_t kMaxInstances = 64;  // of one variant
+constexpr int64_t kVariantInstances = 64;  // of one variant
 constexpr char kNotOffered[] = "Member must be absent: bertie cloud does not offer ";
 
 void Refuse(RequestReader& reader, const char* member, const std::string& what) {
@@ -61,7 +61,7 @@ void ReadServerless(RequestReader& reader, VariantPlan& plan) {
   const Json* serverless = reader.Object("ServerlessConfig", Presence::kOptional);
   if (serverless == nullptr) {
     reader.Text("InstanceType", Presence::kRequired, {.max = 64, .pattern = "ml\\..+"});
-    plan.count = reader.Integer("InitialInstanceCount", Presence::kRequired, 1, kMaxInstances, 1);
+    plan.count = reader.Integer("InitialInstanceCount", Presence::kRequired, 1, kVariantInstances, 1);
     return;
   }
   RequestReader inside = reader.Inside("ServerlessConfig", *serverless);

@@ -8,7 +8,7 @@
 namespace bertie::cloud {
 namespace {
 
-constexpr int kMaxInstances = 64;
+constexpr int kJobInstances = 64;
 constexpr int64_t kMaxRuntime = int64_t{28} * 24 * 3600;
 
 S3Uri ReadUri(const Member& member) {
@@ -148,10 +148,10 @@ Outcome<JobRequest> ParseJobRequest(const formats::Json& json) {
     }
   }
   if (failure) return *failure;
-  if (job.instances > kMaxInstances) {
+  if (job.instances > kJobInstances) {
     return Failure("ResourceLimitExceeded",
                    "a job's instances are processes of one machine here: at most " +
-                       std::to_string(kMaxInstances) + ", found " + std::to_string(job.instances));
+                       std::to_string(kJobInstances) + ", found " + std::to_string(job.instances));
   }
   return job;
 }

@@ -19,11 +19,11 @@ constexpr milliseconds kLook{50};
 constexpr seconds kReadLogs{1};
 constexpr seconds kUploadCheckpoints{5};
 // SageMaker's, between SIGTERM and SIGKILL.
-constexpr seconds kStopLimit{120};
+constexpr seconds kJobStopLimit{120};
 // For the others when one rank has failed; the machine's own ranks see it themselves.
 constexpr seconds kFailureLimit{30};
 constexpr int kMaxStarts = 4;
-constexpr size_t kMaxReason = 1024;
+constexpr size_t kMaxJobReason = 1024;
 
 }  // namespace
 
@@ -167,7 +167,7 @@ void JobRunner::EndRanks(Watch& watch) {
   if (!stopping_ && !too_long_ && !failed_) return;
   const Clock::time_point now = Clock::now();
   if (!watch.kill) {
-    watch.kill = now + (failed_ && !stopping_ && !too_long_ ? kFailureLimit : kStopLimit);
+    watch.kill = now + (failed_ && !stopping_ && !too_long_ ? kFailureLimit : kJobStopLimit);
     ranks_.Signal(SIGTERM);
   } else if (now >= *watch.kill) {
     ranks_.Signal(SIGKILL);
@@ -230,7 +230,7 @@ void JobRunner::FinishFailed() {
   }
   const std::string tail = ", exit code: " + std::to_string(exit.ShellCode());
   text = "AlgorithmError: " + text;
-  text.resize(std::min(text.size(), kMaxReason - tail.size()));
+  text.resize(std::min(text.size(), kMaxJobReason - tail.size()));
   Change([&](JobRecord& job) {
     job.failure = text + tail;
     job.End("Failed", "Failed", "Training job failed");
@@ -243,7 +243,7 @@ void JobRunner::Fail(const Failure& failure) {
   const std::string reason = (ours ? "InternalServerError: " : "ClientError: ") + failure.message;
   Say("the job failed: " + reason);
   Change([&](JobRecord& job) {
-    job.failure = reason.substr(0, kMaxReason);
+    job.failure = reason.substr(0, kMaxJobReason);
     job.End("Failed", "Failed", "Training job failed");
   });
   files_.RemoveBases();

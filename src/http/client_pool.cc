@@ -23,7 +23,7 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 // One read: most answers are smaller.
-constexpr size_t kReadBytes = 16 * 1024;
+constexpr size_t kAnswerBytes = 16 * 1024;
 constexpr char kEnding[] = "the program is ending";
 
 // An idle connection on which something has come: its end, or bytes that nobody asked for.
@@ -87,7 +87,7 @@ class ClientPool::Link : public std::enable_shared_from_this<Link> {
   bool watched_ = false;
   std::string head_;
   std::string input_;
-  std::array<char, kReadBytes> bytes_;
+  std::array<char, kAnswerBytes> bytes_;
   std::optional<AnswerReader> reader_;
   std::optional<std::stop_callback<std::function<void()>>> on_cancel_;
 };
