@@ -157,7 +157,7 @@ def bertie_training_rate(options, model, train, batch, flags):
         return [e["sentences_per_s"] for e in history if e["event"] == "epoch"][-1]
 
 
-def compare_training(options, report, steps=8, batch=64):
+def compare_training(options, report, steps=32, batch=64):
     model = options.model_folder / "bert-base-random"
     rates = {}
     for mode in ("notebook", "best"):

@@ -9,8 +9,8 @@
 
 #include "accelerator.grpc.pb.h"
 #include "accelerator/client_errors.h"
-#include "accelerator/credentials.h"
 #include "accelerator/client_session.h"
+#include "accelerator/credentials.h"
 
 namespace bertie::accelerator {
 namespace {

@@ -203,8 +203,8 @@ class SessionStream final : public StreamCall<ReaderWriter, v1::ToAccelerator> {
     }
     if (context_.options.log) {
       context_.options.log("endpoint " + Quote(session->endpoint()) + " attached (" +
-                            session->accelerator_type() + ", model " +
-                            session->content_hash().substr(0, 12) + ")");
+                           session->accelerator_type() + ", model " +
+                           session->content_hash().substr(0, 12) + ")");
     }
     Send(std::move(message));
     MaybeEnd();
@@ -228,8 +228,8 @@ class SessionStream final : public StreamCall<ReaderWriter, v1::ToAccelerator> {
     const uint64_t id = batch.id();
     const auto session = GetSession();
     if (session == nullptr) {
-      return End({grpc::StatusCode::FAILED_PRECONDITION,
-                  "found a batch before the answer to Attach"});
+      return End(
+          {grpc::StatusCode::FAILED_PRECONDITION, "found a batch before the answer to Attach"});
     }
     session->CountBytes(message_.ByteSizeLong(), 0);
     auto work = MakeWork(batch, session->content_hash());

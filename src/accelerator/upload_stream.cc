@@ -69,8 +69,8 @@ class UploadStream final : public StreamCall<Reader, v1::FileChunk> {
 
   grpc::Status Take() {
     if (upload_ == nullptr) {
-      auto made = context_.accelerator.store().BeginUpload(
-          message_.content_hash(), message_.name(), message_.offset());
+      auto made = context_.accelerator.store().BeginUpload(message_.content_hash(), message_.name(),
+                                                           message_.offset());
       if (!made.ok()) return ToGrpc(made.error());
       upload_ = std::move(*made);
     } else if (!message_.content_hash().empty() || !message_.name().empty() ||
@@ -115,9 +115,9 @@ class UploadStream final : public StreamCall<Reader, v1::FileChunk> {
   std::unique_ptr<ModelStore::Upload> upload_;
   v1::FileState answer_;
 
-  std::mutex mutex_;  // guards all below
+  std::mutex mutex_;        // guards all below
   Clock::time_point last_;  // when it had written one
-  bool working_ = false;  // the disk thread has a piece
+  bool working_ = false;    // the disk thread has a piece
   bool finished_ = false;
 };
 

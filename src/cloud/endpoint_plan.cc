@@ -61,7 +61,8 @@ void ReadServerless(RequestReader& reader, VariantPlan& plan) {
   const Json* serverless = reader.Object("ServerlessConfig", Presence::kOptional);
   if (serverless == nullptr) {
     reader.Text("InstanceType", Presence::kRequired, {.max = 64, .pattern = "ml\\..+"});
-    plan.count = reader.Integer("InitialInstanceCount", Presence::kRequired, 1, kVariantInstances, 1);
+    plan.count =
+        reader.Integer("InitialInstanceCount", Presence::kRequired, 1, kVariantInstances, 1);
     return;
   }
   RequestReader inside = reader.Inside("ServerlessConfig", *serverless);

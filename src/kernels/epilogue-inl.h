@@ -76,7 +76,8 @@ void FinishTile(const MatMulOptions& options, const EpilogueTile& tile) {
     for (int64_t r = 0; r < tile.rows; ++r) {
       float* to = tile.c + r * tile.c_stride + j;
       V added = hn::Zero(d);
-      if (kEpilogue == Epilogue::kBiasResidual) added = load(residual + r * options.residual_stride);
+      if (kEpilogue == Epilogue::kBiasResidual)
+        added = load(residual + r * options.residual_stride);
       const V value = Finish<kEpilogue>(d, load(to), bias, added);
       if (HWY_LIKELY(n == lanes)) {
         hn::StoreU(value, d, to);

@@ -191,8 +191,7 @@ void Dequantize(const Int8Job& job, const DequantizedTile& tile, int64_t column)
     for (int64_t r = 0; r < tile.rows; ++r) {
       const int64_t row = tile.row + r;
       const auto shift = hn::Mul(hn::Set(di, job.a.zeros[row]), column_sums);
-      const auto sum =
-          hn::ConvertTo(d, hn::Sub(hn::LoadU(di, tile.sums + r * width + j), shift));
+      const auto sum = hn::ConvertTo(d, hn::Sub(hn::LoadU(di, tile.sums + r * width + j), shift));
       const auto value = hn::Mul(sum, hn::Mul(hn::Set(d, job.a.scales[row]), scales));
       if constexpr (kEpilogue == Epilogue::kBiasResidual) {
         residual = hn::LoadU(d, options.residual + row * options.residual_stride + column + j);

@@ -11,8 +11,8 @@ namespace bertie::kernels {
 // tells what bf16 does to a model but not how fast. Fixed for the life of the process.
 bool UseBF16();
 
-// out[i] = bf16(x[i]), round to nearest, ties to even. The processor's own instruction, where it has
-// one, takes denormals for zeros.
+// out[i] = bf16(x[i]), round to nearest, ties to even. The processor's own instruction, where it
+// has one, takes denormals for zeros.
 void RoundRunToBF16(int64_t count, const float* x, uint16_t* out);
 
 // The matrix rounded into `memory`, dense. Its rows or its columns are contiguous.

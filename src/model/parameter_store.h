@@ -59,8 +59,8 @@ class ParameterStore {
   const float* gradients() const { return gradients_.data(); }
 
   // The values in bfloat16 at the same offsets, where tuning().bf16, else null; of the word
-  // embeddings, which are in no product, nothing is kept. RoundValues brings them up to date, unless
-  // the optimiser wrote them with the values and said so.
+  // embeddings, which are in no product, nothing is kept. RoundValues brings them up to date,
+  // unless the optimiser wrote them with the values and said so.
   uint16_t* rounded();
   void RoundValues(ThreadPool& pool);
   void MarkRounded() { is_rounded_ = true; }

@@ -224,7 +224,8 @@ void TrainableClassifier::Impl::Backward(const PackedBatch& batch, const LayerCo
   const int64_t h = config.hidden_size;
   const int64_t count = context.sentences * h;
   float* d = d_pooled.Resize(count);
-  LinearBackward(classifier, {dropped.data()}, d_logits.data(), context.sentences, d, false, context);
+  LinearBackward(classifier, {dropped.data()}, d_logits.data(), context.sentences, d, false,
+                 context);
   kernels::ApplyDropout(context.DropoutAt(config.classifier_dropout, kPooledPlace), count, d,
                         *context.pool);
   const float* p = pooled.data();

@@ -146,8 +146,8 @@ void LayerForward(const LayerRef& layer, const LayerPlace& place, const float* i
   LinearForward(layer.output, {activated, &a.rounded_activated}, a.rows,
                 a.output_sum.Resize(a.rows * h), context);
   NormForward(layer.output_norm, a.rows, a.output_sum.data(), normed,
-              context.DropoutAt(config.hidden_dropout_prob, PlaceOf(place.index, kOutput)),
-              output, a.output_mean, a.output_inverse, context);
+              context.DropoutAt(config.hidden_dropout_prob, PlaceOf(place.index, kOutput)), output,
+              a.output_mean, a.output_inverse, context);
 }
 
 void LayerBackward(const LayerRef& layer, const LayerPlace& place, LayerActivations& a,

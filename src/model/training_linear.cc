@@ -34,9 +34,8 @@ void MixedBackward(const LinearRef& linear, const LinearInput& x, const float* d
   kernels::MatMulOptions options;
   if (linear.d_weight != nullptr) {
     options.accumulate = true;
-    kernels::MixedMatMul(
-        rounded_dy.Transposed(), RoundedInput(x, rows, linear.in, context), linear.d_weight,
-        linear.in, options, *context.matmul, pool);
+    kernels::MixedMatMul(rounded_dy.Transposed(), RoundedInput(x, rows, linear.in, context),
+                         linear.d_weight, linear.in, options, *context.matmul, pool);
   }
   if (dx == nullptr) return;
   options.accumulate = accumulate;
@@ -73,7 +72,8 @@ void LinearBackward(const LinearRef& linear, const LinearInput& x, const float* 
     kernels::MatMulOptions add;
     add.accumulate = true;
     kernels::MatMul(RowMajor(dy, rows, linear.out).Transposed(),
-                    RowMajor(x.values, rows, linear.in), linear.d_weight, linear.in, add, *context.matmul, *context.pool);
+                    RowMajor(x.values, rows, linear.in), linear.d_weight, linear.in, add,
+                    *context.matmul, *context.pool);
   }
   if (dx == nullptr) return;
   kernels::MatMulOptions options;
