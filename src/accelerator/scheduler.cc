@@ -22,7 +22,7 @@ Result<std::vector<float>> Compute(const Turn& turn, ThreadPool& pool,
   }
 }
 
-void Call(Work& work, Result<WorkResult> result) {
+void Settle(Work& work, Result<WorkResult> result) {
   const auto done = std::exchange(work.done, nullptr);
   try {
     done(std::move(result));
@@ -56,7 +56,7 @@ Scheduler::~Scheduler() {
     for (WorkPtr& work : queue_.Remove(session)) works.push_back(std::move(work));
   }
   for (const WorkPtr& work : works) {
-    Call(*work, Error{ErrorCode::kUnavailable, "the accelerator is shutting down"});
+    Settle(*work, Error{ErrorCode::kUnavailable, "the accelerator is shutting down"});
   }
 }
 
@@ -106,7 +106,7 @@ void Scheduler::Cancel(const SessionPtr& session, uint64_t id) {
     ++session->use.failures;
     ++totals_.failures;
   }
-  Call(*work, Error{ErrorCode::kCancelled, "the endpoint has cancelled the batch"});
+  Settle(*work, Error{ErrorCode::kCancelled, "the endpoint has cancelled the batch"});
 }
 
 void Scheduler::Loop() {
@@ -216,7 +216,7 @@ void Scheduler::Deliver(const Turn& turn, const std::vector<float>& logits, Cloc
                                                    work.start - work.arrival, work.compute_time});
     }
   }
-  for (auto& [work, result] : finished) Call(*work, std::move(result));
+  for (auto& [work, result] : finished) Settle(*work, std::move(result));
 }
 
 void Scheduler::Fail(const Slice& slice, const Error& error) {
@@ -229,12 +229,12 @@ void Scheduler::Fail(const Slice& slice, const Error& error) {
     ++slice.session->use.failures;
     ++totals_.failures;
   }
-  Call(*slice.work, error);
+  Settle(*slice.work, error);
 }
 
 void Scheduler::EndExpired(const std::vector<WorkPtr>& expired) {
   for (const WorkPtr& work : expired) {
-    Call(*work, Error{ErrorCode::kDeadlineExceeded, "the batch's time ran out while it waited"});
+    Settle(*work, Error{ErrorCode::kDeadlineExceeded, "the batch's time ran out while it waited"});
   }
 }
 
