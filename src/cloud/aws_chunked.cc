@@ -4,6 +4,7 @@
 #include <utility>
 #include <variant>
 
+#include "base/ascii.h"
 #include "base/encoding.h"
 #include "http/head_parser.h"
 
@@ -121,11 +122,7 @@ Done AwsChunkedDecoder::TakeTrailer() {
 Done AwsChunkedDecoder::CheckTrailer(const std::string& signature) {
   std::string lines;
   for (const http::Field& field : trailers_) {
-    std::string name = field.name;
-    std::transform(name.begin(), name.end(), name.begin(), [](char c) {
-      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    });
-    lines += name + ":" + field.value + "\n";
+    lines += AsciiLower(field.name) + ":" + field.value + "\n";
   }
   const std::string to_sign = "AWS4-HMAC-SHA256-TRAILER\n" + options_.verified.timestamp + "\n" +
                               options_.verified.scope + "\n" + previous_ + "\n" +

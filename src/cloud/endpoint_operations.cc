@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "cloud/arn.h"
+#include "base/ascii.h"
 #include "cloud/endpoint_plan.h"
 #include "cloud/endpoint_request.h"
 #include "cloud/named_rows.h"
@@ -39,7 +39,7 @@ class EndpointKeeper {
   Outcome<Asked> Read(const std::string& body, bool with_config, bool must_exist);
   Done CheckInstances(const std::string& name, const Json& target) const;
   std::string Arn(const std::string& name) const {
-    return SageMakerArn(settings_, "endpoint", name);
+    return settings_.Arn("endpoint", AsciiLower(name));
   }
   std::string ArnAnswer(const std::string& name) const {
     return formats::DumpJson({{"EndpointArn", Arn(name)}});

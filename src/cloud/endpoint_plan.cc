@@ -70,7 +70,7 @@ void ReadServerless(RequestReader& reader, VariantPlan& plan) {
   inside.Integer("MaxConcurrency", Presence::kRequired, 1, 200);
 }
 
-VariantPlan ReadVariant(RequestReader reader) {
+VariantPlan ReadVariant(RequestReader& reader) {
   VariantPlan plan;
   plan.name = reader.Text("VariantName", Presence::kRequired, NameRule());
   plan.model = reader.Text("ModelName", Presence::kRequired, ModelNameRule());
@@ -115,19 +115,14 @@ ContainerPlan ReadContainer(RequestReader& model) {
 
 std::vector<VariantPlan> ReadVariants(RequestReader& config) {
   std::vector<VariantPlan> plans;
-  const Json* variants = config.Array("ProductionVariants", Presence::kRequired, 1, 10);
   std::set<std::string> names;
-  for (size_t i = 0; variants != nullptr && i < variants->size(); ++i) {
-    if (!(*variants)[i].is_object()) {
-      config.Fault("ProductionVariants", "given", "Member must be a list of objects");
-      return plans;
-    }
-    plans.push_back(ReadVariant(config.Inside("ProductionVariants", (*variants)[i], i)));
+  config.EachObject("ProductionVariants", Presence::kRequired, 1, 10, [&](RequestReader& variant) {
+    plans.push_back(ReadVariant(variant));
     if (!names.insert(plans.back().name).second) {
       config.Fault("ProductionVariants", "'" + plans.back().name + "'",
                    "names of variants must differ");
     }
-  }
+  });
   if (config.Array("ShadowProductionVariants", Presence::kOptional, 0, 10) != nullptr) {
     Refuse(config, "ShadowProductionVariants", "shadow variants");
   }

@@ -84,26 +84,20 @@ Outcome<Json> WithWeights(const Json& request, const Json& current) {
   Json target = current;
   const EndpointPlan plan = PlanOf(current);
   RequestReader reader(request);
-  const Json* wishes = reader.Array("DesiredWeightsAndCapacities", Presence::kRequired, 1, 10);
-  for (size_t i = 0; wishes != nullptr && i < wishes->size(); ++i) {
-    const Json& wish = (*wishes)[i];
-    if (!wish.is_object()) {
-      reader.Fault("DesiredWeightsAndCapacities", "given", "Member must be a list of objects");
-      break;
-    }
-    RequestReader inside = reader.Inside("DesiredWeightsAndCapacities", wish, i);
-    const std::string name = inside.Text("VariantName", Presence::kRequired, NameRule());
-    const double weight = inside.Number("DesiredWeight", 0, 0);
-    const int64_t count = inside.Integer("DesiredInstanceCount", Presence::kOptional, 1, 64, 1);
+  const auto read = [&](RequestReader& wish) {
+    const std::string name = wish.Text("VariantName", Presence::kRequired, NameRule());
+    const double weight = wish.Number("DesiredWeight", 0, 0);
+    const int64_t count = wish.Integer("DesiredInstanceCount", Presence::kOptional, 1, 64, 1);
     const bool known =
         std::any_of(plan.variants.begin(), plan.variants.end(),
                     [&](const VariantPlan& variant) { return variant.name == name; });
     if (!known && !name.empty()) {
-      inside.Fault("VariantName", Quote(name), "the endpoint must have a variant of this name");
+      wish.Fault("VariantName", Quote(name), "the endpoint must have a variant of this name");
     }
-    if (wish.contains("DesiredWeight")) Override(target, name, "weight", weight);
-    if (wish.contains("DesiredInstanceCount")) Override(target, name, "count", count);
-  }
+    if (wish.Has("DesiredWeight")) Override(target, name, "weight", weight);
+    if (wish.Has("DesiredInstanceCount")) Override(target, name, "count", count);
+  };
+  reader.EachObject("DesiredWeightsAndCapacities", Presence::kRequired, 1, 10, read);
   if (auto failure = reader.failure()) return *failure;
   return target;
 }

@@ -9,7 +9,7 @@
 namespace bertie::cloud {
 
 // The answer to the request, out of all jobs.
-Outcome<formats::Json> ListJobs(std::vector<JobRecord> jobs, const formats::Json& request,
+Outcome<formats::Json> ListJobs(const std::vector<JobRecord>& jobs, const formats::Json& request,
                                 const Settings& settings);
 
 }  // namespace bertie::cloud

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "cloud/json_member.h"
+#include "cloud/json_service.h"
+#include "cloud/paging.h"
 
 namespace bertie::cloud {
 namespace {
@@ -11,7 +12,7 @@ namespace {
 using formats::Json;
 
 void PutTime(Json& object, const char* name, const std::optional<Milliseconds>& time) {
-  if (time) object[name] = Seconds(*time);
+  if (time) object[name] = JsonTime(*time);
 }
 
 void PutText(Json& object, const char* name, const std::string& text) {
@@ -104,8 +105,8 @@ void JobRecord::End(const std::string& end_status, const std::string& end_second
 Json SummarizeJob(const JobRecord& record, const Settings& settings) {
   Json summary{{"TrainingJobName", record.name},
                {"TrainingJobArn", settings.Arn("training-job", record.name)},
-               {"CreationTime", Seconds(record.created)},
-               {"LastModifiedTime", Seconds(record.modified)},
+               {"CreationTime", JsonTime(record.created)},
+               {"LastModifiedTime", JsonTime(record.modified)},
                {"TrainingJobStatus", record.status},
                {"SecondaryStatus", record.secondary}};
   PutTime(summary, "TrainingEndTime", record.ended);
@@ -123,14 +124,14 @@ Json DescribeJob(const JobRecord& record, const Settings& settings) {
   job["SecondaryStatusTransitions"] = Json::array();
   for (const JobTransition& transition : record.transitions) {
     Json one{{"Status", transition.status},
-             {"StartTime", Seconds(transition.begin)},
+             {"StartTime", JsonTime(transition.begin)},
              {"StatusMessage", transition.message}};
     PutTime(one, "EndTime", transition.end);
     job["SecondaryStatusTransitions"].push_back(std::move(one));
   }
   for (const auto& [name, metric] : record.metrics) {
     job["FinalMetricDataList"].push_back(
-        {{"MetricName", name}, {"Value", metric.value}, {"Timestamp", Seconds(metric.time)}});
+        {{"MetricName", name}, {"Value", metric.value}, {"Timestamp", JsonTime(metric.time)}});
   }
   if (record.started && record.ended) {
     const int64_t seconds = std::max<int64_t>(1, (*record.ended - *record.started + 999) / 1000);

@@ -1,114 +1,179 @@
 #include "cloud/job_request.h"
 
-#include <algorithm>
 #include <set>
 
-#include "cloud/json_member.h"
+#include "base/quote.h"
+#include "cloud/request_reader.h"
 
 namespace bertie::cloud {
 namespace {
 
+using formats::Json;
+
 constexpr int kJobInstances = 64;
 constexpr int64_t kMaxRuntime = int64_t{28} * 24 * 3600;
+constexpr char kCheckpoints[] = "/opt/ml/checkpoints";
 
-S3Uri ReadUri(const Member& member) {
-  const std::string text = member.Required().Text();
+const std::vector<std::string> kInputModes = {"File", "Pipe", "FastFile"};
+
+S3Uri ReadUri(RequestReader& reader, const char* member) {
+  const std::string text = reader.Text(member, Presence::kRequired, {.min = 1});
   const auto uri = S3Uri::Parse(text);
-  if (member.there() && !uri) {
-    member.Refuse("Member must satisfy regular expression pattern: ^(https|s3)://([^/]+)/?(.*)$");
+  if (!text.empty() && !uri) {
+    reader.Fault(member, Quote(text), "Member must be s3://BUCKET or s3://BUCKET/KEY");
   }
   return uri.value_or(S3Uri());
 }
 
-JobChannel ReadChannel(const Member& item, const std::string& input_mode) {
-  JobChannel channel;
-  channel.name = item["ChannelName"].Required().Text(64, "[A-Za-z0-9._-]+");
-  if (channel.name == "." || channel.name == "..") {
-    item["ChannelName"].Refuse("Member must be a name");
-  }
-  const Member s3 = item["DataSource"].Required()["S3DataSource"];
-  if (!s3.there() && item["DataSource"].there()) {
-    item["DataSource"].RefuseWith(
-        "bertie cloud reads channels from S3 only: expected dataSource.s3DataSource");
-  }
-  channel.source = ReadUri(s3["S3Uri"]);
+// A folder, without slashes at its end.
+S3Uri ReadFolder(RequestReader& reader, const char* member) {
+  S3Uri uri = ReadUri(reader, member);
+  while (uri.key.ends_with('/')) uri.key.pop_back();
+  return uri;
+}
+
+void ReadSource(RequestReader& reader, JobChannel& channel) {
+  channel.source = ReadUri(reader, "S3Uri");
   const std::string type =
-      s3["S3DataType"].Required().OneOf({"S3Prefix", "ManifestFile", "AugmentedManifestFile"});
+      reader.Text("S3DataType", Presence::kRequired,
+                  {.one_of = {"S3Prefix", "ManifestFile", "AugmentedManifestFile"}});
   if (type == "AugmentedManifestFile") {
-    s3["S3DataType"].RefuseWith("bertie cloud does not offer augmented manifests");
+    reader.Fault("S3DataType", Quote(type), "bertie cloud does not offer augmented manifests");
   }
   channel.manifest = type == "ManifestFile";
-  channel.sharded =
-      s3["S3DataDistributionType"].OneOf({"FullyReplicated", "ShardedByS3Key"}) == "ShardedByS3Key";
-  const Member mode = item["InputMode"];
-  channel.mode = mode.there() ? mode.OneOf({"File", "Pipe", "FastFile"}) : input_mode;
-  if (channel.mode == "Pipe") {
-    item["ChannelName"].RefuseWith("bertie cloud does not offer input mode Pipe (channel " +
-                                   channel.name + "): use File");
+  const std::string distribution = reader.Text("S3DataDistributionType", Presence::kOptional,
+                                               {.one_of = {"FullyReplicated", "ShardedByS3Key"}});
+  channel.sharded = distribution == "ShardedByS3Key";
+}
+
+JobChannel ReadChannel(RequestReader& reader, const std::string& input_mode) {
+  JobChannel channel;
+  channel.name = reader.Text("ChannelName", Presence::kRequired,
+                             {.min = 1, .max = 64, .pattern = "[A-Za-z0-9._-]+"});
+  if (channel.name == "." || channel.name == "..") {
+    reader.Fault("ChannelName", Quote(channel.name), "Member must be a name");
   }
-  channel.content_type = item["ContentType"].Text(256);
+  if (const Json* source = reader.Object("DataSource", Presence::kRequired)) {
+    RequestReader outer = reader.Inside("DataSource", *source);
+    if (const Json* s3 = outer.Object("S3DataSource", Presence::kOptional)) {
+      RequestReader inner = outer.Inside("S3DataSource", *s3);
+      ReadSource(inner, channel);
+    } else {
+      outer.Fault("S3DataSource", "null", "bertie cloud reads channels from S3 only");
+    }
+  }
+  channel.mode = reader.Text("InputMode", Presence::kOptional, {.one_of = kInputModes});
+  if (channel.mode.empty()) channel.mode = input_mode;
+  if (channel.mode == "Pipe") {
+    reader.Fault("InputMode", "'Pipe'", "bertie cloud does not offer it: use File");
+  }
+  channel.content_type = reader.Text("ContentType", Presence::kOptional, {.max = 256});
   return channel;
 }
 
-void ReadChannels(const Member& request, const std::string& input_mode, JobRequest& job) {
+void ReadChannels(RequestReader& request, const std::string& input_mode, JobRequest& job) {
   std::set<std::string> names;
-  for (const Member& item : request["InputDataConfig"].Items(1, 20)) {
+  request.EachObject("InputDataConfig", Presence::kOptional, 1, 20, [&](RequestReader& item) {
     job.channels.push_back(ReadChannel(item, input_mode));
-    if (!names.insert(job.channels.back().name).second) {
-      item["ChannelName"].RefuseWith("channel names must be unique; found two of " +
-                                     job.channels.back().name);
+    const std::string& name = job.channels.back().name;
+    if (!names.insert(name).second) {
+      item.Fault("ChannelName", Quote(name), "names of channels must differ");
     }
-  }
+  });
 }
 
-void ReadMetrics(const Member& algorithm, JobRequest& job) {
-  for (const Member& item : algorithm["MetricDefinitions"].Items(0, 40)) {
-    const std::string name = item["Name"].Required().Text(255, ".+");
-    auto metric = MetricPattern::Compile(name, item["Regex"].Required().Text(500, ".+"));
+void ReadMetrics(RequestReader& algorithm, JobRequest& job) {
+  algorithm.EachObject("MetricDefinitions", Presence::kOptional, 0, 40, [&](RequestReader& item) {
+    const TextRule rule{.min = 1, .max = 255, .pattern = ".+"};
+    const std::string name = item.Text("Name", Presence::kRequired, rule);
+    const std::string regex =
+        item.Text("Regex", Presence::kRequired, {.min = 1, .max = 500, .pattern = ".+"});
+    auto metric = MetricPattern::Compile(name, regex);
     if (metric.ok()) {
       job.metrics.push_back(*std::move(metric));
     } else {
-      item.RefuseWith(metric.error().message);
+      item.Fault("Regex", Quote(regex), metric.error().message);
     }
-  }
+  });
+}
+
+// Returns the input mode of channels that have none of their own.
+std::string ReadAlgorithm(RequestReader& request, JobRequest& job) {
+  const Json* object = request.Object("AlgorithmSpecification", Presence::kRequired);
+  if (object == nullptr) return {};
+  RequestReader reader = request.Inside("AlgorithmSpecification", *object);
+  job.image = reader.Text("TrainingImage", Presence::kRequired, {.max = 255});
+  ReadMetrics(reader, job);
+  return reader.Text("TrainingInputMode", Presence::kRequired, {.one_of = kInputModes});
 }
 
 // The platform's instances of one kind; groups of several kinds are one group here.
-void ReadResources(const Member& request, JobRequest& job) {
-  const Member resources = request["ResourceConfig"].Required();
-  if (resources["InstanceGroups"].there()) {
-    resources["InstanceGroups"].RefuseWith(
-        "bertie cloud does not offer instance groups: use "
-        "instanceType and instanceCount");
+void ReadResources(RequestReader& request, JobRequest& job) {
+  const Json* object = request.Object("ResourceConfig", Presence::kRequired);
+  if (object == nullptr) return;
+  RequestReader reader = request.Inside("ResourceConfig", *object);
+  if (reader.Has("InstanceGroups")) {
+    reader.Fault("InstanceGroups", "given",
+                 "bertie cloud does not offer instance groups: use instanceType and instanceCount");
   }
-  job.instance_type = resources["InstanceType"].Required().Text(64, "ml\\.[a-z0-9.-]+");
-  job.instances = static_cast<int>(resources["InstanceCount"].Required().Int(1, 10'000'000, 1));
-  const Member stopping = request["StoppingCondition"];
-  job.max_runtime_s = stopping["MaxRuntimeInSeconds"].Int(1, kMaxRuntime, 86400);
-  const Member wait = stopping["MaxWaitTimeInSeconds"];
-  const bool spot = request["EnableManagedSpotTraining"].Flag();
-  if (wait.there() && !spot) {
-    wait.RefuseWith("MaxWaitTimeInSeconds is for jobs with EnableManagedSpotTraining");
+  job.instance_type =
+      reader.Text("InstanceType", Presence::kRequired, {.max = 64, .pattern = "ml\\.[a-z0-9.-]+"});
+  job.instances =
+      static_cast<int>(reader.Integer("InstanceCount", Presence::kRequired, 1, 10'000'000, 1));
+}
+
+void ReadStopping(RequestReader& request, JobRequest& job) {
+  const Json none = Json::object();
+  const Json* object = request.Object("StoppingCondition", Presence::kOptional);
+  RequestReader reader = request.Inside("StoppingCondition", object == nullptr ? none : *object);
+  job.max_runtime_s =
+      reader.Integer("MaxRuntimeInSeconds", Presence::kOptional, 1, kMaxRuntime, 86400);
+  constexpr char kWait[] = "MaxWaitTimeInSeconds";
+  const bool spot = request.Flag("EnableManagedSpotTraining");
+  if (!spot && reader.Has(kWait)) {
+    reader.Fault(kWait, "given", "Member is for jobs with EnableManagedSpotTraining");
   }
-  if (spot && wait.Required().Int(1, kMaxRuntime, 86400) < job.max_runtime_s) {
-    wait.RefuseWith("MaxWaitTimeInSeconds must be at least MaxRuntimeInSeconds");
+  if (spot &&
+      reader.Integer(kWait, Presence::kRequired, 1, kMaxRuntime, kMaxRuntime) < job.max_runtime_s) {
+    reader.Fault(kWait, "given", "Member must be at least maxRuntimeInSeconds");
   }
 }
 
-void ReadOutput(const Member& request, JobRequest& job) {
-  const Member output = request["OutputDataConfig"].Required();
-  job.output = ReadUri(output["S3OutputPath"]);
-  while (job.output.key.ends_with('/')) job.output.key.pop_back();
-  job.compress = output["CompressionType"].OneOf({"GZIP", "NONE"}) == "GZIP";
-  const Member checkpoints = request["CheckpointConfig"];
-  if (!checkpoints.there()) return;
-  job.checkpoints = JobCheckpoints{ReadUri(checkpoints["S3Uri"]), "/opt/ml/checkpoints"};
-  while (job.checkpoints->target.key.ends_with('/')) job.checkpoints->target.key.pop_back();
-  if (const Member path = checkpoints["LocalPath"]; path.there()) {
-    job.checkpoints->local_path = path.Text(4096);
-    if (job.checkpoints->local_path != "/opt/ml/checkpoints") {
-      path.RefuseWith("bertie cloud keeps checkpoints in /opt/ml/checkpoints; found localPath " +
-                      job.checkpoints->local_path);
+void ReadOutput(RequestReader& request, JobRequest& job) {
+  const Json* object = request.Object("OutputDataConfig", Presence::kRequired);
+  if (object == nullptr) return;
+  RequestReader reader = request.Inside("OutputDataConfig", *object);
+  job.output = ReadFolder(reader, "S3OutputPath");
+  const std::string compression =
+      reader.Text("CompressionType", Presence::kOptional, {.one_of = {"GZIP", "NONE"}});
+  job.compress = compression != "NONE";
+}
+
+void ReadCheckpoints(RequestReader& request, JobRequest& job) {
+  const Json* object = request.Object("CheckpointConfig", Presence::kOptional);
+  if (object == nullptr) return;
+  RequestReader reader = request.Inside("CheckpointConfig", *object);
+  job.checkpoints = JobCheckpoints{ReadFolder(reader, "S3Uri"), kCheckpoints};
+  const std::string path = reader.Text("LocalPath", Presence::kOptional, {.min = 1, .max = 4096});
+  if (!path.empty() && path != kCheckpoints) {
+    reader.Fault("LocalPath", Quote(path),
+                 std::string("bertie cloud keeps checkpoints in ") + kCheckpoints);
+  }
+}
+
+std::map<std::string, std::string> ReadMap(RequestReader& request, const char* member,
+                                           const TextRule& key, const TextRule& value) {
+  const auto pairs = request.Map(member, 100, key, value);
+  return {pairs.begin(), pairs.end()};
+}
+
+void ReadEnvironment(RequestReader& request, JobRequest& job) {
+  job.environment = ReadMap(request, "Environment", {.max = 512}, {.max = 512});
+  for (const auto& [name, value] : job.environment) {
+    if (name.empty() || name.find_first_of(std::string_view("=\0", 2)) != name.npos ||
+        value.find('\0') != value.npos) {
+      request.Fault("Environment", Quote(name),
+                    "Member must hold names of variables and their values");
     }
   }
 }
@@ -126,28 +191,20 @@ S3Uri JobRequest::Output(const std::string& file) const {
 }
 
 Outcome<JobRequest> ParseJobRequest(const formats::Json& json) {
-  std::optional<Failure> failure;
-  const Member request(json, failure);
+  RequestReader request(json);
   JobRequest job;
-  job.name = request["TrainingJobName"].Required().Text(63, kNamePattern);
-  const Member algorithm = request["AlgorithmSpecification"].Required();
-  job.image = algorithm["TrainingImage"].Required().Text(255);
-  const std::string mode =
-      algorithm["TrainingInputMode"].Required().OneOf({"File", "Pipe", "FastFile"});
-  request["RoleArn"].Required().Text(2048, kRolePattern);
-  ReadMetrics(algorithm, job);
+  job.name = request.Text("TrainingJobName", Presence::kRequired, NameRule());
+  const std::string mode = ReadAlgorithm(request, job);
+  request.Text("RoleArn", Presence::kRequired, RoleArnRule());
   ReadChannels(request, mode, job);
   ReadOutput(request, job);
+  ReadCheckpoints(request, job);
   ReadResources(request, job);
-  job.hyperparameters = request["HyperParameters"].Texts(100, 256, 2500);
-  job.environment = request["Environment"].Texts(100, 512, 512);
-  for (const auto& [name, value] : job.environment) {
-    if (name.empty() || name.find_first_of(std::string_view("=\0", 2)) != name.npos ||
-        value.find('\0') != value.npos) {
-      request["Environment"].Refuse("Member must hold names of variables and their values");
-    }
-  }
-  if (failure) return *failure;
+  ReadStopping(request, job);
+  job.hyperparameters = ReadMap(request, "HyperParameters", {.max = 256}, {.max = 2500});
+  ReadEnvironment(request, job);
+  job.tags = request.Tags();
+  if (auto failure = request.failure()) return *failure;
   if (job.instances > kJobInstances) {
     return Failure("ResourceLimitExceeded",
                    "a job's instances are processes of one machine here: at most " +

@@ -41,6 +41,7 @@ struct JobRequest {
   std::map<std::string, std::string> environment;
   std::vector<MetricPattern> metrics;
   std::optional<JobCheckpoints> checkpoints;
+  std::map<std::string, std::string> tags;
 
   // "algo-1" to "algo-N", by rank.
   std::vector<std::string> Hosts() const;
@@ -48,7 +49,7 @@ struct JobRequest {
   S3Uri Output(const std::string& name) const;
 };
 
-// Members that are not known are left alone. ValidationException.
+// Members that are not known are left alone. ValidationException with all that is wrong.
 Outcome<JobRequest> ParseJobRequest(const formats::Json& request);
 
 }  // namespace bertie::cloud

@@ -9,6 +9,8 @@ using formats::Json;
 
 namespace {
 
+constexpr Milliseconds kRepeatTime = 60'000;
+
 http::Response JsonError(const Failure& failure) {
   const Json body{{"__type", failure.code}, {"message", failure.message}};
   return {.status = std::string_view(failure.code) == "InternalError" ? 500 : 400,
@@ -19,14 +21,19 @@ http::Response JsonError(const Failure& failure) {
 }  // namespace
 
 Outcome<Json> ParseRequest(const std::string& body) {
-  auto parsed = formats::ParseJson(body.empty() ? "{}" : body, "the request",
-                                   {.max_bytes = body.size() + 3});
+  auto parsed =
+      formats::ParseJson(body.empty() ? "{}" : body, "the request", {.max_bytes = body.size() + 3});
   if (!parsed.ok()) return Failure("SerializationException", parsed.error().message);
   if (!parsed->is_object()) {
     return Failure("SerializationException",
                    std::string("expected an object, found ") + formats::JsonTypeName(*parsed));
   }
   return *std::move(parsed);
+}
+
+bool IsRepeat(const std::string& first_request, Milliseconds first_time,
+              const std::string& request) {
+  return first_request == request && Now() - first_time < kRepeatTime;
 }
 
 JsonService::Operation ParsedOperation(

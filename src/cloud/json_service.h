@@ -9,6 +9,7 @@
 
 #include "cloud/failure.h"
 #include "cloud/service.h"
+#include "cloud/times.h"
 #include "formats/json.h"
 
 namespace bertie::cloud {
@@ -19,6 +20,11 @@ const char* JsonAuthCode(AuthFault fault);
 // The body of a request: a JSON object; {} where there is none. SerializationException for anything
 // else.
 Outcome<formats::Json> ParseRequest(const std::string& body);
+
+// A client that did not get its answer asks again: whether this is that request, and to be answered
+// as the first was.
+bool IsRepeat(const std::string& first_request, Milliseconds first_time,
+              const std::string& request);
 
 class JsonService : public Service {
  public:

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "base/encoding.h"
-#include "cloud/json_member.h"
 #include "cloud/log_events.h"
+#include "cloud/request_reader.h"
 #include "cloud/stamped_log.h"
 
 namespace bertie::cloud {
@@ -51,15 +51,24 @@ std::optional<uint64_t> PositionIn(const std::string& token, char letter) {
   return error == std::errc() && at == end ? std::optional(position) : std::nullopt;
 }
 
-std::string GroupIn(const Member& request) {
-  const Member group = request["logGroupName"];
-  return group.Required().Text(512, "[.\\-_/#A-Za-z0-9]+");
+std::string GroupIn(RequestReader& reader) {
+  return reader.Text("logGroupName", Presence::kRequired,
+                     {.max = 512, .pattern = "[.\\-_/#A-Za-z0-9]+"});
 }
 
-LogSpan SpanIn(const Member& request) {
+std::string NameIn(RequestReader& reader, const char* member, Presence presence) {
+  return reader.Text(member, presence, {.max = 512});
+}
+
+LogSpan SpanIn(RequestReader& reader) {
   const int64_t most = std::numeric_limits<int64_t>::max();
-  return {.from = request["startTime"].Int(0, most, 0),
-          .until = request["endTime"].Int(0, most, most)};
+  return {.from = reader.Integer("startTime", Presence::kOptional, 0, most, 0),
+          .until = reader.Integer("endTime", Presence::kOptional, 0, most, most)};
+}
+
+// At most max, and that where nothing is asked for.
+size_t LimitIn(RequestReader& reader, int64_t max) {
+  return static_cast<size_t>(reader.Integer("limit", Presence::kOptional, 1, max, max));
 }
 
 std::string Arn(const Settings& settings, const std::string& group) {
@@ -67,9 +76,9 @@ std::string Arn(const Settings& settings, const std::string& group) {
 }
 
 Outcome<Json> DescribeGroups(const Settings& settings, const Sources& sources, const Json& json) {
-  std::optional<Failure> failure;
-  const std::string prefix = Member(json, failure)["logGroupNamePrefix"].Text(512);
-  if (failure) return *failure;
+  RequestReader reader(json);
+  const std::string prefix = NameIn(reader, "logGroupNamePrefix", Presence::kOptional);
+  if (auto failure = reader.failure()) return *failure;
   Json answer{{"logGroups", Json::array()}};
   for (const LogSource* source : sources) {
     for (const std::string& group : source->Groups()) {
@@ -102,17 +111,16 @@ Outcome<Json> StreamInfo(const Settings& settings, const std::string& group,
 
 // A token only where there is more: SageMaker's SDK, given one, asks for ever.
 Outcome<Json> DescribeStreams(const Settings& settings, const Sources& sources, const Json& json) {
-  std::optional<Failure> failure;
-  const Member request(json, failure);
-  const std::string group = GroupIn(request);
-  const std::string prefix = request["logStreamNamePrefix"].Text(512);
-  const bool by_time =
-      request["orderBy"].OneOf({"LogStreamName", "LastEventTime"}) == "LastEventTime";
-  const bool down = request["descending"].Flag();
-  const auto limit = static_cast<size_t>(request["limit"].Int(1, 50, 50));
-  const std::string token = request["nextToken"].Text();
+  RequestReader reader(json);
+  const std::string group = GroupIn(reader);
+  const std::string prefix = NameIn(reader, "logStreamNamePrefix", Presence::kOptional);
+  const std::string order =
+      reader.Text("orderBy", Presence::kOptional, {.one_of = {"LogStreamName", "LastEventTime"}});
+  const bool down = reader.Flag("descending");
+  const size_t limit = LimitIn(reader, 50);
+  const std::string token = reader.Text("nextToken", Presence::kOptional);
   const uint64_t from = PositionIn(token, 'n').value_or(0);
-  if (failure) return *failure;
+  if (auto failure = reader.failure()) return *failure;
   auto streams = StreamsOf(sources, group);
   if (!streams.ok()) return streams.error();
   std::vector<Json> infos;
@@ -122,7 +130,7 @@ Outcome<Json> DescribeStreams(const Settings& settings, const Sources& sources, 
     if (!info.ok()) return info.error();
     infos.push_back(*std::move(info));
   }
-  if (by_time) {
+  if (order == "LastEventTime") {
     std::stable_sort(infos.begin(), infos.end(), [](const Json& a, const Json& b) {
       return a.value("lastEventTimestamp", int64_t{0}) < b.value("lastEventTimestamp", int64_t{0});
     });
@@ -137,15 +145,14 @@ Outcome<Json> DescribeStreams(const Settings& settings, const Sources& sources, 
 }
 
 Outcome<Json> GetEvents(const Sources& sources, const Json& json) {
-  std::optional<Failure> failure;
-  const Member request(json, failure);
-  const std::string group = GroupIn(request);
-  const std::string name = request["logStreamName"].Required().Text(512);
-  const LogSpan span = SpanIn(request);
-  const bool from_head = request["startFromHead"].Flag();
-  const auto limit = static_cast<size_t>(request["limit"].Int(1, kMaxEvents, kMaxEvents));
-  const std::string token = request["nextToken"].Text();
-  if (failure) return *failure;
+  RequestReader reader(json);
+  const std::string group = GroupIn(reader);
+  const std::string name = NameIn(reader, "logStreamName", Presence::kRequired);
+  const LogSpan span = SpanIn(reader);
+  const bool from_head = reader.Flag("startFromHead");
+  const size_t limit = LimitIn(reader, kMaxEvents);
+  const std::string token = reader.Text("nextToken", Presence::kOptional);
+  if (auto failure = reader.failure()) return *failure;
   auto streams = StreamsOf(sources, group);
   if (!streams.ok()) return streams.error();
   const auto stream = std::find_if(streams->begin(), streams->end(),
@@ -210,23 +217,19 @@ Status Collect(const LogStream& stream, const LogSpan& span, const LogFilter& fi
 }
 
 Outcome<Json> FilterEvents(const Sources& sources, const Json& json) {
-  std::optional<Failure> failure;
-  const Member request(json, failure);
-  const std::string group = GroupIn(request);
-  const std::string prefix = request["logStreamNamePrefix"].Text(512);
-  std::vector<std::string> names;
-  for (const Member& name : request["logStreamNames"].Items(1, 100)) {
-    names.push_back(name.Text(512));
-  }
-  const LogSpan span = SpanIn(request);
-  const auto limit = static_cast<size_t>(request["limit"].Int(1, kMaxEvents, kMaxEvents));
-  const Member token = request["nextToken"];
-  auto positions =
-      token.there() ? ReadPositions(token.Text(1 << 20)) : std::map<std::string, uint64_t>();
-  if (!positions) token.RefuseWith("The specified nextToken is invalid.");
-  const auto filter = LogFilter::Parse(request["filterPattern"].Text());
+  RequestReader reader(json);
+  const std::string group = GroupIn(reader);
+  const std::string prefix = NameIn(reader, "logStreamNamePrefix", Presence::kOptional);
+  const auto names = reader.Texts("logStreamNames", Presence::kOptional, 1, 100, {.max = 512});
+  const LogSpan span = SpanIn(reader);
+  const size_t limit = LimitIn(reader, kMaxEvents);
+  const std::string token =
+      reader.Text("nextToken", Presence::kOptional, {.min = 1, .max = 1 << 20});
+  auto positions = token.empty() ? std::map<std::string, uint64_t>() : ReadPositions(token);
+  if (!positions) reader.Fault("nextToken", "of another listing", "Member must be a nextToken");
+  const auto filter = LogFilter::Parse(reader.Text("filterPattern", Presence::kOptional));
   if (!filter.ok()) return Failure("InvalidParameterException", filter.error().message);
-  if (failure) return *failure;
+  if (auto failure = reader.failure()) return *failure;
   auto streams = StreamsOf(sources, group);
   if (!streams.ok()) return streams.error();
   std::erase_if(*streams, [&](const LogStream& stream) {

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "cloud/arn.h"
+#include "base/ascii.h"
 #include "cloud/endpoint_plan.h"
 #include "cloud/model_data.h"
 #include "cloud/named_rows.h"
@@ -37,9 +37,13 @@ Words WordsOf(NamedKind kind) {
                      NameRule()};
 }
 
+std::string ArnOf(const Settings& settings, const Words& words, const std::string& name) {
+  return settings.Arn(words.arn, AsciiLower(name));
+}
+
 Failure Missing(const Settings& settings, const Words& words, const std::string& name) {
   return {"ValidationException", std::string("Could not find ") + words.said + " \"" +
-                                     SageMakerArn(settings, words.arn, name) + "\"."};
+                                     ArnOf(settings, words, name) + "\"."};
 }
 
 // Both kinds, after their own checks.
@@ -49,9 +53,7 @@ class Keeper {
       : settings_(settings), state_(state), words_(std::move(words)) {}
 
   const Words& words() const { return words_; }
-  std::string Arn(const std::string& name) const {
-    return SageMakerArn(settings_, words_.arn, name);
-  }
+  std::string Arn(const std::string& name) const { return ArnOf(settings_, words_, name); }
 
   Outcome<std::string> Create(const NamedRow& row) const {
     return state_.Change<std::string>([&](Database& database) -> Outcome<std::string> {

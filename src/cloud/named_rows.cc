@@ -3,8 +3,6 @@
 namespace bertie::cloud {
 namespace {
 
-constexpr Milliseconds kRepeatTime = 60'000;
-
 // Statements come from a fixed set, of each of which there is one for a kind.
 const char* Pick(NamedKind kind, const char* model, const char* config) {
   return kind == NamedKind::kModel ? model : config;
@@ -57,11 +55,6 @@ Outcome<std::vector<Listed>> ListNamed(Database& database, NamedKind kind) {
     if (!more) return items;
     items.push_back({.name = rows.Text(0), .created = rows.Int(1), .modified = rows.Int(1)});
   }
-}
-
-bool IsRepeat(const std::string& first_request, Milliseconds first_time,
-              const std::string& request) {
-  return first_request == request && Now() - first_time < kRepeatTime;
 }
 
 }  // namespace bertie::cloud

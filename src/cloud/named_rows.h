@@ -32,9 +32,4 @@ Outcome<bool> InsertNamed(Database& database, NamedKind kind, const NamedRow& ro
 Outcome<bool> DeleteNamed(Database& database, NamedKind kind, const std::string& name);
 Outcome<std::vector<Listed>> ListNamed(Database& database, NamedKind kind);
 
-// A client that did not get its answer asks again: whether this is that request, and to be answered
-// as the first was.
-bool IsRepeat(const std::string& first_request, Milliseconds first_time,
-              const std::string& request);
-
 }  // namespace bertie::cloud

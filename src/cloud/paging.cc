@@ -45,16 +45,16 @@ std::optional<Listed> ItemOf(const std::string& token) {
                 .status = text->substr(first + 1, second - first - 1)};
 }
 
-Wish ReadWish(RequestReader& reader) {
+Wish ReadWish(RequestReader& reader, const ListRules& rules) {
   Wish wish;
   wish.sort_by =
       reader.Text("SortBy", Presence::kOptional, {.one_of = {"Name", "CreationTime", "Status"}});
   if (wish.sort_by.empty()) wish.sort_by = "CreationTime";
   const std::string order =
       reader.Text("SortOrder", Presence::kOptional, {.one_of = {"Ascending", "Descending"}});
-  wish.descending = order != "Ascending";
+  wish.descending = order.empty() ? rules.descending : order == "Descending";
   wish.name_contains = reader.Text("NameContains", Presence::kOptional, {.max = 63});
-  wish.status = reader.Text("StatusEquals", Presence::kOptional);
+  wish.status = reader.Text("StatusEquals", Presence::kOptional, {.one_of = rules.statuses});
   wish.created_after = reader.Time("CreationTimeAfter");
   wish.created_before = reader.Time("CreationTimeBefore");
   wish.modified_after = reader.Time("LastModifiedTimeAfter");
@@ -77,9 +77,9 @@ bool Fits(const Listed& item, const Wish& wish) {
 
 Json JsonTime(Milliseconds time) { return static_cast<double>(time) / 1000.0; }
 
-Outcome<Page> SelectPage(const Json& request, std::vector<Listed> items) {
+Outcome<Page> SelectPage(const Json& request, std::vector<Listed> items, const ListRules& rules) {
   RequestReader reader(request);
-  const Wish wish = ReadWish(reader);
+  const Wish wish = ReadWish(reader, rules);
   std::optional<Listed> after;
   if (!wish.after.empty()) {
     after = ItemOf(wish.after);

@@ -22,10 +22,17 @@ struct Page {
   std::string next_token = {};  // empty at the end
 };
 
+// What differs between listings.
+struct ListRules {
+  std::vector<std::string> statuses = {};  // that there are to filter by; empty: any text
+  bool descending = true;                  // unless told
+};
+
 // What the request asks for: SortBy (Name, CreationTime, Status), SortOrder, NameContains,
 // StatusEquals, CreationTimeAfter and -Before, LastModifiedTimeAfter and -Before, MaxResults,
-// NextToken. Newest first unless told. ValidationException.
-Outcome<Page> SelectPage(const formats::Json& request, std::vector<Listed> items);
+// NextToken. By CreationTime unless told. ValidationException.
+Outcome<Page> SelectPage(const formats::Json& request, std::vector<Listed> items,
+                         const ListRules& rules = {});
 
 // Points in time in JSON answers: seconds since 1970 with a fraction.
 formats::Json JsonTime(Milliseconds time);

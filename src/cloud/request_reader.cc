@@ -5,6 +5,7 @@
 #include <regex>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/quote.h"
 
 namespace bertie::cloud {
@@ -38,9 +39,7 @@ TextRule RoleArnRule() {
 
 std::string RequestReader::PathOf(const char* member) const {
   std::string path = member;
-  if (!path.empty() && path[0] >= 'A' && path[0] <= 'Z') {
-    path[0] = static_cast<char>(path[0] - 'A' + 'a');
-  }
+  if (!path.empty()) path[0] = AsciiLower(path[0]);
   return prefix_ + path;
 }
 
@@ -201,17 +200,45 @@ std::vector<std::pair<std::string, std::string>> RequestReader::Map(const char* 
   return entries;
 }
 
-void RequestReader::Tags() {
-  const Json* tags = Array("Tags", Presence::kOptional, 0, 50);
-  for (size_t i = 0; tags != nullptr && i < tags->size(); ++i) {
-    if (!(*tags)[i].is_object()) {
-      Fault("Tags", Shown(formats::DumpJson((*tags)[i])), "Member must be an object");
-      continue;
+void RequestReader::EachObject(const char* member, Presence presence, size_t min, size_t max,
+                               const std::function<void(RequestReader& item)>& read) {
+  const Json* found = Array(member, presence, min, max);
+  for (size_t i = 0; found != nullptr && i < found->size(); ++i) {
+    const Json& element = (*found)[i];
+    if (element.is_object()) {
+      RequestReader item = Inside(member, element, i);
+      read(item);
+    } else {
+      Fault((member + Place(i)).c_str(), Shown(formats::DumpJson(element)),
+            "Member must be an object");
     }
-    RequestReader tag = Inside("Tags", (*tags)[i], i);
-    tag.Text("Key", Presence::kRequired, {.min = 1, .max = 128});
-    tag.Text("Value", Presence::kRequired, {.max = 256});
   }
+}
+
+std::vector<std::string> RequestReader::Texts(const char* member, Presence presence, size_t min,
+                                              size_t max, const TextRule& rule) {
+  std::vector<std::string> texts;
+  const Json* found = Array(member, presence, min, max);
+  for (size_t i = 0; found != nullptr && i < found->size(); ++i) {
+    const std::string place = member + Place(i);
+    const Json& element = (*found)[i];
+    if (element.is_string()) {
+      texts.push_back(element.get<std::string>());
+      CheckText(place.c_str(), texts.back(), rule);
+    } else {
+      Fault(place.c_str(), Shown(formats::DumpJson(element)), "Member must be a string");
+    }
+  }
+  return texts;
+}
+
+std::map<std::string, std::string> RequestReader::Tags(Presence presence) {
+  std::map<std::string, std::string> tags;
+  EachObject("Tags", presence, 0, 50, [&](RequestReader& tag) {
+    const std::string key = tag.Text("Key", Presence::kRequired, {.min = 1, .max = 128});
+    tags[key] = tag.Text("Value", Presence::kRequired, {.max = 256});
+  });
+  return tags;
 }
 
 }  // namespace bertie::cloud

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cloud/failure.h"
@@ -22,7 +24,7 @@ struct TextRule {
   std::vector<std::string> one_of = {};
 };
 
-// Names of jobs, endpoints, configurations, variants.
+// Names of training jobs, endpoints, configurations, variants.
 TextRule NameRule();
 // Names of models, with several hyphens in a row.
 TextRule ModelNameRule();
@@ -35,6 +37,7 @@ class RequestReader {
   RequestReader(const RequestReader&) = delete;
   RequestReader& operator=(const RequestReader&) = delete;
 
+  bool Has(const char* member) { return Find(member, Presence::kOptional) != nullptr; }
   // What is there; else "", the fallback, null. A null counts as absent.
   std::string Text(const char* member, Presence presence, const TextRule& rule = {});
   int64_t Integer(const char* member, Presence presence, int64_t min, int64_t max,
@@ -48,8 +51,14 @@ class RequestReader {
   // A map of text to text.
   std::vector<std::pair<std::string, std::string>> Map(const char* member, size_t max_size,
                                                        const TextRule& key, const TextRule& value);
-  // An optional Tags member.
-  void Tags();
+  // Calls read with a reader of each object in an array; other elements are faults.
+  void EachObject(const char* member, Presence presence, size_t min, size_t max,
+                  const std::function<void(RequestReader& item)>& read);
+  // An array of texts.
+  std::vector<std::string> Texts(const char* member, Presence presence, size_t min, size_t max,
+                                 const TextRule& rule);
+  // The Tags member, by key.
+  std::map<std::string, std::string> Tags(Presence presence = Presence::kOptional);
 
   // A reader of an object inside, whose faults come to this one. at: its place in an array.
   RequestReader Inside(const char* member, const formats::Json& object,

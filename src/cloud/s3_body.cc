@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/crc.h"
 #include "base/digest.h"
 #include "base/encoding.h"
@@ -109,11 +110,7 @@ std::unique_ptr<ChecksumStream> ChecksumStream::Create(std::string_view algorith
 }
 
 std::string ChecksumFieldName(std::string_view algorithm) {
-  std::string name(kChecksumPrefix);
-  for (const char c : algorithm) {
-    name += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  }
-  return name;
+  return std::string(kChecksumPrefix) + AsciiLower(std::string(algorithm));
 }
 
 std::string ChecksumAlgorithmOf(std::string_view field_name) {

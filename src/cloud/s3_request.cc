@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "base/ascii.h"
 #include "cloud/times.h"
 
 namespace bertie::cloud {
@@ -37,18 +38,10 @@ constexpr CodeStatus kStatuses[] = {
     {"SlowDown", 503},
 };
 
-std::string LowerName(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
 // The bucket that a Host field names; empty: none.
 std::string BucketOfHost(const std::string& field, const Settings& settings) {
-  const std::string host = LowerName(field.substr(0, field.rfind(':')));
-  const std::string own = "." + LowerName(settings.domain);
+  const std::string host = AsciiLower(field.substr(0, field.rfind(':')));
+  const std::string own = "." + AsciiLower(settings.domain);
   if (host.ends_with(own)) return host.substr(0, host.size() - own.size());
   if (!host.ends_with(".amazonaws.com")) return {};
   for (const char* separator : {".s3.", ".s3-"}) {
@@ -167,7 +160,7 @@ Outcome<Fields> ReadObjectFields(const http::RequestHead& head) {
   Fields fields;
   size_t metadata = 0;
   for (const http::Field& field : head.fields) {
-    const std::string name = LowerName(field.name);
+    const std::string name = AsciiLower(field.name);
     if (name.starts_with("x-amz-server-side-encryption-customer-") || name == "x-amz-tagging" ||
         name.starts_with("x-amz-object-lock-")) {
       return Failure("NotImplemented",

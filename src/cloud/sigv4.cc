@@ -5,6 +5,7 @@
 #include <span>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/digest.h"
 #include "base/encoding.h"
 #include "base/hmac.h"
@@ -16,14 +17,6 @@ namespace {
 constexpr Milliseconds kMaxSkew = 15 * 60 * 1000;
 constexpr int64_t kMaxExpires = 7 * 24 * 3600;
 constexpr std::string_view kAlgorithm = "AWS4-HMAC-SHA256";
-
-std::string Lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
 
 std::vector<std::string> Split(std::string_view text, char separator) {
   std::vector<std::string> parts;
@@ -192,7 +185,7 @@ std::optional<AuthError> CheckSignedHeaders(const http::RequestHead& head,
     return AuthError{AuthFault::kMismatch, "the Host field must be signed"};
   }
   for (const std::string& name : names) {
-    if (name != Lower(name) || !CanonicalValue(head, name)) {
+    if (name != AsciiLower(name) || !CanonicalValue(head, name)) {
       return AuthError{AuthFault::kMismatch, "a signed header is missing from the request"};
     }
   }
@@ -200,7 +193,7 @@ std::optional<AuthError> CheckSignedHeaders(const http::RequestHead& head,
     return AuthError{AuthFault::kMismatch, "SignedHeaders is not sorted"};
   }
   for (const http::Field& field : head.fields) {
-    const std::string name = Lower(field.name);
+    const std::string name = AsciiLower(field.name);
     if (name.starts_with("x-amz-") && std::find(names.begin(), names.end(), name) == names.end()) {
       return AuthError{AuthFault::kMismatch,
                        "there were headers present in the request which were not signed: " + name};

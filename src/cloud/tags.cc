@@ -1,9 +1,10 @@
 #include "cloud/tags.h"
 
-#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "cloud/request_reader.h"
 
 namespace bertie::cloud {
 namespace {
@@ -13,8 +14,8 @@ using Tags = std::map<std::string, std::string>;
 
 constexpr size_t kMaxTags = 50;
 
-std::string ArnIn(const Member& request) {
-  return request["ResourceArn"].Required().Text(256, "arn:.*");
+std::string ArnIn(RequestReader& reader) {
+  return reader.Text("ResourceArn", Presence::kRequired, {.max = 256, .pattern = "arn:.*"});
 }
 
 Outcome<Tags> TagsOf(Database& database, const std::string& arn) {
@@ -35,33 +36,28 @@ Json ToJson(const Tags& tags) {
 }
 
 Outcome<Json> List(State& state, const Json& json) {
-  std::optional<Failure> failure;
-  const std::string arn = ArnIn(Member(json, failure));
-  if (failure) return *failure;
+  RequestReader reader(json);
+  const std::string arn = ArnIn(reader);
+  if (auto failure = reader.failure()) return *failure;
   auto tags = state.Read<Tags>([&](Database& database) { return TagsOf(database, arn); });
   if (!tags.ok()) return tags.error();
   return Json{{"Tags", ToJson(*tags)}};
 }
 
 Outcome<Json> Add(State& state, const Json& json) {
-  std::optional<Failure> failure;
-  const Member request(json, failure);
-  const std::string arn = ArnIn(request);
-  const Tags tags = ReadTags(request["Tags"].Required());
-  if (failure) return *failure;
+  RequestReader reader(json);
+  const std::string arn = ArnIn(reader);
+  const Tags tags = reader.Tags(Presence::kRequired);
+  if (auto failure = reader.failure()) return *failure;
   if (Done done = AddTags(state, arn, tags); !done.ok()) return done.error();
   return List(state, {{"ResourceArn", arn}});
 }
 
 Outcome<Json> Delete(State& state, const Json& json) {
-  std::optional<Failure> failure;
-  const Member request(json, failure);
-  const std::string arn = ArnIn(request);
-  std::vector<std::string> keys;
-  for (const Member& key : request["TagKeys"].Required().Items(1, kMaxTags)) {
-    keys.push_back(key.Text(128));
-  }
-  if (failure) return *failure;
+  RequestReader reader(json);
+  const std::string arn = ArnIn(reader);
+  const auto keys = reader.Texts("TagKeys", Presence::kRequired, 1, kMaxTags, {.max = 128});
+  if (auto failure = reader.failure()) return *failure;
   Done done = state.Change<std::monostate>([&](Database& database) -> Done {
     for (const std::string& key : keys) {
       BERTIE_RETURN_IF_ERROR(database.Run("DELETE FROM tags WHERE arn=? AND key=?",
@@ -79,14 +75,6 @@ SchemaPart TagSchema() {
   return {.name = "tags",
           .steps = {"CREATE TABLE tags(arn BLOB NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, "
                     "PRIMARY KEY(arn, key)) STRICT, WITHOUT ROWID;"}};
-}
-
-Tags ReadTags(const Member& member) {
-  Tags tags;
-  for (const Member& tag : member.Items(0, kMaxTags)) {
-    tags[tag["Key"].Required().Text(128)] = tag["Value"].Required().Text(256);
-  }
-  return tags;
 }
 
 Done AddTags(State& state, const std::string& arn, const Tags& tags) {

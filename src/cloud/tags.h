@@ -4,7 +4,6 @@
 #include <map>
 #include <string>
 
-#include "cloud/json_member.h"
 #include "cloud/json_service.h"
 #include "cloud/schema.h"
 #include "cloud/state.h"
@@ -13,8 +12,6 @@ namespace bertie::cloud {
 
 SchemaPart TagSchema();
 
-// The tags in a request's member: at most 50, each with Key and Value.
-std::map<std::string, std::string> ReadTags(const Member& tags);
 // Adds them to the entity's; those of the same keys are replaced.
 Done AddTags(State& state, const std::string& arn, const std::map<std::string, std::string>& tags);
 // When the entity is removed.

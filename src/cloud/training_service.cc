@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "cloud/job_listing.h"
-#include "cloud/json_member.h"
+#include "cloud/request_reader.h"
 #include "cloud/tags.h"
 
 namespace bertie::cloud {
@@ -15,16 +15,13 @@ namespace fs = std::filesystem;
 using formats::Json;
 
 constexpr char kGroup[] = "/aws/sagemaker/TrainingJobs";
-// Clients repeat a request whose answer was lost.
-constexpr Milliseconds kRepeat = 60'000;
 // Processes of all jobs together.
 constexpr int kMaxRanks = 128;
 
 Outcome<std::string> NameIn(const Json& json) {
-  std::optional<Failure> failure;
-  const std::string name =
-      Member(json, failure)["TrainingJobName"].Required().Text(63, kNamePattern);
-  if (failure) return *failure;
+  RequestReader reader(json);
+  std::string name = reader.Text("TrainingJobName", Presence::kRequired, NameRule());
+  if (auto failure = reader.failure()) return *failure;
   return name;
 }
 
@@ -98,16 +95,14 @@ std::map<std::string, JsonService::Operation> TrainingService::Operations() {
 Outcome<Json> TrainingService::Create(const Json& request, const std::string& body) {
   auto job = ParseJobRequest(request);
   if (!job.ok()) return job.error();
-  std::optional<Failure> failure;
-  const auto tags = ReadTags(Member(request, failure)["Tags"]);
-  if (failure) return *failure;
+  const auto tags = job->tags;
   const std::string arn = settings_.Arn("training-job", job->name);
   JobRecord record{.name = job->name, .body = body, .request = request, .created = Now()};
   record.MoveTo("Starting", "Preparing the instances for training");
   bool repeated = false;
   Done added = board_->Add(record, [&](const std::map<std::string, JobRecord>& others) -> Done {
     if (const auto other = others.find(job->name); other != others.end()) {
-      repeated = other->second.body == body && Now() - other->second.created < kRepeat;
+      repeated = IsRepeat(other->second.body, other->second.created, body);
       return Failure("ResourceInUse",
                      "Training job names must be unique within an AWS account and region, and a "
                      "training job with this name already exists (" +

@@ -7,6 +7,7 @@
 #include <set>
 #include <string_view>
 
+#include "base/ascii.h"
 #include "base/quote.h"
 #include "data/whole_number.h"
 
@@ -35,11 +36,7 @@ constexpr size_t kLongestName = 64;
 std::string Normalised(std::string_view name) {
   const size_t first = name.find_first_not_of(" \t");
   if (first == std::string_view::npos) return "";
-  std::string lower(name.substr(first, name.find_last_not_of(" \t") - first + 1));
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
+  return AsciiLower(std::string(name.substr(first, name.find_last_not_of(" \t") - first + 1)));
 }
 
 int Find(const std::vector<std::string>& columns, std::string_view name) {

@@ -4,6 +4,8 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "base/ascii.h"
+
 namespace bertie::data {
 namespace {
 
@@ -19,7 +21,7 @@ void AddPlain(std::string_view text, std::string& key) {
     }
     if (blank) key += ' ';
     blank = false;
-    key += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    key += AsciiLower(c);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/ascii.h"
 #include "data/json_line.h"
 #include "formats/csv.h"
 
@@ -95,10 +96,7 @@ TableFormat FormatByName(std::string source) {
   if (source.ends_with(".gz")) source.resize(source.size() - 3);
   const size_t dot = source.rfind('.');
   if (dot == std::string::npos) return TableFormat::kAuto;
-  std::string extension = source.substr(dot + 1);
-  for (char& c : extension) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
+  const std::string extension = AsciiLower(source.substr(dot + 1));
   if (extension == "csv") return TableFormat::kCsv;
   if (extension == "tsv" || extension == "tab") return TableFormat::kTsv;
   if (extension == "jsonl" || extension == "ndjson" || extension == "json") {
