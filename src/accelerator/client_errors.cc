@@ -3,12 +3,9 @@
 namespace bertie::accelerator {
 namespace {
 
+// Of those that FromStatus has no words of its own for.
 ErrorCode CodeOf(grpc::StatusCode code) {
   switch (code) {
-    case grpc::StatusCode::UNAVAILABLE:
-      return ErrorCode::kUnavailable;
-    case grpc::StatusCode::DEADLINE_EXCEEDED:
-      return ErrorCode::kDeadlineExceeded;
     case grpc::StatusCode::CANCELLED:
       return ErrorCode::kCancelled;
     case grpc::StatusCode::RESOURCE_EXHAUSTED:
@@ -17,8 +14,6 @@ ErrorCode CodeOf(grpc::StatusCode code) {
       return ErrorCode::kNotFound;
     case grpc::StatusCode::DATA_LOSS:
       return ErrorCode::kInvalidData;
-    case grpc::StatusCode::UNIMPLEMENTED:
-      return ErrorCode::kUnsupported;
     case grpc::StatusCode::INTERNAL:
     case grpc::StatusCode::UNKNOWN:
       return ErrorCode::kInternal;

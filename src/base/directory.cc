@@ -189,6 +189,13 @@ TemporaryDirectory::~TemporaryDirectory() {
   if (!path_.empty()) RemoveAll(path_);
 }
 
+Status MakeFolders(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) return FileError(error.value(), folder, "make the folder");
+  return {};
+}
+
 void RemoveAbandonedFolders(const fs::path& parent, const std::string& prefix) {
   for (const fs::path& folder : FoldersWith(parent, prefix)) {
     if (FolderLock(folder).held()) RemoveAll(folder);

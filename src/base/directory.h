@@ -1,4 +1,4 @@
-// Folders that vanish by themselves, and folders replaced as a whole.
+// Folders made, folders that vanish by themselves, and folders replaced as a whole.
 #pragma once
 
 #include <filesystem>
@@ -26,6 +26,9 @@ class TemporaryDirectory {
 
   std::filesystem::path path_;  // empty when moved from
 };
+
+// The folder, and those above it, where they are not there yet. Errors: FileError's.
+Status MakeFolders(const std::filesystem::path& folder);
 
 // Removes folders whose names begin with prefix, but for those of an AtomicDirectory that lives.
 void RemoveAbandonedFolders(const std::filesystem::path& parent, const std::string& prefix);

@@ -12,19 +12,13 @@
 #include <system_error>
 #include <utility>
 
+#include "base/fd.h"
+
 namespace bertie {
 namespace {
 
 // One write takes at most 0x7ffff000 bytes on Linux; smaller pieces also keep an interrupt short.
 constexpr size_t kWritePiece = size_t{64} << 20;
-
-// Closes what it holds at the end of a scope.
-struct Fd {
-  int fd = -1;
-  ~Fd() {
-    if (fd >= 0) ::close(fd);
-  }
-};
 
 int64_t ChangedNs(const struct stat& info) {
   return int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
@@ -44,10 +38,10 @@ Error FileError(int errno_value, const std::filesystem::path& path, const std::s
 }
 
 Result<std::string> ReadFile(const std::filesystem::path& path, uint64_t max_bytes) {
-  Fd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.fd < 0) return FileError(errno, path, "open");
+  const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) return FileError(errno, path, "open");
   struct stat info;
-  if (::fstat(file.fd, &info) != 0) return FileError(errno, path, "look at");
+  if (::fstat(file.get(), &info) != 0) return FileError(errno, path, "look at");
   const uint64_t expected = S_ISREG(info.st_mode) ? static_cast<uint64_t>(info.st_size) : 0;
   auto too_big = [&] {
     return Error{ErrorCode::kResourceExhausted, path.string() + ": longer than the limit of " +
@@ -62,7 +56,7 @@ Result<std::string> ReadFile(const std::filesystem::path& path, uint64_t max_byt
       content.resize(std::max<size_t>(filled + filled / 2, expected + 1) + (expected ? 0 : 4096));
     }
     const ssize_t got =
-        ::read(file.fd, content.data() + filled, std::min(content.size() - filled, kWritePiece));
+        ::read(file.get(), content.data() + filled, std::min(content.size() - filled, kWritePiece));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return FileError(errno, path, "read");
     if (got == 0) break;
@@ -111,15 +105,15 @@ Status MappedFile::CheckUnchanged() const {
 }
 
 Result<std::shared_ptr<const OpenFile>> OpenFile::Open(const std::filesystem::path& path) {
-  Fd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  if (file.fd < 0) return FileError(errno, path, "open");
+  Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0) return FileError(errno, path, "open");
   struct stat info;
-  if (::fstat(file.fd, &info) != 0) return FileError(errno, path, "look at");
+  if (::fstat(file.get(), &info) != 0) return FileError(errno, path, "look at");
   if (!S_ISREG(info.st_mode)) {
     return Error{ErrorCode::kInvalidArgument, path.string() + ": not a regular file"};
   }
   return std::shared_ptr<const OpenFile>(
-      new OpenFile(std::exchange(file.fd, -1), static_cast<uint64_t>(info.st_size)));
+      new OpenFile(file.Release(), static_cast<uint64_t>(info.st_size)));
 }
 
 OpenFile::~OpenFile() { ::close(fd_); }
@@ -202,10 +196,10 @@ Status WriteFileAtomically(const std::filesystem::path& target, std::string_view
 }
 
 Status SyncDirectory(const std::filesystem::path& dir) {
-  Fd folder{::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (folder.fd < 0) return FileError(errno, dir, "open");
+  const Fd folder(::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder.get() < 0) return FileError(errno, dir, "open");
   // Some file systems cannot sync a folder and say EINVAL; there is nothing more to be done there.
-  if (::fsync(folder.fd) != 0 && errno != EINVAL) return FileError(errno, dir, "sync");
+  if (::fsync(folder.get()) != 0 && errno != EINVAL) return FileError(errno, dir, "sync");
   return {};
 }
 

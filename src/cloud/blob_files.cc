@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/directory.h"
 #include "base/encoding.h"
 #include "base/hmac.h"
 
@@ -25,13 +26,6 @@ constexpr char kUnfinished[] = "unfinished";
 // Files are spread over 256 folders by the first two digits of their names.
 fs::path ShardOf(const fs::path& folder, const std::string& name) {
   return folder / name.substr(0, 2);
-}
-
-Status MakeFolder(const fs::path& path) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (error) return FileError(error.value(), path, "make the folder");
-  return {};
 }
 
 }  // namespace
@@ -98,10 +92,10 @@ Status ReadPiece(const http::FilePiece& piece,
 }
 
 Result<BlobFiles> BlobFiles::Open(const fs::path& folder) {
-  BERTIE_RETURN_IF_ERROR(MakeFolder(folder / kUnfinished));
+  BERTIE_RETURN_IF_ERROR(MakeFolders(folder / kUnfinished));
   for (int i = 0; i < 256; ++i) {
     const auto byte = static_cast<char>(i);
-    BERTIE_RETURN_IF_ERROR(MakeFolder(folder / Hex(std::string_view(&byte, 1))));
+    BERTIE_RETURN_IF_ERROR(MakeFolders(folder / Hex(std::string_view(&byte, 1))));
   }
   BERTIE_RETURN_IF_ERROR(SyncDirectory(folder));
   return BlobFiles(folder);

@@ -13,6 +13,7 @@
 #include <system_error>
 #include <thread>
 
+#include "base/directory.h"
 #include "base/file.h"
 #include "cloud/child_keeper.h"
 
@@ -107,9 +108,8 @@ Status WriteId(const fs::path& folder, const ProcessId& id) {
 }
 
 Status PrepareFolder(const fs::path& folder) {
+  BERTIE_RETURN_IF_ERROR(MakeFolders(folder));
   std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) return FileError(error.value(), folder, "make the folder");
   for (const char* name : {"pid", "exit"}) {
     fs::remove(folder / name, error);
     if (error) return FileError(error.value(), folder / name, "remove");
@@ -227,6 +227,13 @@ Result<ChildProcess> ChildProcess::Adopt(const fs::path& folder) {
                  (folder / "pid").string() + ": expected a process, its start and the boot"};
   }
   return ChildProcess(folder, std::move(id), 0);
+}
+
+void ChildProcess::KillLast(const fs::path& folder, int milliseconds) {
+  auto child = Adopt(folder);
+  if (!child.ok()) return;
+  child->Signal(SIGKILL);
+  child->WaitFor(milliseconds);
 }
 
 ChildProcess::ChildProcess(ChildProcess&& other) noexcept

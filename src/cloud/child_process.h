@@ -77,6 +77,8 @@ class ChildProcess {
   // The child that was last started in this folder, by this process or by one before it, running or
   // ended. kNotFound where none was; kInvalidData for a pid file that is none.
   static Result<ChildProcess> Adopt(const std::filesystem::path& folder);
+  // Kills that child, if there is one and it runs, and waits for its end, but no longer than this.
+  static void KillLast(const std::filesystem::path& folder, int milliseconds);
 
   ChildProcess(ChildProcess&& other) noexcept;
   ChildProcess& operator=(ChildProcess&& other) noexcept;

@@ -1,7 +1,6 @@
 #include "cloud/deployment.h"
 
 #include <algorithm>
-#include <csignal>
 #include <system_error>
 #include <utility>
 
@@ -15,6 +14,8 @@ using Clock = std::chrono::steady_clock;
 
 // An invocation takes no longer than its time limit of 60 s.
 constexpr std::chrono::seconds kDrainLimit{65};
+// A server that was killed is waited for so long before its folder goes.
+constexpr int kLastServerMilliseconds = 2'000;
 
 }  // namespace
 
@@ -174,10 +175,7 @@ void RemoveDeployment(const fs::path& folder) {
   for (fs::recursive_directory_iterator entry(folder, error), end; !error && entry != end;
        entry.increment(error)) {
     if (entry->path().filename() != "pid") continue;
-    auto child = ChildProcess::Adopt(entry->path().parent_path());
-    if (!child.ok()) continue;
-    child->Signal(SIGKILL);
-    child->WaitFor(2'000);
+    ChildProcess::KillLast(entry->path().parent_path(), kLastServerMilliseconds);
   }
   fs::remove_all(folder, error);
 }

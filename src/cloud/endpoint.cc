@@ -28,14 +28,6 @@ uint64_t Seed() {
   return seed;
 }
 
-// Written by this program, so that it is JSON.
-Json Parse(const std::string& deployment) {
-  auto parsed = formats::ParseJson(deployment, "deployment");
-  return parsed.ok() ? *std::move(parsed) : Json::object();
-}
-
-std::string IdOf(const Json& deployment) { return deployment.value("id", ""); }
-
 }  // namespace
 
 Endpoint::Endpoint(EndpointContext& context, EndpointRow row, bool found)
@@ -106,7 +98,7 @@ fs::path Endpoint::FolderOf(const Json& deployment) const {
 }
 
 std::unique_ptr<Deployment> Endpoint::Make(const std::string& deployment, bool served_before) {
-  const Json json = Parse(deployment);
+  const Json json = ParseDeployment(deployment);
   return std::make_unique<Deployment>(
       Deployment::Options{.endpoint = name_,
                           .folder = FolderOf(json),
@@ -157,8 +149,8 @@ void Endpoint::Step() {
 
 void Endpoint::BeginTarget() {
   const EndpointRow row = this->row();
-  const Json target = Parse(row.target);
-  resizing_ = current_ && IdOf(target) == IdOf(Parse(row.current));
+  const Json target = ParseDeployment(row.target);
+  resizing_ = current_ && IdOf(target) == IdOf(ParseDeployment(row.current));
   if (resizing_) return current_->Apply(PlanOf(target));
   next_ = Make(row.target, false);
   const Done done = next_->Prepare(context_.store, found_);
@@ -200,7 +192,7 @@ void Endpoint::SwitchToTarget() {
 void Endpoint::GiveUpTarget(const std::string& reason) {
   Log("failed: " + reason);
   if (std::exchange(resizing_, false)) {
-    current_->Apply(PlanOf(Parse(row().current)));
+    current_->Apply(PlanOf(ParseDeployment(row().current)));
     retired_.push_back(current_->Shrink());
   } else {
     retired_.push_back(next_->Retire());
@@ -253,7 +245,7 @@ void Endpoint::End() {
 void Endpoint::Publish() {
   std::vector<VariantState> states;
   const std::string target = row().target;
-  const EndpointPlan wanted = target.empty() ? EndpointPlan() : PlanOf(Parse(target));
+  const EndpointPlan wanted = target.empty() ? EndpointPlan() : PlanOf(ParseDeployment(target));
   const std::vector<VariantPlan> none;
   for (const VariantPlan& plan : current_ ? current_->plan().variants : none) {
     VariantState state{.name = plan.name,

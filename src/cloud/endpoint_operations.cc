@@ -22,28 +22,25 @@ class EndpointKeeper {
   EndpointKeeper(const Settings& settings, State& state, Endpoints& endpoints)
       : settings_(settings), state_(state), endpoints_(endpoints) {}
 
-  Outcome<std::string> Create(const std::string& body);
-  Outcome<std::string> Describe(const std::string& body);
-  Outcome<std::string> List(const std::string& body);
-  Outcome<std::string> Update(const std::string& body);
-  Outcome<std::string> UpdateWeights(const std::string& body);
-  Outcome<std::string> Delete(const std::string& body);
+  Outcome<Json> Create(const Json& request, const std::string& body);
+  Outcome<Json> Describe(const Json& request);
+  Outcome<Json> List(const Json& request);
+  Outcome<Json> Update(const Json& request);
+  Outcome<Json> UpdateWeights(const Json& request);
+  Outcome<Json> Delete(const Json& request);
 
  private:
   // A request about one endpoint, with whatever else it must hold.
   struct Asked {
-    Json request;
     std::string name, config;
     std::shared_ptr<Endpoint> endpoint;
   };
-  Outcome<Asked> Read(const std::string& body, bool with_config, bool must_exist);
+  Outcome<Asked> Read(const Json& request, bool with_config, bool must_exist) const;
   Done CheckInstances(const std::string& name, const Json& target) const;
   std::string Arn(const std::string& name) const {
     return settings_.Arn("endpoint", AsciiLower(name));
   }
-  std::string ArnAnswer(const std::string& name) const {
-    return formats::DumpJson({{"EndpointArn", Arn(name)}});
-  }
+  Json ArnAnswer(const std::string& name) const { return {{"EndpointArn", Arn(name)}}; }
   std::string InProgress(const std::string& name) const {
     return "Cannot update in-progress endpoint \"" + Arn(name) + "\".";
   }
@@ -53,12 +50,10 @@ class EndpointKeeper {
   Endpoints& endpoints_;
 };
 
-Outcome<EndpointKeeper::Asked> EndpointKeeper::Read(const std::string& body, bool with_config,
-                                                    bool must_exist) {
-  auto request = ParseRequest(body);
-  if (!request.ok()) return request.error();
-  Asked asked{.request = *std::move(request), .name = {}, .config = {}, .endpoint = {}};
-  RequestReader reader(asked.request);
+Outcome<EndpointKeeper::Asked> EndpointKeeper::Read(const Json& request, bool with_config,
+                                                    bool must_exist) const {
+  Asked asked;
+  RequestReader reader(request);
   asked.name = reader.Text("EndpointName", Presence::kRequired, NameRule());
   if (with_config) {
     asked.config = reader.Text("EndpointConfigName", Presence::kRequired, NameRule());
@@ -79,8 +74,7 @@ Done EndpointKeeper::CheckInstances(const std::string& name, const Json& target)
   for (const auto& endpoint : endpoints_.All()) {
     if (endpoint->name() != name) used += InstancesOf(endpoint->row());
   }
-  int64_t wanted = 0;
-  for (const VariantPlan& variant : PlanOf(target).variants) wanted += variant.count;
+  const int64_t wanted = PlanOf(target).instances();
   if (used + wanted <= kAllInstances) return std::monostate();
   return Failure("ResourceLimitExceeded",
                  "This cloud runs at most " + std::to_string(kAllInstances) +
@@ -88,10 +82,10 @@ Done EndpointKeeper::CheckInstances(const std::string& name, const Json& target)
                      " are in use, and the request is for " + std::to_string(wanted) + ".");
 }
 
-Outcome<std::string> EndpointKeeper::Create(const std::string& body) {
-  auto asked = Read(body, true, false);
+Outcome<Json> EndpointKeeper::Create(const Json& request, const std::string& body) {
+  auto asked = Read(request, true, false);
   if (!asked.ok()) return asked.error();
-  const auto taken = [&]() -> Outcome<std::string> {
+  const auto taken = [&]() -> Outcome<Json> {
     const auto endpoint = endpoints_.Find(asked->name);
     const EndpointRow first = endpoint ? endpoint->row() : EndpointRow{};
     if (IsRepeat(first.request, first.created, body)) return ArnAnswer(asked->name);
@@ -110,11 +104,12 @@ Outcome<std::string> EndpointKeeper::Create(const std::string& body) {
                                     .status = kCreating,
                                     .target = formats::DumpJson(*deployment)});
   if (!created.ok()) return created.error();
-  return *created ? ArnAnswer(asked->name) : taken();
+  if (!*created) return taken();
+  return ArnAnswer(asked->name);
 }
 
-Outcome<std::string> EndpointKeeper::Describe(const std::string& body) {
-  auto asked = Read(body, false, true);
+Outcome<Json> EndpointKeeper::Describe(const Json& request) {
+  auto asked = Read(request, false, true);
   if (!asked.ok()) return asked.error();
   const EndpointRow row = asked->endpoint->row();
   auto deployment = ParseRequest(row.current.empty() ? row.target : row.current);
@@ -143,18 +138,16 @@ Outcome<std::string> EndpointKeeper::Describe(const std::string& body) {
                         {"DeployedImages", Json::array({image})}});
   }
   if (!variants.empty()) answer["ProductionVariants"] = std::move(variants);
-  return formats::DumpJson(answer);
+  return answer;
 }
 
-Outcome<std::string> EndpointKeeper::List(const std::string& body) {
-  auto request = ParseRequest(body);
-  if (!request.ok()) return request.error();
+Outcome<Json> EndpointKeeper::List(const Json& request) {
   std::vector<Listed> items;
   for (const auto& endpoint : endpoints_.All()) {
     const EndpointRow row = endpoint->row();
     items.push_back({row.name, row.created, row.modified, row.status});
   }
-  auto page = SelectPage(*request, std::move(items));
+  auto page = SelectPage(request, std::move(items));
   if (!page.ok()) return page.error();
   Json list = Json::array();
   for (const Listed& item : page->items) {
@@ -166,11 +159,11 @@ Outcome<std::string> EndpointKeeper::List(const std::string& body) {
   }
   Json answer{{"Endpoints", std::move(list)}};
   if (!page->next_token.empty()) answer["NextToken"] = page->next_token;
-  return formats::DumpJson(answer);
+  return answer;
 }
 
-Outcome<std::string> EndpointKeeper::Update(const std::string& body) {
-  auto asked = Read(body, true, true);
+Outcome<Json> EndpointKeeper::Update(const Json& request) {
+  auto asked = Read(request, true, true);
   if (!asked.ok()) return asked.error();
   auto target = MakeDeployment(settings_, state_, asked->config);
   if (!target.ok()) return target.error();
@@ -178,9 +171,9 @@ Outcome<std::string> EndpointKeeper::Update(const std::string& body) {
   const Done done = asked->endpoint->Update(InProgress(asked->name), [&](EndpointRow& row) -> Done {
     auto current = ParseRequest(row.current);
     if (!current.ok()) return current.error();
-    const auto retain = asked->request.find("RetainAllVariantProperties");
-    if (retain != asked->request.end() && *retain == true) {
-      RetainProperties(asked->request, *current, *target);
+    const auto retain = request.find("RetainAllVariantProperties");
+    if (retain != request.end() && *retain == true) {
+      RetainProperties(request, *current, *target);
     }
     row.target = formats::DumpJson(*target);
     return std::monostate();
@@ -189,19 +182,19 @@ Outcome<std::string> EndpointKeeper::Update(const std::string& body) {
   return ArnAnswer(asked->name);
 }
 
-Outcome<std::string> EndpointKeeper::UpdateWeights(const std::string& body) {
-  auto asked = Read(body, false, true);
+Outcome<Json> EndpointKeeper::UpdateWeights(const Json& request) {
+  auto asked = Read(request, false, true);
   if (!asked.ok()) return asked.error();
   // Before the endpoint is held: the check looks at others.
   if (auto current = ParseRequest(asked->endpoint->row().current); current.ok()) {
-    auto target = WithWeights(asked->request, *current);
+    auto target = WithWeights(request, *current);
     if (!target.ok()) return target.error();
     if (Done room = CheckInstances(asked->name, *target); !room.ok()) return room.error();
   }
   const Done done = asked->endpoint->Update(InProgress(asked->name), [&](EndpointRow& row) -> Done {
     auto current = ParseRequest(row.current);
     if (!current.ok()) return current.error();
-    auto target = WithWeights(asked->request, *current);
+    auto target = WithWeights(request, *current);
     if (!target.ok()) return target.error();
     row.target = formats::DumpJson(*target);
     return std::monostate();
@@ -210,12 +203,12 @@ Outcome<std::string> EndpointKeeper::UpdateWeights(const std::string& body) {
   return ArnAnswer(asked->name);
 }
 
-Outcome<std::string> EndpointKeeper::Delete(const std::string& body) {
-  auto asked = Read(body, false, true);
+Outcome<Json> EndpointKeeper::Delete(const Json& request) {
+  auto asked = Read(request, false, true);
   if (!asked.ok()) return asked.error();
   const Done done = asked->endpoint->Delete(InProgress(asked->name));
   if (!done.ok()) return done.error();
-  return std::string("{}");
+  return Json::object();
 }
 
 }  // namespace
@@ -223,18 +216,20 @@ Outcome<std::string> EndpointKeeper::Delete(const std::string& body) {
 JsonService::Operations EndpointOperations(const Settings& settings, State& state,
                                            Endpoints& endpoints) {
   const auto keeper = std::make_shared<EndpointKeeper>(settings, state, endpoints);
-  const auto bind = [&keeper](Outcome<std::string> (EndpointKeeper::*operation)(
-                        const std::string&)) -> JsonService::Operation {
-    return [keeper, operation](const std::string& body, const Caller&) {
-      return (keeper.get()->*operation)(body);
-    };
+  const auto bind = [&keeper](auto operation) {
+    return ParsedOperation([keeper, operation](const Json& request, const std::string&) {
+      return (keeper.get()->*operation)(request);
+    });
   };
-  return {{"CreateEndpoint", bind(&EndpointKeeper::Create)},
-          {"DescribeEndpoint", bind(&EndpointKeeper::Describe)},
-          {"ListEndpoints", bind(&EndpointKeeper::List)},
-          {"UpdateEndpoint", bind(&EndpointKeeper::Update)},
-          {"UpdateEndpointWeightsAndCapacities", bind(&EndpointKeeper::UpdateWeights)},
-          {"DeleteEndpoint", bind(&EndpointKeeper::Delete)}};
+  return {
+      {"CreateEndpoint", ParsedOperation([keeper](const Json& request, const std::string& body) {
+         return keeper->Create(request, body);
+       })},
+      {"DescribeEndpoint", bind(&EndpointKeeper::Describe)},
+      {"ListEndpoints", bind(&EndpointKeeper::List)},
+      {"UpdateEndpoint", bind(&EndpointKeeper::Update)},
+      {"UpdateEndpointWeightsAndCapacities", bind(&EndpointKeeper::UpdateWeights)},
+      {"DeleteEndpoint", bind(&EndpointKeeper::Delete)}};
 }
 
 }  // namespace bertie::cloud

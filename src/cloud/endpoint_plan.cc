@@ -154,6 +154,19 @@ EndpointPlan PlanOf(const Json& deployment) {
   return plan;
 }
 
+int64_t EndpointPlan::instances() const {
+  int64_t sum = 0;
+  for (const VariantPlan& variant : variants) sum += variant.count;
+  return sum;
+}
+
+std::string IdOf(const Json& deployment) { return deployment.value("id", ""); }
+
+Json ParseDeployment(const std::string& text) {
+  auto parsed = formats::ParseJson(text, "deployment");
+  return parsed.ok() && parsed->is_object() ? *std::move(parsed) : Json::object();
+}
+
 void Override(Json& deployment, const std::string& variant, const char* what, const Json& value) {
   deployment["variants"][variant][what] = value;
 }

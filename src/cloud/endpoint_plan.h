@@ -37,6 +37,8 @@ struct VariantPlan {
 struct EndpointPlan {
   std::string config;
   std::vector<VariantPlan> variants;
+
+  int64_t instances() const;  // of all variants
 };
 
 // The constraints of CreateModel and CreateEndpointConfig; faults go to the reader. What this cloud
@@ -48,6 +50,10 @@ std::vector<VariantPlan> ReadVariants(RequestReader& config);
 // runs: {"id", "config": {...}, "models": {NAME: {...}}, "variants": {NAME: {"weight", "count"}}},
 // the requests as they came, and what was changed since.
 EndpointPlan PlanOf(const formats::Json& deployment);
+std::string IdOf(const formats::Json& deployment);  // "" of what is none
+
+// A deployment's text, as a row has it; an empty object of what is none.
+formats::Json ParseDeployment(const std::string& text);
 
 // Sets a variant's weight or count in a deployment.
 void Override(formats::Json& deployment, const std::string& variant, const char* what,

@@ -32,9 +32,7 @@ int64_t Instances(const std::string& deployment) {
   if (deployment.empty()) return 0;
   auto json = ParseRequest(deployment);
   if (!json.ok()) return 0;
-  int64_t sum = 0;
-  for (const VariantPlan& variant : PlanOf(*json).variants) sum += variant.count;
-  return sum;
+  return PlanOf(*json).instances();
 }
 
 }  // namespace

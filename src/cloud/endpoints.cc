@@ -5,18 +5,12 @@
 #include <system_error>
 #include <utility>
 
-#include "formats/json.h"
+#include "cloud/endpoint_plan.h"
 
 namespace bertie::cloud {
 namespace {
 
 namespace fs = std::filesystem;
-
-// The id of a row's deployment; "" where there is none.
-std::string IdOf(const std::string& deployment) {
-  auto parsed = formats::ParseJson(deployment, "deployment");
-  return parsed.ok() && parsed->is_object() ? parsed->value("id", "") : "";
-}
 
 std::vector<fs::path> Entries(const fs::path& folder) {
   std::vector<fs::path> paths;
@@ -37,7 +31,7 @@ Outcome<std::unique_ptr<Endpoints>> Endpoints::Open(EndpointContext context) {
   for (const EndpointRow& row : *rows) {
     for (const std::string& deployment : {row.current, row.target}) {
       if (deployment.empty()) continue;
-      known.insert(folder / row.name / IdOf(deployment));
+      known.insert(folder / row.name / IdOf(ParseDeployment(deployment)));
     }
   }
   for (const fs::path& endpoint : Entries(folder)) {

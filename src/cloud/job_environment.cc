@@ -4,6 +4,7 @@
 #include <cctype>
 #include <thread>
 
+#include "base/directory.h"
 #include "base/file.h"
 
 namespace bertie::cloud {
@@ -42,7 +43,7 @@ std::string Upper(std::string name) {
 }
 
 Json ResourceConfig(const JobRequest& job, const JobHost& host) {
-  std::vector<std::string> hosts = job.Hosts();
+  std::vector<std::string> hosts = HostNames(job.instances);
   std::sort(hosts.begin(), hosts.end());
   return {{"current_host", host.name},
           {"current_instance_type", job.instance_type},
@@ -85,9 +86,7 @@ std::string PlatformParameter(const JobRequest& job, const std::string& name) {
 
 Status WriteJobConfig(const JobRequest& job, const JobHost& host) {
   const fs::path config = host.base / "input" / "config";
-  std::error_code error;
-  fs::create_directories(config, error);
-  if (error) return FileError(error.value(), config, "make the folder");
+  BERTIE_RETURN_IF_ERROR(MakeFolders(config));
   BERTIE_RETURN_IF_ERROR(WriteFileAtomically(config / "hyperparameters.json",
                                              formats::DumpJson(Json(job.hyperparameters))));
   BERTIE_RETURN_IF_ERROR(WriteFileAtomically(config / "resourceconfig.json",

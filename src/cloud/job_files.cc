@@ -5,6 +5,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/directory.h"
 #include "base/file.h"
 #include "formats/tar.h"
 
@@ -24,13 +25,6 @@ Failure DataFailure(const std::string& why) {
 Failure AsDataFailure(const Failure& failure, const std::string& uri) {
   if (std::string_view(failure.code) == "InternalError") return failure;
   return DataFailure(uri + ": " + failure.message);
-}
-
-Status MakeFolders(const fs::path& path) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (error) return FileError(error.value(), path, "make the folder");
-  return {};
 }
 
 // [{"prefix": "s3://bucket/a/"}, "one.csv", "b/two.csv"]
@@ -62,7 +56,7 @@ Outcome<std::vector<ObjectFile>> ReadManifest(const ObjectStore& store, const S3
 
 JobFiles::JobFiles(ObjectStore& store, const JobRequest& job, fs::path folder)
     : store_(store), job_(job), folder_(std::move(folder)) {
-  for (const std::string& name : job.Hosts()) {
+  for (const std::string& name : HostNames(job.instances)) {
     hosts_.push_back({static_cast<int>(hosts_.size()), name, folder_ / name / "ml"});
   }
 }

@@ -4,13 +4,13 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <system_error>
 #include <thread>
 
 #include "base/encoding.h"
+#include "base/fd.h"
 #include "base/hmac.h"
 
 namespace bertie::cloud {
@@ -20,19 +20,18 @@ constexpr int kKillLimitMilliseconds = 10'000;
 
 // One that is free now; whoever takes it before rank 0 listens there makes the job fail.
 Result<uint16_t> FreePort() {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof(address);
   auto* generic = reinterpret_cast<sockaddr*>(&address);
-  const bool good =
-      fd >= 0 && ::bind(fd, generic, size) == 0 && ::getsockname(fd, generic, &size) == 0;
-  const int error = errno;
-  if (fd >= 0) ::close(fd);
-  if (good) return ntohs(address.sin_port);
+  const int fd = listener.get();
+  if (fd >= 0 && ::bind(fd, generic, size) == 0 && ::getsockname(fd, generic, &size) == 0) {
+    return ntohs(address.sin_port);
+  }
   return Error{ErrorCode::kIo,
-               "cannot find a free port: " + std::generic_category().message(error)};
+               "cannot find a free port: " + std::generic_category().message(errno)};
 }
 
 }  // namespace
@@ -100,10 +99,7 @@ Status JobRanks::Adopt() {
 void JobRanks::KillStrays() {
   running_.clear();
   for (const JobHost& host : files_.hosts()) {
-    auto child = ChildProcess::Adopt(files_.HostFolder(host));
-    if (!child.ok()) continue;
-    child->Signal(SIGKILL);
-    static_cast<void>(child->WaitFor(kKillLimitMilliseconds));
+    ChildProcess::KillLast(files_.HostFolder(host), kKillLimitMilliseconds);
   }
 }
 

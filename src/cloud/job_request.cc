@@ -180,10 +180,14 @@ void ReadEnvironment(RequestReader& request, JobRequest& job) {
 
 }  // namespace
 
-std::vector<std::string> JobRequest::Hosts() const {
+std::vector<std::string> HostNames(int64_t instances) {
   std::vector<std::string> hosts;
-  for (int rank = 1; rank <= instances; ++rank) hosts.push_back("algo-" + std::to_string(rank));
+  for (int64_t rank = 1; rank <= instances; ++rank) hosts.push_back("algo-" + std::to_string(rank));
   return hosts;
+}
+
+int64_t InstancesIn(const Json& request) {
+  return request.value(Json::json_pointer("/ResourceConfig/InstanceCount"), int64_t{0});
 }
 
 S3Uri JobRequest::Output(const std::string& file) const {

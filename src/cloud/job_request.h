@@ -43,11 +43,15 @@ struct JobRequest {
   std::optional<JobCheckpoints> checkpoints;
   std::map<std::string, std::string> tags;
 
-  // "algo-1" to "algo-N", by rank.
-  std::vector<std::string> Hosts() const;
   // Where model.tar.gz comes to, or the folder "model/".
   S3Uri Output(const std::string& name) const;
 };
+
+// "algo-1" to "algo-N", by rank.
+std::vector<std::string> HostNames(int64_t instances);
+
+// The instances of a request that ParseJobRequest has taken, without reading all of it again.
+int64_t InstancesIn(const formats::Json& request);
 
 // Members that are not known are left alone. ValidationException with all that is wrong.
 Outcome<JobRequest> ParseJobRequest(const formats::Json& request);

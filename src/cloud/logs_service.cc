@@ -25,12 +25,15 @@ Failure NotFound(const char* what) {
           std::string("The specified log ") + what + " does not exist."};
 }
 
-// Those that have begun, by name.
-Outcome<std::vector<LogStream>> StreamsOf(const Sources& sources, const std::string& group) {
+// Those of the wanted names that have begun, by name. Files of others are not looked at.
+template <class Wanted>
+Outcome<std::vector<LogStream>> StreamsOf(const Sources& sources, const std::string& group,
+                                          const Wanted& wanted) {
   for (const LogSource* source : sources) {
     auto streams = source->Streams(group);
     if (!streams) continue;
-    std::erase_if(*streams, [](const LogStream& stream) {
+    std::erase_if(*streams, [&](const LogStream& stream) {
+      if (!wanted(stream.name)) return true;
       std::error_code error;
       const auto size = std::filesystem::file_size(stream.file, error);
       return error || size == 0;
@@ -121,11 +124,11 @@ Outcome<Json> DescribeStreams(const Settings& settings, const Sources& sources, 
   const std::string token = reader.Text("nextToken", Presence::kOptional);
   const uint64_t from = PositionIn(token, 'n').value_or(0);
   if (auto failure = reader.failure()) return *failure;
-  auto streams = StreamsOf(sources, group);
+  auto streams =
+      StreamsOf(sources, group, [&](const std::string& name) { return name.starts_with(prefix); });
   if (!streams.ok()) return streams.error();
   std::vector<Json> infos;
   for (const LogStream& stream : *streams) {
-    if (!stream.name.starts_with(prefix)) continue;
     auto info = StreamInfo(settings, group, stream);
     if (!info.ok()) return info.error();
     infos.push_back(*std::move(info));
@@ -153,11 +156,10 @@ Outcome<Json> GetEvents(const Sources& sources, const Json& json) {
   const size_t limit = LimitIn(reader, kMaxEvents);
   const std::string token = reader.Text("nextToken", Presence::kOptional);
   if (auto failure = reader.failure()) return *failure;
-  auto streams = StreamsOf(sources, group);
+  auto streams = StreamsOf(sources, group, [&](const std::string& one) { return one == name; });
   if (!streams.ok()) return streams.error();
-  const auto stream = std::find_if(streams->begin(), streams->end(),
-                                   [&](const LogStream& one) { return one.name == name; });
-  if (stream == streams->end()) return NotFound("stream");
+  if (streams->empty()) return NotFound("stream");
+  const LogStream& stream = streams->front();
   const auto forward = PositionIn(token, 'f');
   const auto backward = PositionIn(token, 'b');
   if (!token.empty() && !forward && !backward) {
@@ -165,8 +167,8 @@ Outcome<Json> GetEvents(const Sources& sources, const Json& json) {
   }
   const bool ahead = forward || (!backward && from_head);
   auto page = ahead
-                  ? ReadPageFrom(*stream, span, forward.value_or(0), limit)
-                  : ReadPageBefore(*stream, span,
+                  ? ReadPageFrom(stream, span, forward.value_or(0), limit)
+                  : ReadPageBefore(stream, span,
                                    backward.value_or(std::numeric_limits<uint64_t>::max()), limit);
   if (!page.ok()) return page.error();
   Json answer{{"events", Json::array()},
@@ -230,12 +232,11 @@ Outcome<Json> FilterEvents(const Sources& sources, const Json& json) {
   const auto filter = LogFilter::Parse(reader.Text("filterPattern", Presence::kOptional));
   if (!filter.ok()) return Failure("InvalidParameterException", filter.error().message);
   if (auto failure = reader.failure()) return *failure;
-  auto streams = StreamsOf(sources, group);
-  if (!streams.ok()) return streams.error();
-  std::erase_if(*streams, [&](const LogStream& stream) {
-    return !stream.name.starts_with(prefix) ||
-           (!names.empty() && std::find(names.begin(), names.end(), stream.name) == names.end());
+  auto streams = StreamsOf(sources, group, [&](const std::string& name) {
+    return name.starts_with(prefix) &&
+           (names.empty() || std::find(names.begin(), names.end(), name) != names.end());
   });
+  if (!streams.ok()) return streams.error();
   std::vector<Found> found;
   for (const LogStream& stream : *streams) {
     BERTIE_RETURN_IF_ERROR(

@@ -4,15 +4,14 @@
 #include <string_view>
 #include <system_error>
 
-#include "base/file.h"
+#include "base/directory.h"
 #include "base/quote.h"
+#include "cloud/object_files.h"
 
 namespace bertie::cloud {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr size_t kListed = 1000;
 
 bool IsFolderPart(const std::string& part) { return part.empty() || part == "." || part == ".."; }
 
@@ -37,59 +36,28 @@ std::string FileNameFor(const std::string& key) {
   return "model.tar.gz";
 }
 
-Done WriteObject(const ObjectStore& store, const std::string& bucket, const std::string& key,
-                 const fs::path& target) {
-  auto object = store.Find(bucket, key);
-  if (!object.ok()) return object.error();
-  auto content = store.Read(*object, 0, object->size);
-  if (!content.ok()) return content.error();
-  BERTIE_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(target));
-  BERTIE_RETURN_IF_ERROR(file.Write(content->bytes));
-  for (const http::FilePiece& piece : content->files) {
-    BERTIE_RETURN_IF_ERROR(
-        ReadPiece(piece, [&](std::string_view bytes) { return file.Write(bytes); }));
-  }
-  // What a power failure leaves of it is fetched anew, so that nobody need wait for the disk.
-  std::error_code error;
-  fs::rename(file.temporary_path(), target, error);
-  if (error) return Failure(FileError(error.value(), target, "make"));
-  return std::monostate();
-}
-
-Done WriteFolder(const ObjectStore& store, const S3Place& place, const fs::path& folder) {
-  ListOptions options{.prefix = place.key, .max = kListed};
-  bool any = false;
-  while (true) {
-    auto listing = store.List(place.bucket, options);
-    if (!listing.ok()) return listing.error();
-    for (const Object& object : listing->objects) {
-      const std::string rest = object.key.substr(place.key.rfind('/') + 1);
-      if (rest.empty() || rest.back() == '/') continue;  // what stands for a folder
-      const auto path = RelativePath(rest);
-      if (!path) {
-        return Failure("ClientError", "the key " + Quote(object.key) + " is no path of a file");
-      }
-      std::error_code error;
-      fs::create_directories((folder / *path).parent_path(), error);
-      if (Done done = WriteObject(store, place.bucket, object.key, folder / *path); !done.ok()) {
-        return done;
-      }
-      any = true;
+Done WriteFolder(const ObjectStore& store, const S3Uri& place, const fs::path& folder) {
+  auto files = FilesUnder(store, place);
+  if (!files.ok()) return files.error();
+  for (ObjectFile& file : *files) {
+    const auto path = RelativePath(file.key.substr(place.key.rfind('/') + 1));
+    if (!path) {
+      return Failure("ClientError", "the key " + Quote(file.key) + " is no path of a file");
     }
-    if (!listing->truncated) break;
-    options.after = listing->last;
+    file.path = path->string();
+    if (Done done = CopyToFile(store, file, folder); !done.ok()) return done;
   }
-  if (!any) return Failure("NoSuchKey", "no object under it");
+  if (files->empty()) return Failure("NoSuchKey", "no object under it");
   return std::monostate();
 }
 
 }  // namespace
 
-std::optional<S3Place> ParseS3Url(const std::string& url) {
-  const auto split = [](const std::string& text) -> std::optional<S3Place> {
+std::optional<S3Uri> ParseS3Url(const std::string& url) {
+  const auto split = [](const std::string& text) -> std::optional<S3Uri> {
     const size_t slash = text.find('/');
     if (slash == 0 || slash == text.npos) return std::nullopt;
-    return S3Place{text.substr(0, slash), text.substr(slash + 1)};
+    return S3Uri{text.substr(0, slash), text.substr(slash + 1)};
   };
   constexpr std::string_view kS3 = "s3://";
   constexpr std::string_view kHttps = "https://";
@@ -101,7 +69,7 @@ std::optional<S3Place> ParseS3Url(const std::string& url) {
   if (host.starts_with("s3.") || host.starts_with("s3-")) return split(place->key);
   for (const char* mark : {".s3.", ".s3-"}) {
     if (const size_t at = host.rfind(mark); at != host.npos) {
-      return S3Place{host.substr(0, at), place->key};
+      return S3Uri{host.substr(0, at), place->key};
     }
   }
   return std::nullopt;
@@ -136,13 +104,13 @@ Done FetchModelData(const ObjectStore& store, const ContainerPlan& container,
   if (const Done there = CheckModelData(store, container); !there.ok()) {
     return Failure("ClientError", there.error().message);
   }
-  std::error_code error;
-  fs::remove_all(folder, error);
-  fs::create_directories(folder, error);
-  if (error) return Failure(FileError(error.value(), folder, "make the folder"));
+  std::error_code ignored;
+  fs::remove_all(folder, ignored);
+  BERTIE_RETURN_IF_ERROR(MakeFolders(folder));
   const fs::path target = ModelDataPath(container, folder);
-  const Done done = container.data_folder ? WriteFolder(store, *place, target)
-                                          : WriteObject(store, place->bucket, place->key, target);
+  const ObjectFile file{place->bucket, place->key, 0, target.filename().string()};
+  const Done done =
+      container.data_folder ? WriteFolder(store, *place, target) : CopyToFile(store, file, folder);
   if (done.ok() || std::string_view(done.error().code) == "ClientError") return done;
   return Failure("InternalServerError", done.error().message);
 }

@@ -8,17 +8,13 @@
 #include "cloud/endpoint_plan.h"
 #include "cloud/failure.h"
 #include "cloud/object_store.h"
+#include "cloud/s3_uri.h"
 
 namespace bertie::cloud {
 
-struct S3Place {
-  std::string bucket;
-  std::string key;
-};
-
 // s3://BUCKET/KEY, https://BUCKET.s3.REGION.amazonaws.com/KEY, https://s3.REGION.amazonaws.com/
 // BUCKET/KEY. nullopt for anything else.
-std::optional<S3Place> ParseS3Url(const std::string& url);
+std::optional<S3Uri> ParseS3Url(const std::string& url);
 
 // ValidationException when nothing is there.
 Done CheckModelData(const ObjectStore& store, const ContainerPlan& container);

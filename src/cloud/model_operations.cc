@@ -55,9 +55,9 @@ class Keeper {
   const Words& words() const { return words_; }
   std::string Arn(const std::string& name) const { return ArnOf(settings_, words_, name); }
 
-  Outcome<std::string> Create(const NamedRow& row) const {
-    return state_.Change<std::string>([&](Database& database) -> Outcome<std::string> {
-      const std::string answer = formats::DumpJson({{words_.arn_member, Arn(row.name)}});
+  Outcome<Json> Create(const NamedRow& row) const {
+    return state_.Change<Json>([&](Database& database) -> Outcome<Json> {
+      const Json answer{{words_.arn_member, Arn(row.name)}};
       auto inserted = InsertNamed(database, words_.kind, row);
       if (!inserted.ok()) return inserted.error();
       if (*inserted) return answer;
@@ -70,18 +70,16 @@ class Keeper {
   }
 
   // The name that a request holds.
-  Outcome<std::string> NameIn(const std::string& body) const {
-    auto request = ParseRequest(body);
-    if (!request.ok()) return request.error();
-    RequestReader reader(*request);
+  Outcome<std::string> NameIn(const Json& request) const {
+    RequestReader reader(request);
     std::string name = reader.Text(words_.name, Presence::kRequired, words_.rule);
     if (auto failure = reader.failure()) return *failure;
     return name;
   }
 
-  Outcome<std::string> Describe(const std::string& body) const {
-    auto name = NameIn(body);
-    if (!name.ok()) return name;
+  Outcome<Json> Describe(const Json& request) const {
+    auto name = NameIn(request);
+    if (!name.ok()) return name.error();
     auto row = state_.Read<std::optional<NamedRow>>(
         [&](Database& database) { return FindNamed(database, words_.kind, *name); });
     if (!row.ok()) return row.error();
@@ -91,27 +89,25 @@ class Keeper {
     answer->erase("Tags");
     (*answer)[words_.arn_member] = Arn(*name);
     (*answer)["CreationTime"] = JsonTime((*row)->created);
-    return formats::DumpJson(*answer);
+    return answer;
   }
 
-  Outcome<std::string> Delete(const std::string& body) const {
-    auto name = NameIn(body);
-    if (!name.ok()) return name;
-    return state_.Change<std::string>([&](Database& database) -> Outcome<std::string> {
+  Outcome<Json> Delete(const Json& request) const {
+    auto name = NameIn(request);
+    if (!name.ok()) return name.error();
+    return state_.Change<Json>([&](Database& database) -> Outcome<Json> {
       auto deleted = DeleteNamed(database, words_.kind, *name);
       if (!deleted.ok()) return deleted.error();
       if (!*deleted) return Missing(settings_, words_, *name);
-      return std::string("{}");
+      return Json::object();
     });
   }
 
-  Outcome<std::string> List(const std::string& body) const {
-    auto request = ParseRequest(body);
-    if (!request.ok()) return request.error();
+  Outcome<Json> List(const Json& request) const {
     auto items = state_.Read<std::vector<Listed>>(
         [&](Database& database) { return ListNamed(database, words_.kind); });
     if (!items.ok()) return items.error();
-    auto page = SelectPage(*request, *std::move(items));
+    auto page = SelectPage(request, *std::move(items));
     if (!page.ok()) return page.error();
     Json list = Json::array();
     for (const Listed& item : page->items) {
@@ -121,7 +117,7 @@ class Keeper {
     }
     Json answer{{words_.list_member, std::move(list)}};
     if (!page->next_token.empty()) answer["NextToken"] = page->next_token;
-    return formats::DumpJson(answer);
+    return answer;
   }
 
  private:
@@ -130,11 +126,9 @@ class Keeper {
   Words words_;
 };
 
-Outcome<std::string> CreateModel(const Keeper& keeper, const ObjectStore& store,
-                                 const std::string& body) {
-  auto request = ParseRequest(body);
-  if (!request.ok()) return request.error();
-  RequestReader reader(*request);
+Outcome<Json> CreateModel(const Keeper& keeper, const ObjectStore& store, const Json& request,
+                          const std::string& body) {
+  RequestReader reader(request);
   const std::string name = reader.Text("ModelName", Presence::kRequired, ModelNameRule());
   reader.Text("ExecutionRoleArn", Presence::kOptional, RoleArnRule());
   const ContainerPlan container = ReadContainer(reader);
@@ -145,11 +139,9 @@ Outcome<std::string> CreateModel(const Keeper& keeper, const ObjectStore& store,
   return keeper.Create({name, Now(), body});
 }
 
-Outcome<std::string> CreateConfig(const Keeper& keeper, const Settings& settings,
-                                  const State& state, const std::string& body) {
-  auto request = ParseRequest(body);
-  if (!request.ok()) return request.error();
-  RequestReader reader(*request);
+Outcome<Json> CreateConfig(const Keeper& keeper, const Settings& settings, const State& state,
+                           const Json& request, const std::string& body) {
+  RequestReader reader(request);
   const std::string name = reader.Text("EndpointConfigName", Presence::kRequired, NameRule());
   const std::vector<VariantPlan> variants = ReadVariants(reader);
   reader.Tags();
@@ -181,23 +173,23 @@ JsonService::Operations ModelOperations(const Settings& settings, State& state,
   JsonService::Operations operations;
   for (const auto& [keeper, thing] : {std::pair(models, std::string("Model")),
                                       std::pair(configs, std::string("EndpointConfig"))}) {
-    operations["Describe" + thing] = [keeper = keeper](const std::string& body, const Caller&) {
-      return keeper->Describe(body);
+    const auto bind = [keeper = keeper](auto operation) {
+      return ParsedOperation([keeper, operation](const Json& request, const std::string&) {
+        return (keeper.get()->*operation)(request);
+      });
     };
-    operations["Delete" + thing] = [keeper = keeper](const std::string& body, const Caller&) {
-      return keeper->Delete(body);
-    };
-    operations["List" + thing + "s"] = [keeper = keeper](const std::string& body, const Caller&) {
-      return keeper->List(body);
-    };
+    operations["Describe" + thing] = bind(&Keeper::Describe);
+    operations["Delete" + thing] = bind(&Keeper::Delete);
+    operations["List" + thing + "s"] = bind(&Keeper::List);
   }
-  operations["CreateModel"] = [models, &store](const std::string& body, const Caller&) {
-    return CreateModel(*models, store, body);
-  };
-  operations["CreateEndpointConfig"] = [configs, &settings, &state](const std::string& body,
-                                                                    const Caller&) {
-    return CreateConfig(*configs, settings, state, body);
-  };
+  operations["CreateModel"] =
+      ParsedOperation([models, &store](const Json& request, const std::string& body) {
+        return CreateModel(*models, store, request, body);
+      });
+  operations["CreateEndpointConfig"] =
+      ParsedOperation([configs, &settings, &state](const Json& request, const std::string& body) {
+        return CreateConfig(*configs, settings, state, request, body);
+      });
   return operations;
 }
 

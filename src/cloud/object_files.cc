@@ -1,13 +1,10 @@
 #include "cloud/object_files.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <system_error>
 
 #include "base/digest.h"
+#include "base/directory.h"
 #include "base/encoding.h"
 #include "base/file.h"
 
@@ -42,22 +39,6 @@ Done ForEachPiece(const ObjectStore& store, const Object& object,
   return std::monostate();
 }
 
-// Closed at the end.
-class NewFile {
- public:
-  explicit NewFile(const fs::path& path)
-      : fd_(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)) {}
-  ~NewFile() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  NewFile(const NewFile&) = delete;
-  NewFile& operator=(const NewFile&) = delete;
-  int fd() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 }  // namespace
 
 Outcome<std::vector<ObjectFile>> FilesUnder(const ObjectStore& store, const S3Uri& prefix) {
@@ -81,15 +62,18 @@ Done CopyToFile(const ObjectStore& store, const ObjectFile& file, const fs::path
     return Failure("InvalidKey", "the key " + file.key + " is no file's name");
   }
   const fs::path path = folder / file.path;
-  std::error_code error;
-  fs::create_directories(path.parent_path(), error);
-  if (error) return FileError(error.value(), path.parent_path(), "make the folder");
+  BERTIE_RETURN_IF_ERROR(MakeFolders(path.parent_path()));
   auto object = store.Find(file.bucket, file.key);
   if (!object.ok()) return object.error();
-  const NewFile out(path);
-  if (out.fd() < 0) return FileError(errno, path, "make");
-  return ForEachPiece(store, *object,
-                      [&](std::string_view piece) { return WriteAll(out.fd(), piece, path); });
+  BERTIE_ASSIGN_OR_RETURN(AtomicFile out, AtomicFile::Create(path));
+  Done written =
+      ForEachPiece(store, *object, [&](std::string_view piece) { return out.Write(piece); });
+  if (!written.ok()) return written;
+  // What a power failure leaves of it is fetched anew, so that nobody need wait for the disk.
+  std::error_code error;
+  fs::rename(out.temporary_path(), path, error);
+  if (error) return FileError(error.value(), path, "make");
+  return std::monostate();
 }
 
 Outcome<std::string> ReadObjectText(const ObjectStore& store, const S3Uri& uri, uint64_t max) {

@@ -23,8 +23,8 @@ struct ObjectFile {
 // that end in a slash mark folders and are left out. NoSuchBucket.
 Outcome<std::vector<ObjectFile>> FilesUnder(const ObjectStore& store, const S3Uri& prefix);
 
-// The object as a file; makes the folders that it is in. NoSuchBucket, NoSuchKey; InvalidKey for a
-// path that leaves the folder.
+// The object as a file, whole or not at all; makes the folders that it is in. NoSuchBucket,
+// NoSuchKey; InvalidKey for a path that leaves the folder.
 Done CopyToFile(const ObjectStore& store, const ObjectFile& file,
                 const std::filesystem::path& folder);
 // The whole object, of at most max bytes.

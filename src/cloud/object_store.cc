@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/directory.h"
 #include "base/encoding.h"
 #include "base/hmac.h"
 #include "cloud/object_rows.h"
@@ -50,9 +51,7 @@ Result<ObjectStore::Reader> ObjectStore::OpenReader() const {
 
 Result<std::unique_ptr<ObjectStore>> ObjectStore::Open(
     const fs::path& folder, const std::function<void(std::string_view)>& log) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) return FileError(error.value(), folder, "make the folder");
+  BERTIE_RETURN_IF_ERROR(MakeFolders(folder));
   const fs::path lock = folder / "lock";
   const int lock_fd = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock_fd < 0) return FileError(errno, lock, "open");

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <optional>
 
+#include "base/fd.h"
 #include "base/file.h"
 
 namespace bertie::cloud {
@@ -24,16 +25,6 @@ std::optional<Milliseconds> TakeStamp(std::string_view& line) {
   return time;
 }
 
-struct Descriptor {
-  explicit Descriptor(int an_fd) : fd(an_fd) {}
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int fd;
-};
-
 }  // namespace
 
 void WriteStamp(int64_t time, char* to) {
@@ -45,8 +36,8 @@ void WriteStamp(int64_t time, char* to) {
 }
 
 Status AppendToLog(const std::filesystem::path& path, std::string_view text) {
-  const Descriptor file(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644));
-  if (file.fd < 0) return FileError(errno, path, "open");
+  const Fd file(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644));
+  if (file.get() < 0) return FileError(errno, path, "open");
   char stamp[kStampSize];
   WriteStamp(Now(), stamp);
   std::string lines;
@@ -61,20 +52,20 @@ Status AppendToLog(const std::filesystem::path& path, std::string_view text) {
       line.remove_prefix(std::min(kMaxLogLine, line.size()));
     } while (!line.empty());
   }
-  return WriteAll(file.fd, lines, path);
+  return WriteAll(file.get(), lines, path);
 }
 
 Result<uint64_t> ReadLog(const std::filesystem::path& path, uint64_t offset,
                          const std::function<bool(const LogLine&)>& take) {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.fd < 0) {
+  const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) {
     if (errno == ENOENT) return offset;
     return FileError(errno, path, "open");
   }
   std::string held(256 * 1024, '\0');
   Milliseconds last = 0;
   while (true) {
-    const ssize_t size = ::pread(file.fd, held.data(), held.size(), static_cast<off_t>(offset));
+    const ssize_t size = ::pread(file.get(), held.data(), held.size(), static_cast<off_t>(offset));
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) return FileError(errno, path, "read");
     std::string_view rest(held.data(), static_cast<size_t>(size));

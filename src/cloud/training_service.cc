@@ -25,11 +25,6 @@ Outcome<std::string> NameIn(const Json& json) {
   return name;
 }
 
-int InstancesOf(const JobRecord& job) {
-  auto parsed = ParseJobRequest(job.request);
-  return job.Ended() || !parsed.ok() ? 0 : parsed->instances;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<TrainingService>> TrainingService::Open(
@@ -108,8 +103,10 @@ Outcome<Json> TrainingService::Create(const Json& request, const std::string& bo
                      "training job with this name already exists (" +
                          arn + ")");
     }
-    int ranks = job->instances;
-    for (const auto& [name, other] : others) ranks += InstancesOf(other);
+    int64_t ranks = job->instances;
+    for (const auto& [name, other] : others) {
+      if (!other.Ended()) ranks += InstancesIn(other.request);
+    }
     if (ranks > kMaxRanks) {
       return Failure("ResourceLimitExceeded",
                      "at most " + std::to_string(kMaxRanks) +
@@ -191,9 +188,7 @@ std::optional<std::vector<LogStream>> TrainingService::Streams(const std::string
   if (group != kGroup) return std::nullopt;
   std::vector<LogStream> streams;
   for (const JobRecord& record : board_->All()) {
-    auto job = ParseJobRequest(record.request);
-    if (!job.ok()) continue;
-    for (const std::string& host : job->Hosts()) {
+    for (const std::string& host : HostNames(InstancesIn(record.request))) {
       streams.push_back(
           {JobStream(record, host), folder_ / record.name / host / "log", record.created});
     }

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/fd.h"
 #include "base/file.h"
 #include "base/quote.h"
 
@@ -40,24 +41,6 @@ struct EntryFree {
 using Reader = std::unique_ptr<archive, ReadFree>;
 using Writer = std::unique_ptr<archive, WriteFree>;
 using OwnedEntry = std::unique_ptr<archive_entry, EntryFree>;
-
-// An owned file descriptor.
-class Fd {
- public:
-  explicit Fd(int fd = -1) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Fd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 std::string Reason(archive* a) {
   const char* text = archive_error_string(a);

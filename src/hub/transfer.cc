@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/quote.h"
 
 namespace bertie::hub {
@@ -21,12 +22,6 @@ constexpr size_t kMaxFields = 500;
 void InitializeOnce() {
   static const CURLcode done = curl_global_init(CURL_GLOBAL_DEFAULT);
   if (done != CURLE_OK) throw std::bad_alloc();
-}
-
-std::string Lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
 }
 
 struct FreeUrl {
@@ -46,8 +41,8 @@ std::string Part(CURLU* url, CURLUPart part) {
 std::string Origin(const std::string& text) {
   const UrlHandle url(curl_url());
   if (curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0) != CURLUE_OK) return "";
-  return Lower(Part(url.get(), CURLUPART_SCHEME) + "://" + Part(url.get(), CURLUPART_HOST)) + ":" +
-         Part(url.get(), CURLUPART_PORT);
+  return AsciiLower(Part(url.get(), CURLUPART_SCHEME) + "://" + Part(url.get(), CURLUPART_HOST)) +
+         ":" + Part(url.get(), CURLUPART_PORT);
 }
 
 std::string HostOf(const std::string& text) {
@@ -142,7 +137,7 @@ struct Transfer::Hop {
     while (!value.empty() && std::isspace(static_cast<unsigned char>(value.back())) != 0) {
       value.remove_suffix(1);
     }
-    answer.fields.emplace(Lower(std::string(line.substr(0, colon))), value);
+    answer.fields.emplace(AsciiLower(std::string(line.substr(0, colon))), value);
   }
 
   bool AddBody(std::string_view bytes) {

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <initializer_list>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/quote.h"
 #include "formats/csv.h"
 #include "formats/json.h"
@@ -127,8 +127,7 @@ MaybeRefusal TakeTruncation(const Json& value, std::optional<bool>& out) {
 MaybeRefusal TakeFunction(const Json& value, std::optional<FunctionToApply>& out) {
   if (value.is_null()) return std::nullopt;
   if (!value.is_string()) return WrongType("parameters.function_to_apply", value, "a string");
-  std::string name = value.get<std::string>();
-  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const std::string name = AsciiLower(value.get<std::string>());
   if (name == "none") {
     out = FunctionToApply::kNone;
   } else if (name == "sigmoid") {

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "base/directory.h"
 #include "base/file.h"
 #include "formats/tfrecord.h"
 
@@ -91,9 +92,7 @@ std::string FileName() {
 }  // namespace
 
 Result<EventFile> EventFile::Create(const std::filesystem::path& dir) {
-  std::error_code error;
-  std::filesystem::create_directories(dir, error);
-  if (error) return FileError(error.value(), dir, "make the folder");
+  BERTIE_RETURN_IF_ERROR(MakeFolders(dir));
   const std::filesystem::path path = dir / FileName();
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (fd < 0) return FileError(errno, path, "open");

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "http/listening_test.h"
 #include "http/server.h"
 
 namespace bertie::http {
@@ -43,15 +44,8 @@ class Echo : public Handler {
   std::vector<std::shared_ptr<Exchange>> waiting;
 };
 
-class ClientPoolTest : public testing::Test {
+class ClientPoolTest : public ListeningTest<Echo> {
  protected:
-  void SetUp() override {
-    options_.log = [](std::string_view) {};
-    auto listening = Server::Listen(options_, handler_);
-    ASSERT_TRUE(listening.ok()) << listening.error().message;
-    server_ = std::move(*listening);
-    server_->Start();
-  }
   std::future<Result<ClientAnswer>> Send(ClientPool& pool, PoolRequest request) {
     auto promise = std::make_shared<std::promise<Result<ClientAnswer>>>();
     if (request.port == 0) request.port = server_->port();
@@ -59,10 +53,6 @@ class ClientPoolTest : public testing::Test {
               [promise](Result<ClientAnswer> answer) { promise->set_value(std::move(answer)); });
     return promise->get_future();
   }
-
-  ServerOptions options_;
-  Echo handler_;
-  std::unique_ptr<Server> server_;
 };
 
 TEST_F(ClientPoolTest, KeepsConnections) {

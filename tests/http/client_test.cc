@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "http/listening_test.h"
 #include "http/server.h"
 
 namespace bertie::http {
@@ -39,20 +40,9 @@ class EchoBack : public Handler {
   std::atomic<int> requests{0};
 };
 
-class ClientTest : public testing::Test {
+class ClientTest : public ListeningTest<EchoBack> {
  protected:
-  void SetUp() override {
-    options_.log = [](std::string_view) {};
-    auto listening = Server::Listen(options_, handler_);
-    ASSERT_TRUE(listening.ok()) << listening.error().message;
-    server_ = std::move(*listening);
-    server_->Start();
-  }
   Client MakeClient() { return Client({.host = "127.0.0.1", .port = server_->port()}); }
-
-  ServerOptions options_;
-  EchoBack handler_;
-  std::unique_ptr<Server> server_;
 };
 
 TEST_F(ClientTest, SendsAndReceivesOnOneConnection) {

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/directory.h"
 #include "base/file.h"
 #include "cli/cloud/cloud_files.h"
 #include "cli/command_line.h"
@@ -128,11 +129,7 @@ void Export(const std::string& name, const std::string& value) {
 }
 
 Status WriteNotebookMetadata(const cloud::Settings& settings) {
-  std::error_code error;
-  fs::create_directories(fs::path(kMetadata).parent_path(), error);
-  if (error) {
-    return FileError(error.value(), fs::path(kMetadata).parent_path(), "make the folder");
-  }
+  BERTIE_RETURN_IF_ERROR(MakeFolders(fs::path(kMetadata).parent_path()));
   return WriteFileAtomically(kMetadata, "{\"ExecutionRoleArn\":\"" + settings.RoleArn() +
                                             "\",\"ResourceName\":\"local\"}\n");
 }

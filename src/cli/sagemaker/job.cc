@@ -6,6 +6,7 @@
 #include <new>
 #include <system_error>
 
+#include "base/directory.h"
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/model_argument.h"
@@ -104,13 +105,6 @@ Result<TrainJob> Prepare(const SageMakerPaths& paths, const SageMakerConfig& con
   return job;
 }
 
-Status MakeOutputFolder(const fs::path& path) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (error) return FileError(error.value(), path, "make the folder");
-  return {};
-}
-
 Result<int> Run(const SageMakerPaths& paths) {
   BERTIE_ASSIGN_OR_RETURN(const SageMakerConfig config, ReadSageMakerConfig(paths));
   const std::string name = config.Setting("job_name");
@@ -118,7 +112,7 @@ Result<int> Run(const SageMakerPaths& paths) {
       paths.config().string());
   NameHosts(config);
   BERTIE_ASSIGN_OR_RETURN(TrainJob job, Prepare(paths, config));
-  BERTIE_RETURN_IF_ERROR(MakeOutputFolder(paths.output_data));
+  BERTIE_RETURN_IF_ERROR(MakeFolders(paths.output_data));
   return ExecuteTrainJob(std::move(job));
 }
 
