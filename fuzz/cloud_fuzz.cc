@@ -7,8 +7,8 @@
 #include <string_view>
 #include <variant>
 
-#include "cloud/aws_chunked.h"
-#include "cloud/s3_request.h"
+#include "cloud/s3/aws_chunked.h"
+#include "cloud/s3/s3_request.h"
 #include "cloud/sigv4.h"
 #include "cloud/xml.h"
 #include "http/head_parser.h"

@@ -23,6 +23,18 @@ PRIVATE = re.compile(r"(?:(?:struct|class|enum class|enum) (\w+)[^;]*\{"
                      r"|(?:[\w:<>,*&]+ )+[*&]?(\w+\([^)]*\)?))")
 
 
+def across_rooms(path: pathlib.Path, target: str) -> list[str]:
+    """Where a folder has rooms, what they share lies beside them and knows none; its .cc files join them."""
+    folder, *inner = path.relative_to(ROOT / "src").parts
+    rooms = RULES["rooms"].get(folder)
+    owner, *wanted = target.split("/")
+    if rooms is None or owner != folder or len(wanted) < 2 or inner[0] == wanted[0]:
+        return []
+    if len(inner) < 2:
+        return [f"what the rooms of {folder} share may not include {target}"] if path.suffix == ".h" else []
+    return [] if wanted[0] in rooms.get(inner[0], []) else [f"{folder}/{inner[0]} may not include {target}"]
+
+
 def check(path: pathlib.Path) -> list[str]:
     folder = path.relative_to(ROOT / "src").parts[0]
     if folder not in RULES["may_include"]:
@@ -40,6 +52,7 @@ def check(path: pathlib.Path) -> list[str]:
             other = target.split("/")[0]
             if other in RULES["may_include"] and other != folder and "*" not in allowed and other not in allowed:
                 problems.append(f"{where}: {folder} may not include {target}")
+            problems += [f"{where}: {wrong}" for wrong in across_rooms(path, target)]
         for prefix, owner in RULES["only_in"].items():
             if target.startswith(prefix) and folder != owner:
                 problems.append(f"{where}: only {owner} may include <{target}>")
@@ -76,7 +89,7 @@ def together(files: list[pathlib.Path]) -> list[str]:
                 continue
             what = match[1] or match[2] or match[3]
             where = f"{path.relative_to(ROOT)}:{number}"
-            first = seen.setdefault((path.parent, what), where)
+            first = seen.setdefault((path.relative_to(ROOT).parts[:2], what), where)
             if first.split(":")[0] != where.split(":")[0]:
                 problems.append(f"{where}: {what} is in the anonymous namespace of {first} too")
     return problems

@@ -3,23 +3,23 @@
 #include <utility>
 #include <vector>
 
-#include "cloud/endpoint_operations.h"
-#include "cloud/endpoints.h"
-#include "cloud/invocation.h"
-#include "cloud/job_record.h"
+#include "cloud/endpoints/endpoint_operations.h"
+#include "cloud/endpoints/endpoints.h"
+#include "cloud/endpoints/invocation.h"
+#include "cloud/endpoints/model_operations.h"
+#include "cloud/endpoints/runtime_service.h"
+#include "cloud/jobs/job_record.h"
+#include "cloud/jobs/training_service.h"
 #include "cloud/json_service.h"
-#include "cloud/logs_service.h"
-#include "cloud/model_operations.h"
+#include "cloud/logs/logs_service.h"
 #include "cloud/named_rows.h"
-#include "cloud/object_store.h"
 #include "cloud/query_service.h"
 #include "cloud/router.h"
-#include "cloud/runtime_service.h"
-#include "cloud/s3_service.h"
+#include "cloud/s3/object_store.h"
+#include "cloud/s3/s3_service.h"
 #include "cloud/sigv4.h"
 #include "cloud/state.h"
 #include "cloud/tags.h"
-#include "cloud/training_service.h"
 #include "http/client_pool.h"
 
 namespace bertie::cloud {

@@ -9,9 +9,9 @@
 
 #include "base/directory.h"
 #include "base/file.h"
-#include "cloud/child_process.h"
+#include "cloud/processes/child_process.h"
+#include "cloud/processes/stamped_log.h"
 #include "cloud/schema.h"
-#include "cloud/stamped_log.h"
 #include "eventually.h"
 
 namespace bertie::cloud {

@@ -4,13 +4,13 @@
 #include <map>
 #include <set>
 
-#include "cloud/endpoint_plan.h"
-#include "cloud/invocation.h"
+#include "cloud/endpoints/endpoint_plan.h"
+#include "cloud/endpoints/invocation.h"
+#include "cloud/endpoints/model_data.h"
+#include "cloud/endpoints/routes.h"
 #include "cloud/json_service.h"
-#include "cloud/model_data.h"
 #include "cloud/paging.h"
 #include "cloud/request_reader.h"
-#include "cloud/routes.h"
 
 namespace bertie::cloud {
 namespace {

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "cloud/job_listing.h"
-#include "cloud/job_request.h"
+#include "cloud/jobs/job_listing.h"
+#include "cloud/jobs/job_request.h"
 #include "formats/json.h"
 
 namespace bertie::cloud {

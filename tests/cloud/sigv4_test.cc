@@ -6,7 +6,7 @@
 
 #include "base/digest.h"
 #include "base/encoding.h"
-#include "cloud/aws_chunked.h"
+#include "cloud/s3/aws_chunked.h"
 #include "cloud/uri.h"
 #include "formats/json.h"
 #include "http/head_parser.h"

@@ -5,10 +5,10 @@
 #include <thread>
 
 #include "base/directory.h"
-#include "cloud/object_rows.h"
-#include "cloud/object_store.h"
-#include "cloud/s3_body.h"
-#include "cloud/s3_request.h"
+#include "cloud/s3/object_rows.h"
+#include "cloud/s3/object_store.h"
+#include "cloud/s3/s3_body.h"
+#include "cloud/s3/s3_request.h"
 #include "cloud/times.h"
 #include "cloud/uri.h"
 #include "cloud/xml.h"

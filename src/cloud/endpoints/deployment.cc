@@ -1,0 +1,183 @@
+#include "cloud/endpoints/deployment.h"
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include "cloud/processes/child_process.h"
+
+namespace bertie::cloud {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+// An invocation takes no longer than its time limit of 60 s.
+constexpr std::chrono::seconds kDrainLimit{65};
+// A server that was killed is waited for so long before its folder goes.
+constexpr int kLastServerMilliseconds = 2'000;
+
+}  // namespace
+
+void Retired::Add(std::unique_ptr<Worker> worker) { workers_.push_back(std::move(worker)); }
+
+bool Retired::Tick() {
+  const auto now = Clock::now();
+  if (cut_off_ == Clock::time_point()) cut_off_ = now + kDrainLimit;
+  for (const auto& worker : workers_) {
+    if (worker->target()->outstanding == 0 || now >= cut_off_) worker->Stop();
+    worker->Tick();
+  }
+  std::erase_if(workers_, [](const auto& worker) { return worker->stopped(); });
+  if (!workers_.empty()) return false;
+  std::error_code ignored;
+  if (!folder_.empty()) fs::remove_all(folder_, ignored);
+  return true;
+}
+
+void Retired::Kill() {
+  for (const auto& worker : workers_) worker->Kill();
+}
+
+Deployment::Deployment(Options options, EndpointPlan plan)
+    : options_(std::move(options)), plan_(std::move(plan)), variants_(plan_.variants.size()) {
+  for (size_t i = 0; i < variants_.size(); ++i) AddWorkers(i);
+}
+
+fs::path Deployment::FolderOf(const VariantPlan& plan) const { return options_.folder / plan.name; }
+
+void Deployment::AddWorkers(size_t index) {
+  const VariantPlan& plan = plan_.variants[index];
+  auto& workers = variants_[index].workers;
+  while (static_cast<int64_t>(workers.size()) < plan.count) {
+    const std::string number = std::to_string(workers.size());
+    workers.push_back(std::make_unique<Worker>(
+        WorkerOptions{.label = "endpoint " + options_.endpoint + ": " + plan.name + "/" + number,
+                      .folder = FolderOf(plan) / number,
+                      .model = ModelDataPath(plan.container, FolderOf(plan) / "data"),
+                      .plan = plan,
+                      .served_before = options_.served_before,
+                      .log = options_.log,
+                      .close_connections = options_.close_connections}));
+  }
+}
+
+// What a process left that was killed while it took workers away.
+void Deployment::RemoveSurplus(const VariantPlan& plan) const {
+  std::error_code error;
+  std::vector<fs::path> surplus;
+  for (const fs::directory_entry& entry : fs::directory_iterator(FolderOf(plan), error)) {
+    const std::string name = entry.path().filename().string();
+    const bool number =
+        name.size() < 6 && name.find_first_not_of("0123456789") == std::string::npos;
+    if (number && std::stoll(name) >= plan.count) surplus.push_back(entry.path());
+  }
+  for (const fs::path& folder : surplus) RemoveDeployment(folder);
+}
+
+Done Deployment::Prepare(const ObjectStore& store, bool adopt) {
+  for (size_t i = 0; i < variants_.size(); ++i) {
+    const VariantPlan& plan = plan_.variants[i];
+    if (adopt) RemoveSurplus(plan);
+    bool adopted = false;
+    for (const auto& worker : variants_[i].workers) {
+      if (adopt && worker->Adopt()) adopted = true;
+    }
+    if (adopted) continue;
+    const fs::path data = FolderOf(plan) / "data";
+    Done fetched = FetchModelData(store, plan.container, data);
+    std::error_code ignored;
+    // An endpoint goes on with what it has where the artifact has been removed since.
+    if (!fetched.ok() && !(adopt && fs::exists(ModelDataPath(plan.container, data), ignored))) {
+      return fetched;
+    }
+  }
+  return std::monostate();
+}
+
+void Deployment::Tick() {
+  for (const Variant& variant : variants_) {
+    for (const auto& worker : variant.workers) worker->Tick();
+  }
+}
+
+bool Deployment::ready() const {
+  return std::all_of(variants_.begin(), variants_.end(), [](const Variant& variant) {
+    return std::all_of(variant.workers.begin(), variant.workers.end(),
+                       [](const auto& worker) { return worker->ready(); });
+  });
+}
+
+std::optional<std::string> Deployment::failure() const {
+  for (const Variant& variant : variants_) {
+    for (const auto& worker : variant.workers) {
+      if (worker->failure()) return worker->failure();
+    }
+  }
+  return std::nullopt;
+}
+
+void Deployment::Apply(const EndpointPlan& plan) {
+  for (size_t i = 0; i < variants_.size(); ++i) {
+    plan_.variants[i].weight = plan.variants[i].weight;
+    plan_.variants[i].count = plan.variants[i].count;
+    AddWorkers(i);
+  }
+}
+
+Retired Deployment::Shrink() {
+  Retired retired;
+  for (size_t i = 0; i < variants_.size(); ++i) {
+    auto& workers = variants_[i].workers;
+    while (static_cast<int64_t>(workers.size()) > plan_.variants[i].count) {
+      retired.Add(std::move(workers.back()));
+      workers.pop_back();
+    }
+  }
+  return retired;
+}
+
+Retired Deployment::Retire(bool with_folder) {
+  Retired retired(with_folder ? options_.folder : fs::path());
+  for (Variant& variant : variants_) {
+    for (auto& worker : variant.workers) retired.Add(std::move(worker));
+    variant.workers.clear();
+  }
+  return retired;
+}
+
+std::vector<Route> Deployment::MakeRoutes() const {
+  std::vector<Route> routes;
+  for (size_t i = 0; i < variants_.size(); ++i) {
+    const VariantPlan& plan = plan_.variants[i];
+    Route route{.variant = plan.name, .weight = plan.weight, .routing = plan.routing};
+    const auto count = std::min(variants_[i].workers.size(), static_cast<size_t>(plan.count));
+    for (size_t n = 0; n < count; ++n) {
+      route.targets.push_back(variants_[i].workers[n]->target());
+    }
+    routes.push_back(std::move(route));
+  }
+  return routes;
+}
+
+int64_t Deployment::ReadyWorkers(const std::string& variant) const {
+  for (size_t i = 0; i < variants_.size(); ++i) {
+    if (plan_.variants[i].name != variant) continue;
+    const auto& workers = variants_[i].workers;
+    return std::count_if(workers.begin(), workers.end(),
+                         [](const auto& worker) { return worker->ready(); });
+  }
+  return 0;
+}
+
+void RemoveDeployment(const fs::path& folder) {
+  std::error_code error;
+  for (fs::recursive_directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (entry->path().filename() != "pid") continue;
+    ChildProcess::KillLast(entry->path().parent_path(), kLastServerMilliseconds);
+  }
+  fs::remove_all(folder, error);
+}
+
+}  // namespace bertie::cloud

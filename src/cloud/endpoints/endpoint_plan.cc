@@ -1,0 +1,174 @@
+#include "cloud/endpoints/endpoint_plan.h"
+
+#include <algorithm>
+#include <set>
+
+namespace bertie::cloud {
+namespace {
+
+using formats::Json;
+
+const std::vector<std::string> kAcceleratorTypes = {"ml.eia1.medium", "ml.eia1.large",
+                                                    "ml.eia1.xlarge", "ml.eia2.medium",
+                                                    "ml.eia2.large",  "ml.eia2.xlarge"};
+
+constexpr int64_t kVariantInstances = 64;  // of one variant
+constexpr char kNotOffered[] = "Member must be absent: bertie cloud does not offer ";
+
+void Refuse(RequestReader& reader, const char* member, const std::string& what) {
+  reader.Fault(member, "given", kNotOffered + what);
+}
+
+// ModelDataSource: the newer form of ModelDataUrl.
+void ReadDataSource(RequestReader& container, const Json& source, ContainerPlan& plan) {
+  RequestReader outer = container.Inside("ModelDataSource", source);
+  const Json* s3 = outer.Object("S3DataSource", Presence::kRequired);
+  if (s3 == nullptr) return;
+  RequestReader reader = outer.Inside("S3DataSource", *s3);
+  plan.data_url =
+      reader.Text("S3Uri", Presence::kRequired, {.pattern = "(https|s3)://([^/]+)/?(.*)"});
+  const std::string type =
+      reader.Text("S3DataType", Presence::kRequired, {.one_of = {"S3Prefix", "S3Object"}});
+  const std::string compression =
+      reader.Text("CompressionType", Presence::kRequired, {.one_of = {"None", "Gzip"}});
+  plan.data_folder = type == "S3Prefix";
+  if (plan.data_folder != (compression == "None")) {
+    reader.Fault("CompressionType", "'" + compression + "'",
+                 "Member must be None for an S3Prefix, Gzip for an S3Object");
+  }
+}
+
+ContainerPlan ReadOneContainer(RequestReader reader) {
+  ContainerPlan plan;
+  plan.image = reader.Text("Image", Presence::kRequired, {.max = 255, .pattern = "\\S+"});
+  plan.data_url =
+      reader.Text("ModelDataUrl", Presence::kOptional, {.pattern = "(https|s3)://([^/]+)/?(.*)"});
+  if (const Json* source = reader.Object("ModelDataSource", Presence::kOptional)) {
+    if (!plan.data_url.empty()) {
+      reader.Fault("ModelDataSource", "given", "Member must be absent beside ModelDataUrl");
+    }
+    ReadDataSource(reader, *source, plan);
+  }
+  plan.environment =
+      reader.Map("Environment", 100, {.max = 1024, .pattern = "[a-zA-Z_][a-zA-Z0-9_]*"}, {});
+  const std::string mode =
+      reader.Text("Mode", Presence::kOptional, {.one_of = {"SingleModel", "MultiModel"}});
+  if (mode == "MultiModel") Refuse(reader, "Mode", "endpoints of several models");
+  return plan;
+}
+
+void ReadServerless(RequestReader& reader, VariantPlan& plan) {
+  const Json* serverless = reader.Object("ServerlessConfig", Presence::kOptional);
+  if (serverless == nullptr) {
+    reader.Text("InstanceType", Presence::kRequired, {.max = 64, .pattern = "ml\\..+"});
+    plan.count =
+        reader.Integer("InitialInstanceCount", Presence::kRequired, 1, kVariantInstances, 1);
+    return;
+  }
+  RequestReader inside = reader.Inside("ServerlessConfig", *serverless);
+  inside.Integer("MemorySizeInMB", Presence::kRequired, 1024, 6144);
+  inside.Integer("MaxConcurrency", Presence::kRequired, 1, 200);
+}
+
+VariantPlan ReadVariant(RequestReader& reader) {
+  VariantPlan plan;
+  plan.name = reader.Text("VariantName", Presence::kRequired, NameRule());
+  plan.model = reader.Text("ModelName", Presence::kRequired, ModelNameRule());
+  ReadServerless(reader, plan);
+  plan.weight = reader.Number("InitialVariantWeight", 0, 1);
+  plan.accelerator_type =
+      reader.Text("AcceleratorType", Presence::kOptional, {.one_of = kAcceleratorTypes});
+  reader.Integer("VolumeSizeInGB", Presence::kOptional, 1, 512);
+  reader.Integer("ModelDataDownloadTimeoutInSeconds", Presence::kOptional, 60, 3600);
+  plan.startup_limit = std::chrono::seconds(reader.Integer(
+      "ContainerStartupHealthCheckTimeoutInSeconds", Presence::kOptional, 60, 3600, 480));
+  if (const Json* routing = reader.Object("RoutingConfig", Presence::kOptional)) {
+    const std::string strategy = reader.Inside("RoutingConfig", *routing)
+                                     .Text("RoutingStrategy", Presence::kRequired,
+                                           {.one_of = {"LEAST_OUTSTANDING_REQUESTS", "RANDOM"}});
+    if (strategy == "RANDOM") plan.routing = Routing::kRandom;
+  }
+  return plan;
+}
+
+}  // namespace
+
+ContainerPlan ReadContainer(RequestReader& model) {
+  const Json* primary = model.Object("PrimaryContainer", Presence::kOptional);
+  const Json* containers = model.Array("Containers", Presence::kOptional, 1, 15);
+  if ((primary == nullptr) == (containers == nullptr)) {
+    model.Fault("PrimaryContainer", primary == nullptr ? "null" : "given",
+                "exactly one of PrimaryContainer and Containers must be there");
+    return {};
+  }
+  if (primary != nullptr) return ReadOneContainer(model.Inside("PrimaryContainer", *primary));
+  if (containers->size() > 1) {
+    Refuse(model, "Containers", "pipelines of several containers");
+    return {};
+  }
+  if (!containers->front().is_object()) {
+    model.Fault("Containers", "given", "Member must be a list of objects");
+    return {};
+  }
+  return ReadOneContainer(model.Inside("Containers", containers->front(), 0));
+}
+
+std::vector<VariantPlan> ReadVariants(RequestReader& config) {
+  std::vector<VariantPlan> plans;
+  std::set<std::string> names;
+  config.EachObject("ProductionVariants", Presence::kRequired, 1, 10, [&](RequestReader& variant) {
+    plans.push_back(ReadVariant(variant));
+    if (!names.insert(plans.back().name).second) {
+      config.Fault("ProductionVariants", "'" + plans.back().name + "'",
+                   "names of variants must differ");
+    }
+  });
+  if (config.Array("ShadowProductionVariants", Presence::kOptional, 0, 10) != nullptr) {
+    Refuse(config, "ShadowProductionVariants", "shadow variants");
+  }
+  if (config.Object("AsyncInferenceConfig", Presence::kOptional) != nullptr) {
+    Refuse(config, "AsyncInferenceConfig", "asynchronous inference");
+  }
+  if (const Json* capture = config.Object("DataCaptureConfig", Presence::kOptional)) {
+    if (config.Inside("DataCaptureConfig", *capture).Flag("EnableCapture")) {
+      Refuse(config, "DataCaptureConfig", "capture of data");
+    }
+  }
+  return plans;
+}
+
+EndpointPlan PlanOf(const Json& deployment) {
+  EndpointPlan plan;
+  RequestReader config(deployment["config"]);
+  plan.config = config.Text("EndpointConfigName", Presence::kRequired);
+  plan.variants = ReadVariants(config);
+  for (VariantPlan& variant : plan.variants) {
+    RequestReader model(deployment["models"][variant.model]);
+    variant.container = ReadContainer(model);
+    const auto& changes = deployment["variants"];
+    const auto change = changes.find(variant.name);
+    if (change == changes.end()) continue;
+    variant.weight = change->value("weight", variant.weight);
+    variant.count = change->value("count", variant.count);
+  }
+  return plan;
+}
+
+int64_t EndpointPlan::instances() const {
+  int64_t sum = 0;
+  for (const VariantPlan& variant : variants) sum += variant.count;
+  return sum;
+}
+
+std::string IdOf(const Json& deployment) { return deployment.value("id", ""); }
+
+Json ParseDeployment(const std::string& text) {
+  auto parsed = formats::ParseJson(text, "deployment");
+  return parsed.ok() && parsed->is_object() ? *std::move(parsed) : Json::object();
+}
+
+void Override(Json& deployment, const std::string& variant, const char* what, const Json& value) {
+  deployment["variants"][variant][what] = value;
+}
+
+}  // namespace bertie::cloud

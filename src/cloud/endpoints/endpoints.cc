@@ -1,0 +1,82 @@
+#include "cloud/endpoints/endpoints.h"
+
+#include <mutex>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include "cloud/endpoints/endpoint_plan.h"
+
+namespace bertie::cloud {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<fs::path> Entries(const fs::path& folder) {
+  std::vector<fs::path> paths;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) paths.push_back(entry.path());
+  return paths;
+}
+
+}  // namespace
+
+Outcome<std::unique_ptr<Endpoints>> Endpoints::Open(EndpointContext context) {
+  context.folder = fs::absolute(context.folder);
+  const fs::path folder = context.folder;
+  auto rows = context.state.Read<std::vector<EndpointRow>>(ReadEndpoints);
+  std::unique_ptr<Endpoints> endpoints(new Endpoints(std::move(context)));
+  if (!rows.ok()) return rows.error();
+  std::set<fs::path> known;
+  for (const EndpointRow& row : *rows) {
+    for (const std::string& deployment : {row.current, row.target}) {
+      if (deployment.empty()) continue;
+      known.insert(folder / row.name / IdOf(ParseDeployment(deployment)));
+    }
+  }
+  for (const fs::path& endpoint : Entries(folder)) {
+    for (const fs::path& deployment : Entries(endpoint)) {
+      if (!known.contains(deployment)) RemoveDeployment(deployment);
+    }
+    std::error_code ignored;
+    fs::remove(endpoint, ignored);  // where nothing is left in it
+  }
+  for (EndpointRow& row : *rows) {
+    const std::string name = row.name;
+    endpoints->endpoints_.emplace(
+        name, std::make_shared<Endpoint>(endpoints->context_, std::move(row), true));
+  }
+  return endpoints;
+}
+
+Endpoints::~Endpoints() {
+  for (const auto& [name, endpoint] : endpoints_) endpoint->BeginEnd();
+}
+
+std::shared_ptr<Endpoint> Endpoints::Find(const std::string& name) const {
+  std::shared_lock lock(mutex_);
+  const auto found = endpoints_.find(name);
+  return found == endpoints_.end() || found->second->gone() ? nullptr : found->second;
+}
+
+std::vector<std::shared_ptr<Endpoint>> Endpoints::All() const {
+  std::shared_lock lock(mutex_);
+  std::vector<std::shared_ptr<Endpoint>> all;
+  for (const auto& [name, endpoint] : endpoints_) {
+    if (!endpoint->gone()) all.push_back(endpoint);
+  }
+  return all;
+}
+
+Outcome<bool> Endpoints::Create(const EndpointRow& row) {
+  std::unique_lock lock(mutex_);
+  std::erase_if(endpoints_, [](const auto& entry) { return entry.second->gone(); });
+  if (endpoints_.contains(row.name)) return false;
+  Done done = context_.state.Change<std::monostate>(
+      [&](Database& database) { return WriteEndpoint(database, row); });
+  if (!done.ok()) return done.error();
+  endpoints_.emplace(row.name, std::make_shared<Endpoint>(context_, row, false));
+  return true;
+}
+
+}  // namespace bertie::cloud

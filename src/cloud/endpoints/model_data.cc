@@ -1,0 +1,118 @@
+#include "cloud/endpoints/model_data.h"
+
+#include <algorithm>
+#include <string_view>
+#include <system_error>
+
+#include "base/directory.h"
+#include "base/quote.h"
+#include "cloud/s3/object_files.h"
+
+namespace bertie::cloud {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool IsFolderPart(const std::string& part) { return part.empty() || part == "." || part == ".."; }
+
+// A key below a prefix as a path below a folder; nullopt where it would lead elsewhere.
+std::optional<fs::path> RelativePath(const std::string& rest) {
+  fs::path path;
+  for (size_t at = 0; at <= rest.size();) {
+    const size_t end = std::min(rest.find('/', at), rest.size());
+    const std::string part = rest.substr(at, end - at);
+    if (IsFolderPart(part) || part.find('\0') != part.npos) return std::nullopt;
+    path /= part;
+    at = end + 1;
+  }
+  return path;
+}
+
+// What bertie serve tells archives and TorchScript files from.
+std::string FileNameFor(const std::string& key) {
+  for (const char* ending : {".pt", ".pth"}) {
+    if (key.ends_with(ending)) return std::string("model") + ending;
+  }
+  return "model.tar.gz";
+}
+
+Done WriteFolder(const ObjectStore& store, const S3Uri& place, const fs::path& folder) {
+  auto files = FilesUnder(store, place);
+  if (!files.ok()) return files.error();
+  for (ObjectFile& file : *files) {
+    const auto path = RelativePath(file.key.substr(place.key.rfind('/') + 1));
+    if (!path) {
+      return Failure("ClientError", "the key " + Quote(file.key) + " is no path of a file");
+    }
+    file.path = path->string();
+    if (Done done = CopyToFile(store, file, folder); !done.ok()) return done;
+  }
+  if (files->empty()) return Failure("NoSuchKey", "no object under it");
+  return std::monostate();
+}
+
+}  // namespace
+
+std::optional<S3Uri> ParseS3Url(const std::string& url) {
+  const auto split = [](const std::string& text) -> std::optional<S3Uri> {
+    const size_t slash = text.find('/');
+    if (slash == 0 || slash == text.npos) return std::nullopt;
+    return S3Uri{text.substr(0, slash), text.substr(slash + 1)};
+  };
+  constexpr std::string_view kS3 = "s3://";
+  constexpr std::string_view kHttps = "https://";
+  if (url.starts_with(kS3)) return split(url.substr(kS3.size()));
+  if (!url.starts_with(kHttps)) return std::nullopt;
+  auto place = split(url.substr(kHttps.size()));
+  if (!place || !place->bucket.ends_with(".amazonaws.com")) return std::nullopt;
+  const std::string host = place->bucket;
+  if (host.starts_with("s3.") || host.starts_with("s3-")) return split(place->key);
+  for (const char* mark : {".s3.", ".s3-"}) {
+    if (const size_t at = host.rfind(mark); at != host.npos) {
+      return S3Uri{host.substr(0, at), place->key};
+    }
+  }
+  return std::nullopt;
+}
+
+Done CheckModelData(const ObjectStore& store, const ContainerPlan& container) {
+  if (container.data_url.empty()) return std::monostate();
+  const Failure missing("ValidationException",
+                        "Could not find model data at " + container.data_url + ".");
+  const auto place = ParseS3Url(container.data_url);
+  if (!place) return missing;
+  if (container.data_folder) {
+    auto listing = store.List(place->bucket, {.prefix = place->key, .max = 1});
+    return listing.ok() && !listing->objects.empty() ? Done(std::monostate()) : Done(missing);
+  }
+  return store.Find(place->bucket, place->key).ok() ? Done(std::monostate()) : Done(missing);
+}
+
+fs::path ModelDataPath(const ContainerPlan& container, const fs::path& folder) {
+  const auto place = ParseS3Url(container.data_url);
+  if (container.data_folder || !place) return folder / "model";
+  return folder / FileNameFor(place->key);
+}
+
+Done FetchModelData(const ObjectStore& store, const ContainerPlan& container,
+                    const fs::path& folder) {
+  const auto place = ParseS3Url(container.data_url);
+  if (!place) {
+    return Failure("ClientError", container.data_url.empty() ? "the model has no ModelDataUrl"
+                                                             : "no S3 URL: " + container.data_url);
+  }
+  if (const Done there = CheckModelData(store, container); !there.ok()) {
+    return Failure("ClientError", there.error().message);
+  }
+  std::error_code ignored;
+  fs::remove_all(folder, ignored);
+  BERTIE_RETURN_IF_ERROR(MakeFolders(folder));
+  const fs::path target = ModelDataPath(container, folder);
+  const ObjectFile file{place->bucket, place->key, 0, target.filename().string()};
+  const Done done =
+      container.data_folder ? WriteFolder(store, *place, target) : CopyToFile(store, file, folder);
+  if (done.ok() || std::string_view(done.error().code) == "ClientError") return done;
+  return Failure("InternalServerError", done.error().message);
+}
+
+}  // namespace bertie::cloud

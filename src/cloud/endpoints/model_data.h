@@ -1,0 +1,31 @@
+// The artifact that a model is served from: an object, or the objects under a prefix.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "cloud/endpoints/endpoint_plan.h"
+#include "cloud/failure.h"
+#include "cloud/s3/object_store.h"
+#include "cloud/s3/s3_uri.h"
+
+namespace bertie::cloud {
+
+// s3://BUCKET/KEY, https://BUCKET.s3.REGION.amazonaws.com/KEY, https://s3.REGION.amazonaws.com/
+// BUCKET/KEY. nullopt for anything else.
+std::optional<S3Uri> ParseS3Url(const std::string& url);
+
+// ValidationException when nothing is there.
+Done CheckModelData(const ObjectStore& store, const ContainerPlan& container);
+
+// What `bertie serve` takes, below a folder that FetchModelData has filled.
+std::filesystem::path ModelDataPath(const ContainerPlan& container,
+                                    const std::filesystem::path& folder);
+
+// Writes the artifact below folder, which is made anew; left alone where the artifact is not to be
+// had. Failures are worded for an endpoint's FailureReason.
+Done FetchModelData(const ObjectStore& store, const ContainerPlan& container,
+                    const std::filesystem::path& folder);
+
+}  // namespace bertie::cloud

@@ -1,0 +1,124 @@
+#include "cloud/s3/object_files.h"
+
+#include <algorithm>
+#include <system_error>
+
+#include "base/digest.h"
+#include "base/directory.h"
+#include "base/encoding.h"
+#include "base/file.h"
+
+namespace bertie::cloud {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string RelativePath(const std::string& key, const std::string& prefix) {
+  if (prefix.empty() || prefix.ends_with('/')) return key.substr(prefix.size());
+  if (key.size() > prefix.size() && key[prefix.size()] == '/') {
+    return key.substr(prefix.size() + 1);
+  }
+  return key.substr(prefix.rfind('/') + 1);  // npos + 1 is 0
+}
+
+bool StaysInside(const std::string& path) {
+  if (path.empty() || path.front() == '/' || path.find('\0') != path.npos) return false;
+  const fs::path names(path);
+  return std::none_of(names.begin(), names.end(),
+                      [](const fs::path& name) { return name == ".." || name == "."; });
+}
+
+Done ForEachPiece(const ObjectStore& store, const Object& object,
+                  const std::function<Status(std::string_view)>& take) {
+  auto content = store.Read(object, 0, object.size);
+  if (!content.ok()) return content.error();
+  BERTIE_RETURN_IF_ERROR(take(content->bytes));
+  for (const http::FilePiece& piece : content->files) {
+    BERTIE_RETURN_IF_ERROR(ReadPiece(piece, take));
+  }
+  return std::monostate();
+}
+
+}  // namespace
+
+Outcome<std::vector<ObjectFile>> FilesUnder(const ObjectStore& store, const S3Uri& prefix) {
+  std::vector<ObjectFile> files;
+  ListOptions options{.prefix = prefix.key};
+  while (true) {
+    auto listing = store.List(prefix.bucket, options);
+    if (!listing.ok()) return listing.error();
+    for (const Object& object : listing->objects) {
+      if (object.key.ends_with('/')) continue;
+      files.push_back(
+          {prefix.bucket, object.key, object.size, RelativePath(object.key, prefix.key)});
+    }
+    if (!listing->truncated) return files;
+    options.after = listing->last;
+  }
+}
+
+Done CopyToFile(const ObjectStore& store, const ObjectFile& file, const fs::path& folder) {
+  if (!StaysInside(file.path)) {
+    return Failure("InvalidKey", "the key " + file.key + " is no file's name");
+  }
+  const fs::path path = folder / file.path;
+  BERTIE_RETURN_IF_ERROR(MakeFolders(path.parent_path()));
+  auto object = store.Find(file.bucket, file.key);
+  if (!object.ok()) return object.error();
+  BERTIE_ASSIGN_OR_RETURN(AtomicFile out, AtomicFile::Create(path));
+  Done written =
+      ForEachPiece(store, *object, [&](std::string_view piece) { return out.Write(piece); });
+  if (!written.ok()) return written;
+  // What a power failure leaves of it is fetched anew, so that nobody need wait for the disk.
+  std::error_code error;
+  fs::rename(out.temporary_path(), path, error);
+  if (error) return FileError(error.value(), path, "make");
+  return std::monostate();
+}
+
+Outcome<std::string> ReadObjectText(const ObjectStore& store, const S3Uri& uri, uint64_t max) {
+  auto object = store.Find(uri.bucket, uri.key);
+  if (!object.ok()) return object.error();
+  if (object->size > max) {
+    return Failure("EntityTooLarge", uri.Text() + " has " + std::to_string(object->size) +
+                                         " bytes, more than " + std::to_string(max));
+  }
+  std::string text;
+  Done done = ForEachPiece(store, *object, [&](std::string_view piece) -> Status {
+    text += piece;
+    return {};
+  });
+  if (!done.ok()) return done.error();
+  return text;
+}
+
+Done CopyFromFile(ObjectStore& store, const fs::path& file, const S3Uri& target,
+                  const std::string& content_type) {
+  BERTIE_ASSIGN_OR_RETURN(const auto open, OpenFile::Open(file));
+  const auto blob = store.NewBlob();
+  Digest md5(DigestKind::kMd5);
+  BERTIE_RETURN_IF_ERROR(ReadPiece({open, 0, open->size()}, [&](std::string_view piece) {
+    md5.Update(piece);
+    return blob->Write(piece);
+  }));
+  auto object = store.Put(target.bucket, target.key, *blob,
+                          {.etag = Hex(md5.Finish()), .fields = {{"Content-Type", content_type}}});
+  if (!object.ok()) return object.error();
+  return std::monostate();
+}
+
+std::vector<std::string> FilesBelow(const fs::path& folder) {
+  std::vector<std::string> files;
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end;
+       at.increment(error)) {
+    std::error_code ignored;
+    if (at->symlink_status(ignored).type() == fs::file_type::regular) {
+      files.push_back(at->path().lexically_relative(folder).generic_string());
+    }
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+}  // namespace bertie::cloud

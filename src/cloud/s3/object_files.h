@@ -1,0 +1,40 @@
+// Objects as files in folders, and back.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "cloud/s3/object_store.h"
+#include "cloud/s3/s3_uri.h"
+
+namespace bertie::cloud {
+
+struct ObjectFile {
+  std::string bucket;
+  std::string key;
+  uint64_t size = 0;
+  std::string path;  // relative to the folder that it is for
+};
+
+// All objects whose keys begin with the prefix's. Their paths are their keys without the prefix and
+// the slash after it; where the prefix ends within a name, without what is before that name. Keys
+// that end in a slash mark folders and are left out. NoSuchBucket.
+Outcome<std::vector<ObjectFile>> FilesUnder(const ObjectStore& store, const S3Uri& prefix);
+
+// The object as a file, whole or not at all; makes the folders that it is in. NoSuchBucket,
+// NoSuchKey; InvalidKey for a path that leaves the folder.
+Done CopyToFile(const ObjectStore& store, const ObjectFile& file,
+                const std::filesystem::path& folder);
+// The whole object, of at most max bytes.
+Outcome<std::string> ReadObjectText(const ObjectStore& store, const S3Uri& uri, uint64_t max);
+
+Done CopyFromFile(ObjectStore& store, const std::filesystem::path& file, const S3Uri& target,
+                  const std::string& content_type);
+
+// The regular files below a folder, by their relative names, sorted; links are not followed. Empty
+// for a folder that is not there.
+std::vector<std::string> FilesBelow(const std::filesystem::path& folder);
+
+}  // namespace bertie::cloud
