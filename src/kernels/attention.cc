@@ -8,9 +8,11 @@
 //
 #include <hwy/highway.h>
 
+#include "kernels/bf16_attention.h"
 #include "kernels/dropout-inl.h"
 #include "kernels/microkernel-inl.h"
 #include "kernels/vector_math-inl.h"
+#include "kernels/x86_features.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace bertie::kernels {
@@ -230,15 +232,21 @@ HWY_EXPORT(HeadScratch);
 
 namespace {
 
-// Runs body(sentence, head, scratch) for all sentences and heads.
-template <class Body>
-void ForEachHead(const AttentionInput& input, Buffer& scratch, ThreadPool& pool, const Body& body) {
+// Keys of the longest sentence.
+int64_t Longest(const AttentionInput& input) {
   int64_t longest = 0;
   for (int64_t s = 0; s < input.sentences; ++s) {
     longest = std::max<int64_t>(longest, input.key_offsets[s + 1] - input.key_offsets[s]);
   }
+  return longest;
+}
+
+// Runs body(sentence, head, scratch) for all sentences and heads, each with `floats` of scratch.
+template <class Body>
+void ForEachHead(const AttentionInput& input, int64_t floats, Buffer& scratch, ThreadPool& pool,
+                 const Body& body) {
   // A whole number of cache lines, so that each worker's part stays aligned.
-  const int64_t part = (HWY_DYNAMIC_DISPATCH(HeadScratch)(longest, input.head_size) + 15) / 16 * 16;
+  const int64_t part = (floats + 15) / 16 * 16;
   float* memory = scratch.Resize(part * pool.size());
   pool.ParallelFor(input.sentences * input.heads, [&](int64_t task, int worker) {
     body(task / input.heads, task % input.heads, memory + worker * part);
@@ -249,14 +257,23 @@ void ForEachHead(const AttentionInput& input, Buffer& scratch, ThreadPool& pool,
 
 void Attention(const AttentionInput& input, float* out, int64_t out_stride, Buffer& scratch,
                ThreadPool& pool) {
-  ForEachHead(input, scratch, pool, [&](int64_t sentence, int64_t head, float* memory) {
+  if (input.bf16_products && !input.dropout.active() && UseBF16Dot()) {
+    return ForEachHead(input, BF16AttentionScratch(Longest(input), input.head_size) / 4, scratch,
+                       pool, [&](int64_t sentence, int64_t head, float* memory) {
+                         BF16AttentionHead(input, sentence, head, out, out_stride,
+                                           reinterpret_cast<std::byte*>(memory));
+                       });
+  }
+  const int64_t floats = HWY_DYNAMIC_DISPATCH(HeadScratch)(Longest(input), input.head_size);
+  ForEachHead(input, floats, scratch, pool, [&](int64_t sentence, int64_t head, float* memory) {
     HWY_DYNAMIC_DISPATCH(AttentionHead)(input, sentence, head, out, out_stride, memory);
   });
 }
 
 void AttentionBackward(const AttentionInput& input, const float* d_out, int64_t out_stride,
                        const AttentionGradients& gradients, Buffer& scratch, ThreadPool& pool) {
-  ForEachHead(input, scratch, pool, [&](int64_t sentence, int64_t head, float* memory) {
+  const int64_t floats = HWY_DYNAMIC_DISPATCH(HeadScratch)(Longest(input), input.head_size);
+  ForEachHead(input, floats, scratch, pool, [&](int64_t sentence, int64_t head, float* memory) {
     HWY_DYNAMIC_DISPATCH(AttentionHeadBackward)
     (input, sentence, head, d_out, out_stride, gradients, memory);
   });

@@ -24,6 +24,9 @@ struct AttentionInput {
   int64_t heads = 0;
   int64_t head_size = 0;
   Dropout dropout;  // of the probabilities
+  // Attention's products multiply bf16 and sum in fp32 where the processor has that, and the
+  // dropout is not active. The gradients' never do.
+  bool bf16_products = false;
 };
 
 // out = softmax(q k^T / sqrt(head_size)) v for each sentence and head. scratch is one caller's.

@@ -30,6 +30,7 @@ HWY_INLINE V Finish(D d, V sum, V bias, V residual) {
   if constexpr (kEpilogue == Epilogue::kNone) return sum;
   const V biased = hn::Add(sum, bias);
   if constexpr (kEpilogue == Epilogue::kBiasGelu) return Gelu(d, biased);
+  if constexpr (kEpilogue == Epilogue::kBiasGeluRounded) return RoundedGelu(d, biased);
   if constexpr (kEpilogue == Epilogue::kBiasResidual) return hn::Add(biased, residual);
   return biased;
 }
@@ -44,6 +45,8 @@ HWY_INLINE void WithEpilogue(Epilogue epilogue, const Body& body) {
       return body(std::integral_constant<Epilogue, Epilogue::kBias>());
     case Epilogue::kBiasGelu:
       return body(std::integral_constant<Epilogue, Epilogue::kBiasGelu>());
+    case Epilogue::kBiasGeluRounded:
+      return body(std::integral_constant<Epilogue, Epilogue::kBiasGeluRounded>());
     case Epilogue::kBiasResidual:
       return body(std::integral_constant<Epilogue, Epilogue::kBiasResidual>());
   }

@@ -18,9 +18,10 @@ namespace bertie::kernels {
 // What is done to each finished element of C = A B.
 enum class Epilogue {
   kNone,
-  kBias,          // + bias[column]
-  kBiasGelu,      // GELU(+ bias[column])
-  kBiasResidual,  // + bias[column] + residual[row, column]
+  kBias,             // + bias[column]
+  kBiasGelu,         // GELU(+ bias[column])
+  kBiasGeluRounded,  // the same within 1.2e-4, quicker, for results that are rounded next
+  kBiasResidual,     // + bias[column] + residual[row, column]
 };
 
 struct MatMulOptions {

@@ -26,6 +26,11 @@ struct Workspace {
   std::vector<int32_t> cls_offsets;
 };
 
+// Queries, keys and values that come from rounded weights are no more exact than bf16.
+bool RoundsAttention(const LayerWeights& layer) {
+  return layer.qkv.weight.type() != kernels::WeightType::kF32;
+}
+
 }  // namespace
 
 struct Classifier::Impl {
@@ -105,7 +110,9 @@ void Classifier::Impl::FeedForward(const LayerWeights& layer, int64_t rows, cons
   Apply(layer.attention_output, w.context.data(), rows, normed, Epilogue::kBiasResidual, residual,
         pool, w);
   Normalise(layer.attention_norm, rows, normed, pool);
-  Apply(layer.intermediate, normed, rows, inner, Epilogue::kBiasGelu, nullptr, pool, w);
+  const bool rounded = layer.output.weight.type() != kernels::WeightType::kF32;
+  Apply(layer.intermediate, normed, rows, inner,
+        rounded ? Epilogue::kBiasGeluRounded : Epilogue::kBiasGelu, nullptr, pool, w);
   Apply(layer.output, inner, rows, out, Epilogue::kBiasResidual, normed, pool, w);
   Normalise(layer.output_norm, rows, out, pool);
 }
@@ -128,7 +135,8 @@ void Classifier::Impl::RunLayer(const LayerWeights& layer, const PackedBatch& ba
                       batch.size(),
                       config.num_attention_heads,
                       config.head_size(),
-                      {}},
+                      {},
+                      RoundsAttention(layer)},
                      context, h, w.attention, pool);
   FeedForward(layer, tokens, w.hidden.data(), w.hidden.data(), pool, w);
 }
@@ -164,7 +172,8 @@ void Classifier::Impl::RunLastLayer(const LayerWeights& layer, const PackedBatch
                       rows,
                       config.num_attention_heads,
                       config.head_size(),
-                      {}},
+                      {},
+                      RoundsAttention(layer)},
                      context, h, w.attention, pool);
   FeedForward(layer, rows, cls, cls, pool, w);
 }

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstddef>
+#include <utility>
 #include <vector>
 
 #include "kernels/gradient_check.h"
@@ -41,10 +43,13 @@ struct Example {
             p.heads,  p.head_size,    dropout};
   }
 
-  std::vector<float> Forward(ThreadPool& pool, Dropout dropout = {}) const {
+  std::vector<float> Forward(ThreadPool& pool, Dropout dropout = {},
+                             bool bf16_products = false) const {
     std::vector<float> out(q.size());
     Buffer scratch;
-    Attention(Input(dropout), out.data(), width, scratch, pool);
+    AttentionInput input = Input(dropout);
+    input.bf16_products = bf16_products;
+    Attention(input, out.data(), width, scratch, pool);
     return out;
   }
 
@@ -71,40 +76,55 @@ const Problem kProblems[] = {
     {{16, 32, 40}, 1, 8, false},
 };
 
-TEST(Attention, EqualsTheFormulaInDouble) {
+// Of query i of sentence s, the column c of its head: by the formula, in double.
+double Expected(const Example& run, size_t s, int64_t i, int64_t h, int64_t column) {
+  const auto at = [&](const std::vector<float>& x, int64_t row, int64_t d) {
+    return static_cast<double>(x[static_cast<size_t>(row * run.width + h * run.p.head_size + d)]);
+  };
+  double total = 0, sum = 0;
+  for (int64_t j = run.keys[s]; j < run.keys[s + 1]; ++j) {
+    double score = 0;
+    for (int64_t d = 0; d < run.p.head_size; ++d) score += at(run.q, i, d) * at(run.k, j, d);
+    const double weight = std::exp(score / std::sqrt(static_cast<double>(run.p.head_size)));
+    total += weight;
+    sum += weight * at(run.v, j, column);
+  }
+  return sum / total;
+}
+
+void CheckFormula(bool bf16_products, double tolerance) {
   for (const Problem& problem : kProblems) {
     const Example run(problem);
     ThreadPool pool(2);
-    const auto out = run.Forward(pool);
+    const auto out = run.Forward(pool, {}, bf16_products);
     for (size_t s = 0; s < problem.lengths.size(); ++s) {
       for (int64_t h = 0; h < problem.heads; ++h) {
         for (int64_t i = run.queries[s]; i < run.queries[s + 1]; ++i) {
-          std::vector<double> weights;
-          double total = 0;
-          for (int64_t j = run.keys[s]; j < run.keys[s + 1]; ++j) {
-            double score = 0;
-            for (int64_t d = 0; d < problem.head_size; ++d) {
-              const int64_t c = h * problem.head_size + d;
-              score += static_cast<double>(run.q[static_cast<size_t>(i * run.width + c)]) *
-                       static_cast<double>(run.k[static_cast<size_t>(j * run.width + c)]);
-            }
-            weights.push_back(std::exp(score / std::sqrt(static_cast<double>(problem.head_size))));
-            total += weights.back();
-          }
           for (int64_t d = 0; d < problem.head_size; ++d) {
-            const int64_t c = h * problem.head_size + d;
-            double expected = 0;
-            for (size_t j = 0; j < weights.size(); ++j) {
-              const auto at =
-                  static_cast<size_t>((run.keys[s] + static_cast<int64_t>(j)) * run.width + c);
-              expected += weights[j] / total * static_cast<double>(run.v[at]);
-            }
-            ASSERT_NEAR(out[static_cast<size_t>(i * run.width + c)], expected, 2e-6);
+            const auto at = static_cast<size_t>(i * run.width + h * problem.head_size + d);
+            ASSERT_NEAR(out[at], Expected(run, s, i, h, d), tolerance) << s << ' ' << i << ' ' << d;
           }
         }
       }
     }
   }
+}
+
+TEST(Attention, EqualsTheFormulaInDouble) { CheckFormula(false, 2e-6); }
+
+TEST(Attention, OfBF16ProductsEqualsTheFormulaAsNearlyAsBF16Can) { CheckFormula(true, 4e-3); }
+
+TEST(Attention, OfBF16ProductsDoesNotDependOnTheSentencesBeside) {
+  ThreadPool pool(2);
+  const Example all({{7, 40, 33}, 2, 32, false});
+  Example last({{33}, 2, 32, false});
+  const auto from = static_cast<std::ptrdiff_t>(47 * all.width);
+  for (auto [to, source] : {std::pair{&last.q, &all.q}, {&last.k, &all.k}, {&last.v, &all.v}}) {
+    to->assign(source->begin() + from, source->end());
+  }
+  const auto together = all.Forward(pool, {}, true);
+  EXPECT_EQ(last.Forward(pool, {}, true),
+            std::vector<float>(together.begin() + from, together.end()));
 }
 
 // Central differences of Value along a random direction in each of q, k and v.

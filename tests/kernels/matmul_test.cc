@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -91,6 +92,7 @@ TEST(MatMul, EpiloguesAddBiasResidualAndGelu) {
     };
     const auto biased = run(Epilogue::kBias);
     const auto gelu = run(Epilogue::kBiasGelu);
+    const auto rounded_gelu = run(Epilogue::kBiasGeluRounded);
     const auto summed = run(Epilogue::kBiasResidual);
     for (int64_t i = 0; i < c.rows; ++i) {
       for (int64_t j = 0; j < c.columns; ++j) {
@@ -98,8 +100,10 @@ TEST(MatMul, EpiloguesAddBiasResidualAndGelu) {
         const double value =
             Reference(x.a, x.b, i, j) + static_cast<double>(bias[static_cast<size_t>(j)]);
         ASSERT_NEAR(biased[at], value, Tolerance(c));
-        ASSERT_NEAR(gelu[at], value * 0.5 * std::erfc(-value / std::sqrt(2.0)),
-                    Tolerance(c) + 1e-6);
+        const double exact_gelu = value * 0.5 * std::erfc(-value / std::sqrt(2.0));
+        ASSERT_NEAR(gelu[at], exact_gelu, Tolerance(c) + 1e-6);
+        ASSERT_NEAR(rounded_gelu[at], exact_gelu,
+                    Tolerance(c) + std::max(1.2e-4, 5e-5 * std::abs(value)));
         ASSERT_NEAR(summed[at], value + static_cast<double>(residual[at]), Tolerance(c) + 1e-6);
       }
     }
