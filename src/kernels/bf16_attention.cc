@@ -20,8 +20,7 @@
 namespace bertie::kernels {
 namespace {
 
-constexpr int64_t kWidth = kBF16DotWidth;
-constexpr int64_t kRows = kBF16DotRows;
+constexpr int64_t kQueryRows = kBF16DotRows;  // worked on at a time
 constexpr int64_t kLine = 64;
 
 int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
@@ -32,8 +31,8 @@ struct Layout {
   Layout(int64_t keys, int64_t head_size)
       : head_pairs((head_size + 1) / 2),
         key_pairs((keys + 1) / 2),
-        padded_keys(RoundUp(keys, kWidth)),
-        padded_size(RoundUp(head_size, kWidth)),
+        padded_keys(RoundUp(keys, kBF16DotWidth)),
+        padded_size(RoundUp(head_size, kBF16DotWidth)),
         query_stride(2 * padded_size + kLine),
         probability_stride(2 * padded_keys + kLine) {}
 
@@ -43,10 +42,10 @@ struct Layout {
 
   int64_t keys_bytes() const { return head_pairs * padded_keys * 4; }
   int64_t values_bytes() const { return key_pairs * padded_size * 4; }
-  int64_t scores_bytes() const { return kRows * padded_keys * 4; }
-  int64_t queries_bytes() const { return kRows * query_stride; }
-  int64_t probabilities_bytes() const { return kRows * probability_stride; }
-  int64_t context_bytes() const { return kRows * padded_size * 4; }
+  int64_t scores_bytes() const { return kQueryRows * padded_keys * 4; }
+  int64_t queries_bytes() const { return kQueryRows * query_stride; }
+  int64_t probabilities_bytes() const { return kQueryRows * probability_stride; }
+  int64_t context_bytes() const { return kQueryRows * padded_size * 4; }
   int64_t bytes() const {
     return keys_bytes() + values_bytes() + scores_bytes() + queries_bytes() +
            probabilities_bytes() + context_bytes();
@@ -102,11 +101,12 @@ BERTIE_BF16_ATTENTION void RoundQuery(const Layout& at, int64_t size, const floa
   }
 }
 
-// Panels of K transposed: [padded_keys / kWidth][head_pairs][kWidth][2].
+// Panels of K transposed: [padded_keys / kBF16DotWidth][head_pairs][kBF16DotWidth][2].
 BERTIE_BF16_ATTENTION void PackKeys(const Layout& at, int64_t keys, int64_t size, const float* k,
                                     int64_t stride, std::byte* out) {
   for (int64_t key = 0; key < at.padded_keys; key += 16) {
-    std::byte* panel = out + key / kWidth * at.head_pairs * kWidth * 4 + key % kWidth * 4;
+    std::byte* panel =
+        out + key / kBF16DotWidth * at.head_pairs * kBF16DotWidth * 4 + key % kBF16DotWidth * 4;
     const int64_t there = std::clamp<int64_t>(keys - key, 0, 16);
     for (int64_t pair = 0; pair < at.head_pairs; pair += 16) {
       __m512i m[16];
@@ -117,13 +117,13 @@ BERTIE_BF16_ATTENTION void PackKeys(const Layout& at, int64_t keys, int64_t size
       Transpose(m);
       const int64_t pairs = std::min<int64_t>(16, at.head_pairs - pair);
       for (int64_t i = 0; i < pairs; ++i) {
-        _mm512_store_si512(panel + (pair + i) * kWidth * 4, m[i]);
+        _mm512_store_si512(panel + (pair + i) * kBF16DotWidth * 4, m[i]);
       }
     }
   }
 }
 
-// Panels of V: [padded_size / kWidth][key_pairs][kWidth][2].
+// Panels of V: [padded_size / kBF16DotWidth][key_pairs][kBF16DotWidth][2].
 BERTIE_BF16_ATTENTION void PackValues(const Layout& at, int64_t keys, int64_t size, const float* v,
                                       int64_t stride, std::byte* out) {
   // Takes element i of the first row and of the second in turns.
@@ -135,7 +135,7 @@ BERTIE_BF16_ATTENTION void PackValues(const Layout& at, int64_t keys, int64_t si
     }
   }
   const __m512i low = _mm512_load_si512(order[0]), high = _mm512_load_si512(order[1]);
-  for (int64_t j = 0; j < at.padded_size; j += kWidth) {
+  for (int64_t j = 0; j < at.padded_size; j += kBF16DotWidth) {
     for (int64_t key = 0; key < keys; key += 2) {
       const __m512i first = LoadRounded(v + key * stride, j, size);
       const __m512i second =
@@ -215,22 +215,22 @@ void BF16AttentionHead(const AttentionInput& in, int64_t sentence, int64_t head,
   auto* context = reinterpret_cast<float*>(p + at.probabilities_bytes());
   PackKeys(at, keys, size, in.k + k0 * in.kv_stride + head * size, in.kv_stride, k);
   PackValues(at, keys, size, in.v + k0 * in.kv_stride + head * size, in.kv_stride, v);
-  for (int64_t first = 0; first < queries; first += kRows) {
-    const int rows = static_cast<int>(std::min(kRows, queries - first));
+  for (int64_t first = 0; first < queries; first += kQueryRows) {
+    const int rows = static_cast<int>(std::min(kQueryRows, queries - first));
     for (int r = 0; r < rows; ++r) {
       RoundQuery(at, size, in.q + (q0 + first + r) * in.q_stride + head * size,
                  q + r * at.query_stride);
     }
-    for (int64_t j = 0; j < at.padded_keys; j += kWidth) {
+    for (int64_t j = 0; j < at.padded_keys; j += kBF16DotWidth) {
       BF16DotTile(rows, at.head_pairs, q, at.query_stride, k + j * at.head_pairs * 4, scores + j,
                   at.padded_keys, k, 0);
     }
-    float inverse[kRows];
+    float inverse[kQueryRows];
     for (int r = 0; r < rows; ++r) {
       inverse[r] = ExpRow(keys, at.padded_keys, scale, scores + r * at.padded_keys,
                           p + r * at.probability_stride);
     }
-    for (int64_t j = 0; j < at.padded_size; j += kWidth) {
+    for (int64_t j = 0; j < at.padded_size; j += kBF16DotWidth) {
       BF16DotTile(rows, at.key_pairs, p, at.probability_stride, v + j * at.key_pairs * 4,
                   context + j, at.padded_size, v, 0);
     }
