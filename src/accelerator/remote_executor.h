@@ -111,6 +111,7 @@ class RemoteExecutor : public infer::Executor {
   LinkEvents EventsOf(Accelerator& accelerator);
   void OnAttached(Accelerator& accelerator, const LinkAttached& attached);
   void OnAttachFailed(Accelerator& accelerator, const Error& error);
+  void CheckReply(RemoteReply& reply, const FlightPtr& flight) const;
   void OnReply(Accelerator& accelerator, RemoteReply reply);
   void OnLost(Accelerator& accelerator, const Error& error);
   void OnLocalDone(const FlightPtr& flight, Result<std::vector<float>> logits);
