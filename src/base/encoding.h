@@ -20,6 +20,8 @@ std::optional<std::string> DecodeBase64(std::string_view text);
 // All but A-Z a-z 0-9 - . _ ~ becomes %XX with upper-case digits; keep: characters left as they
 // are.
 std::string PercentEncode(std::string_view text, std::string_view keep = {});
+// nullopt where a % is not followed by two hexadecimal digits. A plus stays a plus.
+std::optional<std::string> PercentDecode(std::string_view text);
 
 // Bytes as the text that most of base/ takes and gives.
 std::string_view AsText(std::span<const std::byte> bytes);

@@ -166,8 +166,8 @@ Result<std::unique_ptr<Attachment>> Attachment::Make(const AttachFlags& flags,
 }
 
 void Attachment::Use(serve::ModelServerOptions& options) {
-  options.local_weights = impl_->flags.fallback;
-  options.make_executor = [this](const serve::ExecutorContext& context) {
+  options.load.local_weights = impl_->flags.fallback;
+  options.load.make_executor = [this](const serve::ExecutorContext& context) {
     return impl_->MakeExecutor(context);
   };
   options.handler.more_metrics = [this] {

@@ -2,8 +2,8 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,6 +18,7 @@
 #include "cli/model_argument.h"
 #include "cli/service.h"
 #include "cli/source.h"
+#include "model/model_source.h"
 #include "serve/model_server.h"
 #include "serve/negotiation.h"
 
@@ -54,8 +55,9 @@ std::chrono::milliseconds FromSeconds(double seconds) {
 serve::ModelServerOptions MakeOptions(const ServeFlags& flags) {
   serve::ModelServerOptions options;
   options.threads = flags.threads > 0 ? flags.threads : ThreadPool::DefaultThreads();
-  options.max_length = flags.max_length;
-  options.precision = model::ParsePrecision(flags.precision);
+  options.load.threads = options.threads;
+  options.load.max_length = flags.max_length;
+  options.load.precision = model::ParsePrecision(flags.precision);
 
   options.http.host = flags.host;
   options.http.port = flags.port;
@@ -78,9 +80,10 @@ serve::ModelServerOptions MakeOptions(const ServeFlags& flags) {
           : serve::MediaType::kJson;
   options.handler.log = log;
 
-  options.batcher.max_batch_tokens =
+  infer::BatcherOptions& batcher = options.load.batcher;
+  batcher.max_batch_tokens =
       flags.max_batch_tokens > 0 ? flags.max_batch_tokens : int64_t{64} * options.threads;
-  options.batcher.queue = {.max_requests = flags.max_queue, .max_tokens = flags.max_queue_tokens};
+  batcher.queue = {.max_requests = flags.max_queue, .max_tokens = flags.max_queue_tokens};
   return options;
 }
 
@@ -121,6 +124,31 @@ Error WithAdvice(const Error& error) {
                           "that has this one ('ss -ltnp' shows it)"};
 }
 
+// "sentiment" of /models/sentiment, sentiment.tar.gz and someone/sentiment@main.
+std::string ModelName(const std::string& model) {
+  std::filesystem::path path(model);
+  if (!path.has_filename()) path = path.parent_path();
+  std::string name = path.filename().string();
+  for (const char* ending : {".tar.gz", ".tgz", ".pt", ".pth"}) {
+    if (name.ends_with(ending)) name.resize(name.size() - std::string_view(ending).size());
+  }
+  name = name.substr(0, name.find('@'));
+  return name.empty() || name == "." || name == ".." ? "model" : name;
+}
+
+// The summary's time is from the opening of an archive on.
+Result<serve::ModelSummary> LoadModel(serve::ModelServer& server, const ServeFlags& flags,
+                                      const std::filesystem::path& path) {
+  const auto begin = std::chrono::steady_clock::now();
+  BERTIE_ASSIGN_OR_RETURN(model::ModelSource source, OpenSource(path.string(), flags.source));
+  const auto files = std::make_shared<const model::ModelSource>(std::move(source));
+  auto model = server.Load({.name = ModelName(flags.model)}, {files->dir(), files});
+  if (!model.ok()) return RenameSource(model.error(), *files, flags.model);
+  model->load_time = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - begin);
+  return model;
+}
+
 int RunServe(const ServeFlags& flags) {
   // First, so that a signal ends a model's being pulled at once.
   const auto path = ResolveModel(flags.model);
@@ -131,22 +159,14 @@ int RunServe(const ServeFlags& flags) {
       Attachment::Make(flags.accelerator, flags.precision, EndpointName(flags.model, flags.port));
   if (!attachment.ok()) return ReportError(attachment.error());
   if (*attachment) (*attachment)->Use(options);
-  std::optional<model::ModelSource> files;  // outlives the server, whose executor reads them
   auto server = serve::ModelServer::Listen(options);
   if (!server.ok()) return ReportError(WithAdvice(server.error()));
   if (Status wrote = WriteAddressFile(flags.address_file, (*server)->address()); !wrote.ok()) {
     return ReportError(wrote.error());
   }
-  const auto begin = std::chrono::steady_clock::now();
-  auto source = OpenSource(path->string(), flags.source);
-  if (!source.ok()) return ReportError(source.error());
-  files = *std::move(source);
-  auto model = (*server)->Load(files->dir());
-  if (!model.ok()) return ReportError(RenameSource(model.error(), *files, flags.model));
-  // An accelerator may ask for them again; nobody else does.
-  if (!*attachment) files.reset();
-  model->load_time = std::chrono::duration_cast<std::chrono::milliseconds>(
-      std::chrono::steady_clock::now() - begin);
+  auto model = LoadModel(**server, flags, *path);
+  if (!model.ok()) return ReportError(model.error());
+  (*server)->SetLoaded();
   LogStart(flags, options.threads, *model, **server);
 
   return DrainOnSignal(stop, [&](std::chrono::milliseconds limit) {

@@ -1,4 +1,4 @@
-// URIs as Amazon's signatures and S3 use them: percent-encoding undone, and query strings.
+// Query strings as Amazon's signatures and S3 use them.
 #pragma once
 
 #include <optional>
@@ -9,9 +9,6 @@
 #include "base/encoding.h"
 
 namespace bertie::cloud {
-
-// nullopt where a % is not followed by two hexadecimal digits. A plus stays a plus.
-std::optional<std::string> PercentDecode(std::string_view text);
 
 struct Parameter {
   std::string name;

@@ -48,6 +48,11 @@ Batcher::Batcher(Executor& executor, BatcherOptions options)
 }
 
 Batcher::~Batcher() {
+  Close();
+  thread_.join();
+}
+
+void Batcher::Close() {
   std::vector<Answer> answers;
   {
     Lock lock(mutex_);
@@ -58,7 +63,6 @@ Batcher::~Batcher() {
     wake_.notify_all();
   }
   Give(std::move(answers));
-  thread_.join();
 }
 
 Status Batcher::Submit(InferRequest request) {

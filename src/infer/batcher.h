@@ -41,6 +41,10 @@ class Batcher {
   Batcher(const Batcher&) = delete;
   Batcher& operator=(const Batcher&) = delete;
 
+  // From any thread: nothing is taken any more, and what waits gets kUnavailable. Batches under way
+  // are finished.
+  void Close();
+
   // From any thread; never waits for the executor. On an error (RequestQueue::Push's, or
   // kUnavailable after the end began) `done` is not called.
   Status Submit(InferRequest request);

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "base/thread_pool.h"
+#include "infer/compute_pool.h"
 #include "model/batch.h"
 #include "model/classifier.h"
 
@@ -46,23 +46,29 @@ class Executor {
   virtual bool available() const { return true; }
 };
 
-// Computes on the caller's thread and those of a pool.
+// Computes on the caller's thread and those of a pool, when its turn comes.
 class LocalExecutor : public Executor {
  public:
-  // Both must outlive the executor, which is the pool's only user meanwhile.
-  LocalExecutor(const model::Classifier& classifier, ThreadPool& pool)
+  // Both must outlive the executor.
+  LocalExecutor(const model::Classifier& classifier, ComputePool& pool)
       : classifier_(classifier), pool_(pool) {}
 
   int64_t num_labels() const override { return classifier_.config().num_labels(); }
   bool blocks() const override { return true; }
   void Start(std::shared_ptr<const model::PackedBatch> batch, Clock::time_point /*deadline*/,
              Done done) override {
-    done(classifier_.Forward(*batch, pool_));
+    done(Compute(*batch));
   }
 
  private:
+  // Whoever waits for the threads does not wait for the answers to be written too.
+  Result<std::vector<float>> Compute(const model::PackedBatch& batch) {
+    const ComputePool::Turn turn(pool_);
+    return classifier_.Forward(batch, turn.threads());
+  }
+
   const model::Classifier& classifier_;
-  ThreadPool& pool_;
+  ComputePool& pool_;
 };
 
 }  // namespace bertie::infer

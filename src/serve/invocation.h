@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "http/message.h"
+#include "serve/text_input.h"
 
 namespace bertie::serve {
 
@@ -24,11 +25,6 @@ namespace bertie::serve {
 enum class AnswerForm { kLogits, kScores, kPredictions };
 
 enum class FunctionToApply { kNone, kSigmoid, kSoftmax };
-
-struct TextInput {
-  std::string text;
-  std::optional<std::string> pair;
-};
 
 // "parameters", after transformers' TextClassificationPipeline.
 struct Parameters {

@@ -8,6 +8,19 @@
 namespace bertie::serve {
 using formats::AppendHelp;
 using formats::AppendMetric;
+using formats::AppendSample;
+using formats::PrometheusLabel;
+
+namespace {
+
+std::string RequestLabels(std::string_view model, std::string_view route, int status) {
+  std::string labels(model);
+  if (!labels.empty()) labels += ",";
+  return labels + PrometheusLabel("route", route) + "," +
+         PrometheusLabel("code", std::to_string(status));
+}
+
+}  // namespace
 
 Histogram::Histogram(double first, double factor) {
   for (double& bound : bounds_) {
@@ -27,66 +40,161 @@ void Histogram::Append(std::string_view name, std::string_view labels, std::stri
   formats::AppendHistogram(name, labels, bounds_, counts_, formats::PrometheusNumber(sum_), out);
 }
 
-void Metrics::CountRequest(std::string_view route, int status) {
+ModelMetrics::ModelMetrics(std::string_view name, std::string_view version)
+    : labels_(PrometheusLabel("model", name) + "," + PrometheusLabel("version", version)) {}
+
+void ModelMetrics::CountRequest(std::string_view route, int status) {
   std::lock_guard lock(mutex_);
-  ++requests_[{std::string(route), status}];
+  auto found = routes_.find(route);
+  if (found == routes_.end()) found = routes_.try_emplace(std::string(route)).first;
+  ++found->second.requests[status];
 }
 
-void Metrics::CountTexts(int64_t texts, int64_t truncated) {
+void ModelMetrics::ObserveAnswer(std::string_view route, double seconds) {
   std::lock_guard lock(mutex_);
-  texts_ += texts;
-  truncated_ += truncated;
+  auto found = routes_.find(route);
+  if (found == routes_.end()) found = routes_.try_emplace(std::string(route)).first;
+  found->second.duration.Observe(seconds);
+  found->second.answered = true;
 }
 
-void Metrics::ObserveBatch(int64_t sequences, int64_t tokens) {
+void ModelMetrics::ObserveInference(const InferenceCounts& counts) {
+  std::lock_guard lock(mutex_);
+  texts_ += counts.texts;
+  truncated_ += counts.truncated;
+  tokenize_.Observe(counts.times.tokenize);
+  queue_.Observe(counts.times.queue);
+  compute_.Observe(counts.times.compute);
+}
+
+void ModelMetrics::ObserveBatch(int64_t sequences, int64_t tokens) {
   std::lock_guard lock(mutex_);
   batch_sequences_.Observe(static_cast<double>(sequences));
   batch_tokens_.Observe(static_cast<double>(tokens));
 }
 
-void Metrics::ObserveInvocation(double tokenize, double queue, double compute, double total) {
+void ModelMetrics::CountPredictions(std::span<const size_t> labels) {
   std::lock_guard lock(mutex_);
-  tokenize_.Observe(tokenize);
-  queue_.Observe(queue);
-  compute_.Observe(compute);
-  duration_.Observe(total);
+  for (size_t label : labels) {
+    if (predicted_.size() <= label) predicted_.resize(label + 1);
+    ++predicted_[label];
+  }
 }
 
+std::shared_ptr<ModelMetrics> Metrics::ForModel(const std::string& name,
+                                                const std::string& version) {
+  std::lock_guard lock(mutex_);
+  auto& found = models_[{name, version}];
+  if (!found) found = std::make_shared<ModelMetrics>(name, version);
+  return found;
+}
+
+void Metrics::Forget(const std::string& name, const std::string& version) {
+  std::lock_guard lock(mutex_);
+  models_.erase({name, version});
+}
+
+void Metrics::CountRequest(std::string_view route, int status) {
+  std::lock_guard lock(mutex_);
+  ++requests_[{std::string(route), status}];
+}
+
+// One metric after the other, for all the lines of one stand together; each as of its own moment.
 std::string Metrics::Format(const Gauges& gauges) const {
   std::string out;
   std::lock_guard lock(mutex_);
+  const auto each = [this](const auto& append) {
+    for (const auto& [key, model] : models_) {
+      std::lock_guard model_lock(model->mutex_);
+      append(*model);
+    }
+  };
+  using Model = const ModelMetrics&;
   AppendHelp("bertie_requests_total", "counter", "HTTP requests answered.", out);
   for (const auto& [key, count] : requests_) {
-    formats::AppendSample("bertie_requests_total",
-                          formats::PrometheusLabel("route", key.first) + "," +
-                              formats::PrometheusLabel("code", std::to_string(key.second)),
-                          std::to_string(count), out);
+    AppendSample("bertie_requests_total", RequestLabels("", key.first, key.second),
+                 std::to_string(count), out);
   }
+  each([&](Model model) {
+    for (const auto& [name, route] : model.routes_) {
+      for (const auto& [status, count] : route.requests) {
+        AppendSample("bertie_requests_total", RequestLabels(model.labels_, name, status),
+                     std::to_string(count), out);
+      }
+    }
+  });
   AppendHelp("bertie_request_duration_seconds", "histogram",
-             "From a whole invocation's coming to its answer.", out);
-  duration_.Append("bertie_request_duration_seconds", "", out);
-  AppendHelp("bertie_phase_duration_seconds", "histogram", "The parts of an invocation's time.",
-             out);
-  tokenize_.Append("bertie_phase_duration_seconds", "phase=\"tokenize\"", out);
-  queue_.Append("bertie_phase_duration_seconds", "phase=\"queue\"", out);
-  compute_.Append("bertie_phase_duration_seconds", "phase=\"compute\"", out);
+             "From a whole request's coming to its answer, where a model gave one.", out);
+  each([&](Model model) {
+    for (const auto& [name, route] : model.routes_) {
+      if (!route.answered) continue;
+      route.duration.Append("bertie_request_duration_seconds",
+                            model.labels_ + "," + PrometheusLabel("route", name), out);
+    }
+  });
+  AppendHelp("bertie_phase_duration_seconds", "histogram", "The parts of a request's time.", out);
+  each([&](Model model) {
+    for (const auto& [phase, times] : {std::pair("tokenize", &model.tokenize_),
+                                       {"queue", &model.queue_},
+                                       {"compute", &model.compute_}}) {
+      times->Append("bertie_phase_duration_seconds",
+                    model.labels_ + "," + PrometheusLabel("phase", phase), out);
+    }
+  });
   AppendHelp("bertie_batch_sequences", "histogram", "Texts in a batch.", out);
-  batch_sequences_.Append("bertie_batch_sequences", "", out);
+  each([&](Model model) {
+    model.batch_sequences_.Append("bertie_batch_sequences", model.labels_, out);
+  });
   AppendHelp("bertie_batch_tokens", "histogram", "Tokens in a batch.", out);
-  batch_tokens_.Append("bertie_batch_tokens", "", out);
-  AppendMetric("bertie_texts_total", "counter", "Texts answered.", static_cast<double>(texts_),
-               out);
-  AppendMetric("bertie_truncated_total", "counter", "Texts cut to the length limit.",
-               static_cast<double>(truncated_), out);
-  AppendMetric("bertie_queue_depth", "gauge", "Requests that wait for the model.",
-               static_cast<double>(gauges.queue_depth), out);
-  AppendMetric("bertie_queue_tokens", "gauge", "Tokens that wait for the model.",
-               static_cast<double>(gauges.queue_tokens), out);
+  each([&](Model model) { model.batch_tokens_.Append("bertie_batch_tokens", model.labels_, out); });
+  AppendHelp("bertie_texts_total", "counter", "Texts answered.", out);
+  each([&](Model model) {
+    AppendSample("bertie_texts_total", model.labels_, std::to_string(model.texts_), out);
+  });
+  AppendHelp("bertie_truncated_total", "counter", "Texts cut to the length limit.", out);
+  each([&](Model model) {
+    AppendSample("bertie_truncated_total", model.labels_, std::to_string(model.truncated_), out);
+  });
+  AppendHelp("bertie_inflight", "gauge", "Requests that a model works on.", out);
+  each([&](Model model) {
+    AppendSample("bertie_inflight", model.labels_, std::to_string(model.inflight_), out);
+  });
+  AppendGauges(gauges, out);
+  return out;
+}
+
+void Metrics::AppendGauges(const Gauges& gauges, std::string& out) {
+  AppendHelp("bertie_predicted_total", "counter", "Texts by the label that they were given.", out);
+  for (const ModelGauges& model : gauges.models) {
+    std::lock_guard lock(model.metrics->mutex_);
+    const std::vector<int64_t>& predicted = model.metrics->predicted_;
+    for (size_t i = 0; i < model.labels.size(); ++i) {
+      AppendSample("bertie_predicted_total",
+                   model.metrics->labels_ + "," + PrometheusLabel("label", model.labels[i]),
+                   std::to_string(i < predicted.size() ? predicted[i] : 0), out);
+    }
+  }
+  AppendHelp("bertie_queue_depth", "gauge", "Requests that wait for the model.", out);
+  for (const ModelGauges& model : gauges.models) {
+    AppendSample("bertie_queue_depth", model.metrics->labels_, std::to_string(model.queue_depth),
+                 out);
+  }
+  AppendHelp("bertie_queue_tokens", "gauge", "Tokens that wait for the model.", out);
+  for (const ModelGauges& model : gauges.models) {
+    AppendSample("bertie_queue_tokens", model.metrics->labels_, std::to_string(model.queue_tokens),
+                 out);
+  }
+  AppendHelp("bertie_model_loaded_info", "gauge", "1 for each model that is served.", out);
+  for (const ModelGauges& model : gauges.models) {
+    std::string labels = model.metrics->labels_;
+    if (!model.sha256.empty()) labels += "," + PrometheusLabel("sha256", model.sha256);
+    if (!model.dtype.empty()) labels += "," + PrometheusLabel("dtype", model.dtype);
+    AppendSample("bertie_model_loaded_info", labels, "1", out);
+  }
   AppendMetric("bertie_connections", "gauge", "Open connections.",
                static_cast<double>(gauges.connections), out);
   AppendMetric("process_resident_memory_bytes", "gauge", "Memory in use.",
                static_cast<double>(ResidentBytes()), out);
-  return out;
 }
 
 }  // namespace bertie::serve

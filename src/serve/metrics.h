@@ -2,17 +2,21 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace bertie::serve {
 
-// Not safe for several threads; Metrics guards it.
+// Not safe for several threads; who holds it guards it.
 class Histogram {
  public:
   // first, then each bound `factor` times the one before.
@@ -28,35 +32,92 @@ class Histogram {
   double sum_ = 0;
 };
 
+// Where one request's time went, in seconds.
+struct PhaseTimes {
+  double tokenize = 0;
+  double queue = 0;    // from its coming into the queue to its first batch
+  double compute = 0;  // from there to its last batch's end
+};
+
+// What one request asked of a model.
+struct InferenceCounts {
+  int64_t texts = 0;
+  int64_t truncated = 0;
+  PhaseTimes times;
+};
+
+// Of one version of one model. Every member may be called from any thread.
+class ModelMetrics {
+ public:
+  ModelMetrics(std::string_view name, std::string_view version);
+
+  void CountRequest(std::string_view route, int status);
+  // An answer with status 200: seconds from the request's coming.
+  void ObserveAnswer(std::string_view route, double seconds);
+  void ObserveInference(const InferenceCounts& counts);
+  void ObserveBatch(int64_t sequences, int64_t tokens);
+  // Each text's labels, as indices.
+  void CountPredictions(std::span<const size_t> labels);
+  // Texts that are tokenised, wait or are computed: their requests.
+  void Enter() { ++inflight_; }
+  void Leave() { --inflight_; }
+
+ private:
+  friend class Metrics;
+  struct Route {
+    std::map<int, int64_t> requests;  // by status
+    Histogram duration{0.001, 2};
+    bool answered = false;
+  };
+
+  const std::string labels_;  // model="...",version="..."
+  std::atomic<int64_t> inflight_{0};
+  mutable std::mutex mutex_;  // guards all below
+  std::map<std::string, Route, std::less<>> routes_;
+  int64_t texts_ = 0;
+  int64_t truncated_ = 0;
+  std::vector<int64_t> predicted_;  // by label
+  Histogram tokenize_{0.00001, 4};
+  Histogram queue_{0.0001, 3};
+  Histogram compute_{0.001, 2};
+  Histogram batch_sequences_{1, 2};
+  Histogram batch_tokens_{8, 2};
+};
+
 // What only the owner of the parts knows at the moment of asking.
-struct Gauges {
+struct ModelGauges {
+  std::shared_ptr<const ModelMetrics> metrics;
   size_t queue_depth = 0;
   int64_t queue_tokens = 0;
+  std::span<const std::string> labels = {};
+  std::string_view dtype = {};   // "fp32"; "" where another process computes
+  std::string_view sha256 = {};  // of the weights; "" where it is not known
+};
+
+struct Gauges {
+  std::vector<ModelGauges> models;
   size_t connections = 0;
 };
 
 // Every member may be called from any thread.
 class Metrics {
  public:
+  // The same for the same name and version until it is forgotten.
+  std::shared_ptr<ModelMetrics> ForModel(const std::string& name, const std::string& version);
+  // The model is gone, and so are its lines, that many names in turn take no more memory than one.
+  void Forget(const std::string& name, const std::string& version);
+
+  // A request that met no model.
   void CountRequest(std::string_view route, int status);
-  void CountTexts(int64_t texts, int64_t truncated);
-  void ObserveBatch(int64_t sequences, int64_t tokens);
-  // Seconds; of one answered invocation.
-  void ObserveInvocation(double tokenize, double queue, double compute, double total);
 
   std::string Format(const Gauges& gauges) const;
 
  private:
+  static void AppendGauges(const Gauges& gauges, std::string& out);
+
   mutable std::mutex mutex_;                                 // guards all below
   std::map<std::pair<std::string, int>, int64_t> requests_;  // by route and status
-  int64_t texts_ = 0;
-  int64_t truncated_ = 0;
-  Histogram duration_{0.001, 2};
-  Histogram tokenize_{0.00001, 4};
-  Histogram queue_{0.0001, 3};
-  Histogram compute_{0.001, 2};
-  Histogram batch_sequences_{1, 2};
-  Histogram batch_tokens_{8, 2};
+  std::map<std::pair<std::string, std::string>, std::shared_ptr<ModelMetrics>> models_;
 };
 
 }  // namespace bertie::serve

@@ -157,10 +157,12 @@ def test_metrics_tell_what_happened(serve, tiny_model):
     server.invoke(["the sea", "it"])
     server.invoke(7)
     page = server.request("GET", "/metrics").body.decode()
-    for line in ['bertie_requests_total{route="/invocations",code="200"} 1',
-                 'bertie_requests_total{route="/invocations",code="400"} 1',
-                 "bertie_texts_total 2", "bertie_request_duration_seconds_count 1",
-                 "bertie_queue_depth 0", "bertie_connections 1"]:
+    model = 'model="tiny",version="1"'
+    for line in [f'bertie_requests_total{{{model},route="/invocations",code="200"}} 1',
+                 f'bertie_requests_total{{{model},route="/invocations",code="400"}} 1',
+                 f"bertie_texts_total{{{model}}} 2",
+                 f'bertie_request_duration_seconds_count{{{model},route="/invocations"}} 1',
+                 f"bertie_queue_depth{{{model}}} 0", "bertie_connections 1"]:
         assert line in page.splitlines(), page
 
 

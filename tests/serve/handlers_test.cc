@@ -3,43 +3,39 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <filesystem>
-#include <fstream>
 #include <thread>
 #include <vector>
 
-#include "base/directory.h"
 #include "http/test_client.h"
 #include "http/server.h"
 #include "infer/sum_executor.h"
+#include "serve/protocols/health.h"
+#include "serve/protocols/sagemaker.h"
+#include "serve/route_table.h"
+#include "serve/small_model.h"
 
 namespace bertie::serve {
 namespace {
 
 using http::TestClient;
 
-// [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3, a 4, b 5, c 6.
-text::Tokenizer SmallTokenizer() {
-  auto dir = TemporaryDirectory::Create();
-  std::ofstream(dir->path() / "vocab.txt") << "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\nb\nc\n";
-  auto tokenizer = text::Tokenizer::Load(dir->path());
-  EXPECT_TRUE(tokenizer.ok()) << tokenizer.error().message;
-  return *std::move(tokenizer);
-}
-
 // The routes over real sockets, with an executor whose answers can be checked by hand.
 class HandlersTest : public testing::Test {
  protected:
   void Start(HandlerOptions options = {}, infer::QueueLimits queue = {}, bool loaded = true) {
     options.log = [](std::string_view) {};
-    batcher = std::make_unique<infer::Batcher>(
-        executor, infer::BatcherOptions{.max_batch_tokens = 64, .queue = queue, .on_batch = {}});
-    model = {.tokenizer = &tokenizer,
-             .batcher = batcher.get(),
-             .scheme = {{"low", "high"}, FunctionToApply::kSoftmax},
-             .max_length = 8};
-    handlers = std::make_unique<Handlers>(options);
-    if (loaded) handlers->SetModel(&model);
+    context = std::make_unique<ServeContext>(options);
+    sagemaker = std::make_unique<SageMakerProtocol>(*context);
+    health = std::make_unique<HealthProtocol>(*context);
+    routes.Add(*sagemaker);
+    routes.Add(*health);
+    handlers = std::make_unique<Handlers>(*context, routes);
+    if (loaded) {
+      model = context->models.Adopt(
+          SmallModel({.name = "model"}, executor, context->metrics, queue));
+      context->models.Put(model);
+      context->loaded = true;
+    }
     auto listening = http::Server::Listen({}, *handlers);
     ASSERT_TRUE(listening.ok());
     server = *std::move(listening);
@@ -48,7 +44,8 @@ class HandlersTest : public testing::Test {
   void TearDown() override {
     executor.OpenGate();
     server.reset();
-    batcher.reset();
+    model.reset();
+    context.reset();
   }
 
   static std::string Post(const std::string& body, const std::string& fields = "") {
@@ -71,11 +68,13 @@ class HandlersTest : public testing::Test {
     return answer.find("\r\n" + field + "\r\n") < answer.find("\r\n\r\n") + 2;
   }
 
-  text::Tokenizer tokenizer = SmallTokenizer();
   infer::SumExecutor executor;
-  std::unique_ptr<infer::Batcher> batcher;
-  ServedModel model;
+  std::unique_ptr<ServeContext> context;
+  std::unique_ptr<SageMakerProtocol> sagemaker;
+  std::unique_ptr<HealthProtocol> health;
+  RouteTable routes;
   std::unique_ptr<Handlers> handlers;
+  ModelPointer model;
   std::unique_ptr<http::Server> server;
 };
 
@@ -101,7 +100,7 @@ TEST_F(HandlersTest, BeforeTheModelIsThere503) {
 
 TEST_F(HandlersTest, WhileDrainingPingIs503AndRequestsAreAnswered) {
   Start();
-  handlers->BeginDrain();
+  context->draining = true;
   EXPECT_EQ(Status(Ask("GET /ping HTTP/1.1\r\nHost: h\r\n\r\n")), 503);
   EXPECT_EQ(Status(Ask(Post("\"a\""))), 200);
 }
@@ -210,7 +209,7 @@ TEST_F(HandlersTest, AFullQueueIs503AndTooManyTokens413) {
   executor.WaitUntilRunning();
   TestClient second(server->port());
   ASSERT_TRUE(second.Send(Post("\"b\"")));
-  while (batcher->queued_requests() == 0) std::this_thread::yield();
+  while (model->batcher->queued_requests() == 0) std::this_thread::yield();
   std::string third = Ask(Post("\"c\""));
   EXPECT_EQ(Status(third), 503);
   EXPECT_TRUE(HasField(third, "Retry-After: 1"));
@@ -230,13 +229,13 @@ TEST_F(HandlersTest, ARequestWhoseTimeIsUpIs503AndNotComputed) {
   executor.WaitUntilRunning();
   TestClient second(server->port());
   ASSERT_TRUE(second.Send(Post("\"b\"")));
-  while (batcher->queued_requests() == 0) std::this_thread::yield();
+  while (model->batcher->queued_requests() == 0) std::this_thread::yield();
   std::this_thread::sleep_for(std::chrono::milliseconds(30));
   executor.OpenGate();
   std::string answer = second.Receive();
   EXPECT_EQ(Status(answer), 503);
   EXPECT_NE(Body(answer).find("DeadlineExceeded"), std::string::npos) << answer;
-  EXPECT_EQ(batcher->batches(), 1);
+  EXPECT_EQ(model->batcher->batches(), 1);
 }
 
 TEST_F(HandlersTest, MetricsCountWhatHappened) {
@@ -244,13 +243,13 @@ TEST_F(HandlersTest, MetricsCountWhatHappened) {
   Ask(Post("[\"a\", \"b b b b b b b b b\"]"));
   Ask(Post("7"));
   std::string page = Body(Ask("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n"));
-  EXPECT_NE(page.find("bertie_requests_total{route=\"/invocations\",code=\"200\"} 1\n"),
+  EXPECT_NE(page.find("bertie_requests_total{model=\"model\",version=\"1\",route=\"/invocations\",code=\"200\"} 1\n"),
             std::string::npos)
       << page;
-  EXPECT_NE(page.find("bertie_requests_total{route=\"/invocations\",code=\"400\"} 1\n"),
+  EXPECT_NE(page.find("bertie_requests_total{model=\"model\",version=\"1\",route=\"/invocations\",code=\"400\"} 1\n"),
             std::string::npos);
-  EXPECT_NE(page.find("bertie_texts_total 2\n"), std::string::npos);
-  EXPECT_NE(page.find("bertie_truncated_total 1\n"), std::string::npos);
+  EXPECT_NE(page.find("bertie_texts_total{model=\"model\",version=\"1\"} 2\n"), std::string::npos);
+  EXPECT_NE(page.find("bertie_truncated_total{model=\"model\",version=\"1\"} 1\n"), std::string::npos);
 }
 
 // Every client gets the answer to its own text, whatever else is in the batch.

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 namespace bertie::serve {
 namespace {
 
@@ -24,23 +27,47 @@ TEST(Histogram, CountsAreCumulative) {
 
 TEST(Metrics, FormatsWhatWasCounted) {
   Metrics metrics;
-  metrics.CountRequest("/invocations", 200);
-  metrics.CountRequest("/invocations", 200);
+  const auto model = metrics.ForModel("mail", "2");
+  EXPECT_EQ(metrics.ForModel("mail", "2"), model);
+  model->CountRequest("/invocations", 200);
+  model->CountRequest("/invocations", 200);
+  model->ObserveAnswer("/invocations", 0.006);
   metrics.CountRequest("other", 404);
-  metrics.CountTexts(5, 1);
-  metrics.ObserveBatch(2, 30);
-  metrics.ObserveInvocation(0.001, 0.002, 0.003, 0.006);
-  std::string page = metrics.Format({.queue_depth = 3, .queue_tokens = 40, .connections = 2});
-  EXPECT_TRUE(Has(page, "bertie_requests_total{route=\"/invocations\",code=\"200\"} 2")) << page;
+  model->ObserveInference({.texts = 5, .truncated = 1, .times = {0.001, 0.002, 0.003}});
+  model->CountPredictions(std::vector<size_t>{1, 1, 0});
+  model->ObserveBatch(2, 30);
+  model->Enter();
+  const std::vector<std::string> labels = {"ham", "\"spam\""};
+  std::string page = metrics.Format({.models = {{.metrics = model,
+                                                 .queue_depth = 3,
+                                                 .queue_tokens = 40,
+                                                 .labels = labels,
+                                                 .dtype = "fp32"}},
+                                     .connections = 2});
+  const std::string of = "model=\"mail\",version=\"2\"";
+  EXPECT_TRUE(Has(page, "bertie_requests_total{" + of + ",route=\"/invocations\",code=\"200\"} 2"))
+      << page;
   EXPECT_TRUE(Has(page, "bertie_requests_total{route=\"other\",code=\"404\"} 1"));
   EXPECT_TRUE(Has(page, "# TYPE bertie_request_duration_seconds histogram"));
-  EXPECT_TRUE(Has(page, "bertie_request_duration_seconds_count 1"));
-  EXPECT_TRUE(Has(page, "bertie_phase_duration_seconds_sum{phase=\"queue\"} 0.002"));
-  EXPECT_TRUE(Has(page, "bertie_batch_tokens_sum 30"));
-  EXPECT_TRUE(Has(page, "bertie_texts_total 5"));
-  EXPECT_TRUE(Has(page, "bertie_truncated_total 1"));
-  EXPECT_TRUE(Has(page, "bertie_queue_depth 3"));
+  EXPECT_TRUE(
+      Has(page, "bertie_request_duration_seconds_count{" + of + ",route=\"/invocations\"} 1"));
+  EXPECT_TRUE(Has(page, "bertie_phase_duration_seconds_sum{" + of + ",phase=\"queue\"} 0.002"));
+  EXPECT_TRUE(Has(page, "bertie_batch_tokens_sum{" + of + "} 30"));
+  EXPECT_TRUE(Has(page, "bertie_texts_total{" + of + "} 5"));
+  EXPECT_TRUE(Has(page, "bertie_truncated_total{" + of + "} 1"));
+  EXPECT_TRUE(Has(page, "bertie_predicted_total{" + of + ",label=\"ham\"} 1"));
+  EXPECT_TRUE(Has(page, "bertie_predicted_total{" + of + ",label=\"\\\"spam\\\"\"} 2"));
+  EXPECT_TRUE(Has(page, "bertie_inflight{" + of + "} 1"));
+  EXPECT_TRUE(Has(page, "bertie_queue_depth{" + of + "} 3"));
+  EXPECT_TRUE(Has(page, "bertie_model_loaded_info{" + of + ",dtype=\"fp32\"} 1"));
   EXPECT_TRUE(Has(page, "bertie_connections 2"));
+}
+
+TEST(Metrics, AForgottenModelHasNoLines) {
+  Metrics metrics;
+  metrics.ForModel("mail", "1")->CountRequest("/invocations", 200);
+  metrics.Forget("mail", "1");
+  EXPECT_EQ(metrics.Format({}).find("mail"), std::string::npos);
 }
 
 }  // namespace

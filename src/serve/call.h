@@ -1,0 +1,64 @@
+// One request on its route, until it is answered.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "http/handler.h"
+#include "http/message.h"
+#include "serve/context.h"
+#include "serve/inference.h"
+#include "serve/route.h"
+
+namespace bertie::serve {
+
+// Kept by whoever works on the request. Let go of without an answer, it is refused with 500.
+class Call {
+ public:
+  // context and protocol outlive the call; route is the pattern, and outlives it too.
+  Call(ServeContext& context, const Protocol& protocol, std::string_view route,
+       PathParameters parameters, http::Request request, std::shared_ptr<http::Exchange> exchange);
+  ~Call();
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  const http::RequestHead& head() const { return request_.head; }
+  // May be taken out, by one thread.
+  std::string& body() { return request_.body; }
+  std::string_view parameter(std::string_view name) const { return parameters_[name]; }
+  Clock::time_point begin() const { return begin_; }  // when the whole request was there
+  std::stop_token cancelled() const { return exchange_->cancelled(); }
+
+  // Answers; only the first of these counts. Any thread; never blocks. Counted under the model,
+  // where there is one.
+  void Respond(http::Response response);
+  void Refuse(const http::Refusal& refusal);
+
+  // Whose request it is, for metrics and the log. Infer does it by itself. One thread, before the
+  // answer.
+  void SetModel(ModelPointer model) { model_ = std::move(model); }
+
+  // serve::Infer for this request: deadline and cancellation are filled in. The call is kept until
+  // `done`, which may answer it.
+  static void Infer(const std::shared_ptr<Call>& call, InferenceRequest request,
+                    std::function<void(Call&, InferenceResult)> done);
+
+ private:
+  ServeContext& context_;
+  const Protocol& protocol_;
+  const std::string_view route_;
+  const PathParameters parameters_;
+  http::Request request_;
+  const std::shared_ptr<http::Exchange> exchange_;
+  const Clock::time_point begin_ = Clock::now();
+  std::atomic<bool> answered_{false};
+  ModelPointer model_;
+};
+
+// Counts and logs what the refusal's route does not: 500s, and Retry-After.
+http::Response FormRefusal(const ServeContext& context, const Protocol& protocol,
+                           const http::Refusal& refusal, std::string_view request_id);
+
+}  // namespace bertie::serve

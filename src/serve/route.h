@@ -1,0 +1,69 @@
+// What a protocol gives the server: routes, and the form of its refusals.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "http/message.h"
+
+namespace bertie::serve {
+
+class Call;
+
+// The values of a pattern's parameters, percent-decoded.
+class PathParameters {
+ public:
+  // name outlives this.
+  void Add(std::string_view name, std::string value) { values_.emplace_back(name, value); }
+  // "" where the pattern has no such parameter.
+  std::string_view operator[](std::string_view name) const {
+    for (const auto& [known, value] : values_) {
+      if (known == name) return value;
+    }
+    return {};
+  }
+
+ private:
+  std::vector<std::pair<std::string_view, std::string>> values_;
+};
+
+struct Route {
+  // "/v2/models/{model}/infer": a parameter stands for one whole part, which is not empty. Where
+  // several patterns meet a path, the one with a word where others have a parameter is meant.
+  std::string pattern;
+  std::string method;  // one; a GET route takes HEAD too
+  // On the server's I/O thread if the body is small, else on a thread of its pool: must be quick
+  // (http::Handler::OnRequest).
+  std::function<void(std::shared_ptr<Call>)> handle;
+  // By the head alone, on the I/O thread, before the body is read; must not block. Null: nothing to
+  // check.
+  std::function<std::optional<http::Refusal>(const http::RequestHead&, const PathParameters&)>
+      check = {};
+};
+
+// One contract with clients: its routes and how it says no. Outlives the server.
+class Protocol {
+ public:
+  virtual ~Protocol() = default;
+
+  // Asked once.
+  virtual std::vector<Route> Routes() = 0;
+
+  // A refusal as this protocol's clients know it, on any of its routes: from `check` and
+  // Call::Refuse, and those that no route sees (405, a body over the limit, want of memory). The
+  // protocol chooses the status too. 503 and 429 get Retry-After where it is not there. request_id
+  // is "" where the request could not be read. Any thread.
+  virtual http::Response Refuse(const http::Refusal& refusal,
+                                std::string_view request_id) const = 0;
+
+  // Whether a path that no route has is refused (404) in this protocol's form: true for paths that
+  // only its clients would ask for.
+  virtual bool Owns(std::string_view /*path*/) const { return false; }
+};
+
+}  // namespace bertie::serve
