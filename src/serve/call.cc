@@ -38,8 +38,8 @@ void Call::Respond(http::Response response) {
   } else {
     model_->metrics->CountRequest(route_, response.status);
     if (response.status == 200) {
-      model_->metrics->ObserveAnswer(
-          route_, std::chrono::duration<double>(Clock::now() - begin_).count());
+      model_->metrics->ObserveAnswer(route_,
+                                     std::chrono::duration<double>(Clock::now() - begin_).count());
     }
   }
   exchange_->Respond(std::move(response));

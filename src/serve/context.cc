@@ -21,7 +21,8 @@ std::variant<ModelPointer, Refusal> ServeContext::FindModel(std::string_view nam
   if (found.ok()) return *std::move(found);
   if (!loaded) return Refusal{503, "Loading", "the model is being loaded"};
   const Error& error = found.error();
-  if (error.code == ErrorCode::kInvalidArgument) return Refusal{400, "ModelNotNamed", error.message};
+  if (error.code == ErrorCode::kInvalidArgument)
+    return Refusal{400, "ModelNotNamed", error.message};
   return Refusal{404, "ModelNotFound", error.message};
 }
 

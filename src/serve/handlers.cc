@@ -34,9 +34,8 @@ std::optional<Response> Handlers::OnHead(const RequestHead& head) {
   const RouteMatch match = routes_.Find(head.path);
   if (!match.path) {
     const Protocol& owner = routes_.Owner(head.path);
-    return Refuse(
-        owner, kOther,
-        {404, "NotFound", "no such path; this server has " + routes_.Describe(owner)});
+    return Refuse(owner, kOther,
+                  {404, "NotFound", "no such path; this server has " + routes_.Describe(owner)});
   }
   if (head.method == "OPTIONS") return std::nullopt;
   const PathRoutes& path = *match.path;
@@ -51,8 +50,8 @@ std::optional<Response> Handlers::OnHead(const RequestHead& head) {
   if (head.content_length > context_.options.max_body_bytes) {
     return Refuse(*path.protocol, path.pattern,
                   {413, "BodyTooLarge",
-                   "the body has " + std::to_string(head.content_length) +
-                       " bytes; the limit is " + std::to_string(context_.options.max_body_bytes)});
+                   "the body has " + std::to_string(head.content_length) + " bytes; the limit is " +
+                       std::to_string(context_.options.max_body_bytes)});
   }
   if (!route->check) return std::nullopt;
   const auto refusal = route->check(head, match.parameters);
@@ -74,9 +73,9 @@ void Handlers::OnRequest(Request request, std::shared_ptr<http::Exchange> exchan
   RouteMatch match = routes_.Find(request.head.path);
   const PathRoutes& path = *match.path;  // OnHead has seen it
   const Route& route = *path.ForMethod(request.head.method);
-  auto call = std::make_shared<Call>(context_, *path.protocol, path.pattern,
-                                     std::move(match.parameters), std::move(request),
-                                     std::move(exchange));
+  auto call =
+      std::make_shared<Call>(context_, *path.protocol, path.pattern, std::move(match.parameters),
+                             std::move(request), std::move(exchange));
   try {
     route.handle(call);
   } catch (const std::bad_alloc&) {

@@ -111,7 +111,8 @@ std::optional<InferenceError> TokenizeTexts(const InferenceRequest& request,
 std::optional<InferenceError> CheckTokens(const InferenceRequest& request) {
   const model::Config& config = request.model->config;
   const auto within = [](const std::vector<int32_t>& values, int64_t end) {
-    return std::all_of(values.begin(), values.end(), [end](int32_t x) { return x >= 0 && x < end; });
+    return std::all_of(values.begin(), values.end(),
+                       [end](int32_t x) { return x >= 0 && x < end; });
   };
   for (size_t i = 0; i < request.encodings.size(); ++i) {
     const text::Encoding& encoding = request.encodings[i];
@@ -190,7 +191,8 @@ void Infer(InferenceRequest request, std::function<void(InferenceResult)> done) 
   pending->model->metrics->Enter();
   request.model = pending->model;
   infer::InferRequest work;
-  auto error = request.texts.empty() ? CheckTokens(request) : TokenizeTexts(request, work.sequences);
+  auto error =
+      request.texts.empty() ? CheckTokens(request) : TokenizeTexts(request, work.sequences);
   if (error) return done(*std::move(error));
   if (request.texts.empty()) work.sequences = std::move(request.encodings);
   pending->texts.reserve(work.sequences.size());

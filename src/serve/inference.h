@@ -30,7 +30,7 @@ struct Truncation {
 };
 
 struct InferenceRequest {
-  ModelPointer model;
+  ModelPointer model = {};
   // One of the two, not empty.
   std::vector<TextInput> texts = {};
   std::vector<text::Encoding> encodings = {};  // tokenised already; never cut

@@ -59,9 +59,8 @@ Status StartModel(LoadedModel& model, const LoadOptions& options, infer::Compute
   }
   infer::Executor* executor = model.local.get();
   if (options.make_executor) {
-    BERTIE_ASSIGN_OR_RETURN(model.made,
-                            options.make_executor({model.folder.dir, model.config, executor,
-                                                   model.summary.precision}));
+    BERTIE_ASSIGN_OR_RETURN(model.made, options.make_executor({model.folder.dir, model.config,
+                                                               executor, model.summary.precision}));
     executor = model.made.get();
   }
   infer::BatcherOptions batching = options.batcher;
@@ -87,8 +86,8 @@ Result<std::unique_ptr<LoadedModel>> LoadModel(ModelId id, ModelFolder folder,
   model->config = std::move(parts.config);
   model->classifier = std::move(parts.classifier);
   model->summary = std::move(parts.summary);
-  model->scheme = MakeLabelScheme(model->config.labels, model->config.num_labels(),
-                                  model->config.problem_type);
+  model->scheme =
+      MakeLabelScheme(model->config.labels, model->config.num_labels(), model->config.problem_type);
   model->max_length = options.max_length > 0
                           ? options.max_length
                           : static_cast<size_t>(model->config.max_position_embeddings);

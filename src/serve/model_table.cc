@@ -29,7 +29,8 @@ bool VersionLess::operator()(std::string_view a, std::string_view b) const {
   return x != y ? x < y : a.size() < b.size();
 }
 
-// The thread on which models end. Held by each ModelPointer, so that it is there when the last goes.
+// The thread on which models end. Held by each ModelPointer, so that it is there when the last
+// goes.
 struct ModelTable::Ending {
   void Loop() {
     std::unique_lock lock(mutex);

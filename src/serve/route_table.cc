@@ -68,9 +68,8 @@ std::string PathRoutes::Allow() const {
 void RouteTable::Add(Protocol& protocol) {
   protocols_.push_back(&protocol);
   for (Route& route : protocol.Routes()) {
-    auto found = std::find_if(paths_.begin(), paths_.end(), [&](const auto& path) {
-      return path->pattern == route.pattern;
-    });
+    auto found = std::find_if(paths_.begin(), paths_.end(),
+                              [&](const auto& path) { return path->pattern == route.pattern; });
     if (found != paths_.end()) {
       if ((*found)->protocol == &protocol) (*found)->routes.push_back(std::move(route));
       continue;

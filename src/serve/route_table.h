@@ -45,7 +45,7 @@ class RouteTable {
 
  private:
   std::vector<const Protocol*> protocols_;
-  std::vector<std::unique_ptr<PathRoutes>> paths_;  // in the order they came
+  std::vector<std::unique_ptr<PathRoutes>> paths_;                   // in the order they came
   std::unordered_map<std::string_view, const PathRoutes*> literal_;  // without parameters
   std::vector<const PathRoutes*> patterns_;  // with; the one that is meant first
 };

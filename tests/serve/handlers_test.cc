@@ -6,8 +6,8 @@
 #include <thread>
 #include <vector>
 
-#include "http/test_client.h"
 #include "http/server.h"
+#include "http/test_client.h"
 #include "infer/sum_executor.h"
 #include "serve/protocols/health.h"
 #include "serve/protocols/sagemaker.h"
@@ -31,8 +31,8 @@ class HandlersTest : public testing::Test {
     routes.Add(*health);
     handlers = std::make_unique<Handlers>(*context, routes);
     if (loaded) {
-      model = context->models.Adopt(
-          SmallModel({.name = "model"}, executor, context->metrics, queue));
+      model =
+          context->models.Adopt(SmallModel({.name = "model"}, executor, context->metrics, queue));
       context->models.Put(model);
       context->loaded = true;
     }
@@ -243,13 +243,16 @@ TEST_F(HandlersTest, MetricsCountWhatHappened) {
   Ask(Post("[\"a\", \"b b b b b b b b b\"]"));
   Ask(Post("7"));
   std::string page = Body(Ask("GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n"));
-  EXPECT_NE(page.find("bertie_requests_total{model=\"model\",version=\"1\",route=\"/invocations\",code=\"200\"} 1\n"),
+  EXPECT_NE(page.find("bertie_requests_total{model=\"model\",version=\"1\",route=\"/"
+                      "invocations\",code=\"200\"} 1\n"),
             std::string::npos)
       << page;
-  EXPECT_NE(page.find("bertie_requests_total{model=\"model\",version=\"1\",route=\"/invocations\",code=\"400\"} 1\n"),
+  EXPECT_NE(page.find("bertie_requests_total{model=\"model\",version=\"1\",route=\"/"
+                      "invocations\",code=\"400\"} 1\n"),
             std::string::npos);
   EXPECT_NE(page.find("bertie_texts_total{model=\"model\",version=\"1\"} 2\n"), std::string::npos);
-  EXPECT_NE(page.find("bertie_truncated_total{model=\"model\",version=\"1\"} 1\n"), std::string::npos);
+  EXPECT_NE(page.find("bertie_truncated_total{model=\"model\",version=\"1\"} 1\n"),
+            std::string::npos);
 }
 
 // Every client gets the answer to its own text, whatever else is in the batch.

@@ -23,7 +23,8 @@ class InferenceTest : public testing::Test {
   InferenceResult Ask(InferenceRequest request) {
     std::promise<InferenceResult> promise;
     request.model = model;
-    Infer(std::move(request), [&](InferenceResult result) { promise.set_value(std::move(result)); });
+    Infer(std::move(request),
+          [&](InferenceResult result) { promise.set_value(std::move(result)); });
     return promise.get_future().get();
   }
   Inference Answer(InferenceRequest request) {

@@ -11,9 +11,9 @@ std::vector<Route> HealthProtocol::Routes() {
   return {{.pattern = "/health",
            .method = "GET",
            .handle = [this](const std::shared_ptr<Call>& call) { AnswerHealth(context_, *call); }},
-          {.pattern = "/metrics", .method = "GET", .handle = [this](const std::shared_ptr<Call>& call) {
-             call->Respond(MetricsPage());
-           }}};
+          {.pattern = "/metrics",
+           .method = "GET",
+           .handle = [this](const std::shared_ptr<Call>& call) { call->Respond(MetricsPage()); }}};
 }
 
 http::Response HealthProtocol::Refuse(const http::Refusal& refusal,
