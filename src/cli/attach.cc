@@ -4,15 +4,14 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cstdlib>
-#include <filesystem>
 #include <utility>
 
 #include "accelerator/manifest.h"
 #include "accelerator/remote_executor.h"
 #include "base/quote.h"
 #include "base/resident_memory.h"
+#include "cli/attached_executors.h"
 #include "cli/service.h"
 #include "formats/prometheus.h"
 
@@ -77,14 +76,27 @@ std::string Format(const accelerator::RemoteStats& stats) {
   return out;
 }
 
+// What an accelerator's status calls this endpoint: model, machine and port.
+std::string EndpointName(std::string name, uint16_t port) {
+  char host[256] = "";
+  gethostname(host, sizeof(host) - 1);
+  constexpr size_t kMostOfName = 60;
+  if (name.size() > kMostOfName) name.resize(kMostOfName);
+  name += "@" + std::string(host).substr(0, kMostOfName);
+  if (port > 0) name += ":" + std::to_string(port);
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return c < 0x20 || c >= 0x7f; }, '_');
+  return name;
+}
+
 }  // namespace
 
 struct Attachment::Impl {
   AttachFlags flags;
   accelerator::Security security;
   std::string precision;
-  std::string endpoint;
-  std::atomic<const accelerator::RemoteExecutor*> executor{nullptr};  // the server's
+  uint16_t port = 0;
+  AttachedExecutors executors;
 
   Result<std::unique_ptr<infer::Executor>> MakeExecutor(const serve::ExecutorContext& context);
 };
@@ -122,27 +134,11 @@ void AddAttachFlags(CLI::App& command, AttachFlags& flags) {
        "Holds the token that the accelerator asks for [BERTIE_ACCELERATOR_TOKEN]");
 }
 
-std::string EndpointName(const std::string& model, uint16_t port) {
-  std::filesystem::path path(model);
-  if (!path.has_filename()) path = path.parent_path();
-  char host[256] = "";
-  gethostname(host, sizeof(host) - 1);
-  std::string name = path.filename().string();
-  constexpr size_t kMostOfName = 60;
-  if (name.size() > kMostOfName) name.resize(kMostOfName);
-  name += "@" + std::string(host).substr(0, kMostOfName);
-  if (port > 0) name += ":" + std::to_string(port);
-  std::replace_if(
-      name.begin(), name.end(), [](unsigned char c) { return c < 0x20 || c >= 0x7f; }, '_');
-  return name;
-}
-
 Attachment::Attachment(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Attachment::~Attachment() = default;
 
 Result<std::unique_ptr<Attachment>> Attachment::Make(const AttachFlags& flags,
-                                                     const std::string& precision,
-                                                     const std::string& endpoint) {
+                                                     const std::string& precision, uint16_t port) {
   if (flags.addresses.empty()) {
     if (!flags.fallback)
       return BadFlag("--no-fallback without --accelerator leaves nobody to compute");
@@ -161,18 +157,17 @@ Result<std::unique_ptr<Attachment>> Attachment::Make(const AttachFlags& flags,
   BERTIE_ASSIGN_OR_RETURN(impl->security, ReadSecurity(flags.access, "--accelerator-"));
   impl->flags = flags;
   impl->precision = precision;
-  impl->endpoint = endpoint;
+  impl->port = port;
   return std::unique_ptr<Attachment>(new Attachment(std::move(impl)));
 }
 
 void Attachment::Use(serve::ModelServerOptions& options) {
-  options.load.local_weights = impl_->flags.fallback;
-  options.load.make_executor = [this](const serve::ExecutorContext& context) {
+  options.repository.load.local_weights = impl_->flags.fallback;
+  options.repository.load.make_executor = [this](const serve::ExecutorContext& context) {
     return impl_->MakeExecutor(context);
   };
   options.handler.more_metrics = [this] {
-    const accelerator::RemoteExecutor* executor = impl_->executor;
-    return executor ? Format(executor->stats()) : std::string();
+    return impl_->executors.empty() ? std::string() : Format(impl_->executors.Sum());
   };
 }
 
@@ -181,7 +176,7 @@ Result<std::unique_ptr<infer::Executor>> Attachment::Impl::MakeExecutor(
   accelerator::RemoteOptions options;
   options.addresses = flags.addresses;
   options.security = security;
-  options.endpoint = endpoint;
+  options.endpoint = EndpointName(context.id.name, port);
   options.accelerator_type = flags.type;
   // Both ends in the same, so that they give the same bits.
   options.precision = context.precision ? model::PrecisionName(*context.precision) : precision;
@@ -198,8 +193,7 @@ Result<std::unique_ptr<infer::Executor>> Attachment::Impl::MakeExecutor(
   }
   BERTIE_ASSIGN_OR_RETURN(std::unique_ptr<accelerator::RemoteExecutor> made,
                           accelerator::RemoteExecutor::Create(std::move(options)));
-  executor = made.get();
-  return std::unique_ptr<infer::Executor>(std::move(made));
+  return executors.Add(std::move(made));
 }
 
 }  // namespace bertie::cli

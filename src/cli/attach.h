@@ -23,19 +23,15 @@ struct AttachFlags {
 // Registers them under the heading "Accelerator". flags must outlive the parsing.
 void AddAttachFlags(CLI::App& command, AttachFlags& flags);
 
-// What an accelerator's status calls this endpoint: model, machine and port.
-std::string EndpointName(const std::string& model, uint16_t port);
-
 class Attachment {
  public:
-  // An empty pointer where no accelerator was asked for. Errors: addresses that are none, files
-  // that cannot be read.
+  // An empty pointer where no accelerator was asked for. port: the server's, for the accelerator's
+  // status. Errors: addresses that are none, files that cannot be read.
   static Result<std::unique_ptr<Attachment>> Make(const AttachFlags& flags,
-                                                  const std::string& precision,
-                                                  const std::string& endpoint);
+                                                  const std::string& precision, uint16_t port);
   ~Attachment();
 
-  // Has the server attach when it loads its model, and show it in /metrics. The attachment must
+  // Has the server attach when it loads a model, and show it in /metrics. The attachment must
   // outlive the server.
   void Use(serve::ModelServerOptions& options);
 

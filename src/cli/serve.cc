@@ -1,9 +1,12 @@
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,11 +14,13 @@
 
 #include "base/quote.h"
 #include "base/thread_pool.h"
+#include "cli/access_log.h"
 #include "cli/attach.h"
 #include "cli/checks.h"
 #include "cli/classify.h"
 #include "cli/commands.h"
-#include "cli/model_argument.h"
+#include "cli/line_writer.h"
+#include "cli/served_models.h"
 #include "cli/service.h"
 #include "cli/source.h"
 #include "model/model_source.h"
@@ -26,7 +31,16 @@ namespace bertie::cli {
 namespace {
 
 struct ServeFlags {
-  std::string model;
+  std::vector<std::string> models;
+  std::string folder;
+  std::string default_model;
+  bool multi_model = false;
+  int64_t max_models_mb = 0;
+  std::string admin_token_file;
+  std::string api_key_file;
+  std::vector<std::string> cors_origins;
+  std::string log_format = "text";
+  std::optional<bool> access_log;
   SourceFlags source;
   std::string host = "127.0.0.1";
   uint16_t port = 8080;
@@ -52,12 +66,24 @@ std::chrono::milliseconds FromSeconds(double seconds) {
   return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
 }
 
+Result<serve::ModelFolder> OpenFolder(const std::filesystem::path& path, const SourceFlags& flags) {
+  BERTIE_ASSIGN_OR_RETURN(model::ModelSource source, OpenSource(path.string(), flags));
+  auto files = std::make_shared<const model::ModelSource>(std::move(source));
+  return serve::ModelFolder{files->dir(), files};
+}
+
 serve::ModelServerOptions MakeOptions(const ServeFlags& flags) {
   serve::ModelServerOptions options;
   options.threads = flags.threads > 0 ? flags.threads : ThreadPool::DefaultThreads();
-  options.load.threads = options.threads;
-  options.load.max_length = flags.max_length;
-  options.load.precision = model::ParsePrecision(flags.precision);
+  serve::RepositoryOptions& repository = options.repository;
+  repository.folder = flags.folder;
+  repository.max_weight_bytes = flags.max_models_mb * 1'000'000;
+  repository.open = [source = flags.source](const std::filesystem::path& path) {
+    return OpenFolder(path, source);
+  };
+  repository.load.threads = options.threads;
+  repository.load.max_length = flags.max_length;
+  repository.load.precision = model::ParsePrecision(flags.precision);
 
   options.http.host = flags.host;
   options.http.port = flags.port;
@@ -79,8 +105,10 @@ serve::ModelServerOptions MakeOptions(const ServeFlags& flags) {
           ? serve::MediaType::kCsv
           : serve::MediaType::kJson;
   options.handler.log = log;
+  options.handler.multi_model = flags.multi_model;
+  options.handler.cors_origins = flags.cors_origins;
 
-  infer::BatcherOptions& batcher = options.load.batcher;
+  infer::BatcherOptions& batcher = repository.load.batcher;
   batcher.max_batch_tokens =
       flags.max_batch_tokens > 0 ? flags.max_batch_tokens : int64_t{64} * options.threads;
   batcher.queue = {.max_requests = flags.max_queue, .max_tokens = flags.max_queue_tokens};
@@ -100,18 +128,42 @@ std::string JoinLabels(const std::vector<std::string>& labels) {
   return text;
 }
 
-void LogStart(const ServeFlags& flags, int threads, const serve::ModelSummary& model,
-              const serve::ModelServer& server) {
-  if (!model.note.empty()) Log(flags.model + ": " + model.note);
+std::string Seconds(std::chrono::milliseconds duration) {
   char seconds[32];
-  std::snprintf(seconds, sizeof(seconds), "%.2f",
-                static_cast<double>(model.load_time.count()) / 1000);
-  Log("serving " + flags.model + " (labels " + JoinLabels(model.labels) + "; " +
-      (model.precision ? std::to_string(threads) + (threads == 1 ? " thread; " : " threads; ") +
-                             model::PrecisionName(*model.precision)
-                       : std::string("computed by the accelerator")) +
-      "; texts up to " + std::to_string(model.max_length) + " tokens) on http://" +
-      server.address() + ", loaded in " + seconds + " s");
+  std::snprintf(seconds, sizeof(seconds), "%.2f s", static_cast<double>(duration.count()) / 1000);
+  return seconds;
+}
+
+// shown: what the user called it.
+std::string Describe(const serve::LoadedModel& model, const std::string& shown, int threads) {
+  const serve::ModelSummary& summary = model.summary;
+  return shown + " (labels " + JoinLabels(summary.labels) + "; " +
+         (summary.precision
+              ? std::to_string(threads) + (threads == 1 ? " thread; " : " threads; ") +
+                    model::PrecisionName(*summary.precision)
+              : std::string("computed by the accelerator")) +
+         "; texts up to " + std::to_string(summary.max_length) + " tokens)";
+}
+
+void LogStart(const ServeFlags& flags, int threads, const serve::ModelServer& server) {
+  const auto models = server.models();
+  for (const auto& model : models) {
+    if (model->summary.note.empty()) continue;
+    Log((models.size() == 1 && flags.models.size() == 1 ? flags.models[0] : model->id.name) + ": " +
+        model->summary.note);
+  }
+  const std::string where = " on http://" + server.address();
+  if (models.size() == 1 && flags.models.size() == 1) {
+    Log("serving " + Describe(*models[0], flags.models[0], threads) + where + ", loaded in " +
+        Seconds(models[0]->summary.load_time));
+  } else {
+    for (const auto& model : models) {
+      Log("loaded " + Describe(*model, model->id.name + " version " + model->id.version, threads) +
+          " in " + Seconds(model->summary.load_time));
+    }
+    Log("serving " + std::to_string(models.size()) + " models" + where);
+  }
+  if (models.empty()) return;
   Log("try: curl " + LocalUrl(flags.host, server.address()) +
       "/invocations -H 'Content-Type: application/json' -d '\"Somebody just left - guess "
       "who.\"'");
@@ -124,39 +176,52 @@ Error WithAdvice(const Error& error) {
                           "that has this one ('ss -ltnp' shows it)"};
 }
 
-// "sentiment" of /models/sentiment, sentiment.tar.gz and someone/sentiment@main.
-std::string ModelName(const std::string& model) {
-  std::filesystem::path path(model);
-  if (!path.has_filename()) path = path.parent_path();
-  std::string name = path.filename().string();
-  for (const char* ending : {".tar.gz", ".tgz", ".pt", ".pth"}) {
-    if (name.ends_with(ending)) name.resize(name.size() - std::string_view(ending).size());
+// What the flags say of who may ask, and what is logged of it. The writer outlives the server.
+Status AddAccess(const ServeFlags& flags, LineWriter& writer, serve::ModelServerOptions& options) {
+  serve::HandlerOptions& handler = options.handler;
+  BERTIE_ASSIGN_OR_RETURN(handler.keys.api, ReadKeys(flags.api_key_file, "BERTIE_API_KEY"));
+  BERTIE_ASSIGN_OR_RETURN(handler.keys.admin,
+                          ReadKeys(flags.admin_token_file, "BERTIE_ADMIN_TOKEN"));
+  const LogFormat format = flags.log_format == "json" ? LogFormat::kJson : LogFormat::kText;
+  SetLogFormat(format);
+  if (flags.access_log.value_or(format == LogFormat::kJson)) {
+    handler.access_log = [&writer, format](const serve::AccessRecord& record) {
+      writer.Write(AccessLine(record, format));
+    };
   }
-  name = name.substr(0, name.find('@'));
-  return name.empty() || name == "." || name == ".." ? "model" : name;
+  return {};
 }
 
-// The summary's time is from the opening of an archive on.
-Result<serve::ModelSummary> LoadModel(serve::ModelServer& server, const ServeFlags& flags,
-                                      const std::filesystem::path& path) {
-  const auto begin = std::chrono::steady_clock::now();
-  BERTIE_ASSIGN_OR_RETURN(model::ModelSource source, OpenSource(path.string(), flags.source));
-  const auto files = std::make_shared<const model::ModelSource>(std::move(source));
-  auto model = server.Load({.name = ModelName(flags.model)}, {files->dir(), files});
-  if (!model.ok()) return RenameSource(model.error(), *files, flags.model);
-  model->load_time = std::chrono::duration_cast<std::chrono::milliseconds>(
-      std::chrono::steady_clock::now() - begin);
-  return model;
+Status LoadModels(serve::ModelServer& server, const ServeFlags& flags,
+                  const std::vector<ServedModel>& models) {
+  for (const ServedModel& model : models) {
+    if (Status loaded = server.Load(model.name, model.path); !loaded.ok()) {
+      return model::RenamePath(loaded.error(), model.path.string(), model.shown);
+    }
+  }
+  if (!flags.folder.empty()) BERTIE_RETURN_IF_ERROR(server.LoadFolder());
+  if (!flags.default_model.empty()) {
+    BERTIE_RETURN_IF_ERROR(server.SetDefault(flags.default_model));
+  }
+  if (server.models().empty() && !flags.multi_model) {
+    return Error{ErrorCode::kNotFound, flags.folder + ": found no folder with a model"};
+  }
+  server.SetLoaded();
+  return {};
 }
 
 int RunServe(const ServeFlags& flags) {
   // First, so that a signal ends a model's being pulled at once.
-  const auto path = ResolveModel(flags.model);
-  if (!path.ok()) return ReportError(path.error());
+  const auto models = ResolveServedModels(flags.models);
+  if (!models.ok()) return ReportError(models.error());
+  BlockHangUp();
   StopSignal stop;
+  LineWriter writer(STDERR_FILENO);
   serve::ModelServerOptions options = MakeOptions(flags);
-  auto attachment =
-      Attachment::Make(flags.accelerator, flags.precision, EndpointName(flags.model, flags.port));
+  if (Status access = AddAccess(flags, writer, options); !access.ok()) {
+    return ReportError(access.error());
+  }
+  auto attachment = Attachment::Make(flags.accelerator, flags.precision, flags.port);
   if (!attachment.ok()) return ReportError(attachment.error());
   if (*attachment) (*attachment)->Use(options);
   auto server = serve::ModelServer::Listen(options);
@@ -164,15 +229,66 @@ int RunServe(const ServeFlags& flags) {
   if (Status wrote = WriteAddressFile(flags.address_file, (*server)->address()); !wrote.ok()) {
     return ReportError(wrote.error());
   }
-  auto model = LoadModel(**server, flags, *path);
-  if (!model.ok()) return ReportError(model.error());
-  (*server)->SetLoaded();
-  LogStart(flags, options.threads, *model, **server);
-
+  if (Status loaded = LoadModels(**server, flags, *models); !loaded.ok()) {
+    return ReportError(loaded.error());
+  }
+  LogStart(flags, options.threads, **server);
+  const HangUpSignal hang_up([&server = **server] {
+    const Status reloaded = server.ReloadChanged();
+    Log(reloaded.ok() ? "SIGHUP: every model is as its files are"
+                      : "SIGHUP: " + reloaded.error().message);
+  });
   return DrainOnSignal(stop, [&](std::chrono::milliseconds limit) {
     (*server)->BeginDrain();
     return (*server)->WaitDrained(limit);
   });
+}
+
+void AddModels(CLI::App& command, ServeFlags& flags) {
+  command.add_option("MODEL", flags.models,
+                     "Model folder, a .tar.gz of one, a TorchScript archive, or a name on the hub; "
+                     "NAME=MODEL to call it so; of several the first is the default");
+  const auto add = [&command](const std::string& name, auto& value, const std::string& help) {
+    return command.add_option(name, value, help)->group("Models");
+  };
+  add("--models", flags.folder, "Serve all in this folder: NAME/ or NAME/VERSION/")
+      ->type_name("DIR")
+      ->check(CLI::ExistingDirectory);
+  add("--default-model", flags.default_model,
+      "Meant by requests that name none [the first MODEL, or the only one]")
+      ->type_name("NAME");
+  add("--max-models-mb", flags.max_models_mb,
+      "Bound of all models' weights, in MB; loading more gets 507 [the free memory]")
+      ->check(CLI::Range(1, 1'000'000'000));
+  command
+      .add_flag("--multi-model", flags.multi_model,
+                "Open the routes of SageMaker's containers with several models, which load any "
+                "path of this machine; a start without models is then no error")
+      ->envname("SAGEMAKER_MULTI_MODEL")
+      ->group("Models");
+}
+
+void AddAccessFlags(CLI::App& command, ServeFlags& flags) {
+  const auto add = [&command](const std::string& name, auto& value, const std::string& help) {
+    return command.add_option(name, value, help)->group("Access and logs");
+  };
+  add("--api-key-file", flags.api_key_file,
+      "Keys, one a line; requests must show one as Authorization: Bearer KEY, but for health and "
+      "metrics [BERTIE_API_KEY]")
+      ->type_name("FILE");
+  add("--admin-token-file", flags.admin_token_file,
+      "Keys that may load and unload models [BERTIE_ADMIN_TOKEN]")
+      ->type_name("FILE");
+  add("--cors-allow-origin", flags.cors_origins,
+      "Let pages of this origin ask, such as https://example.org; *: any")
+      ->type_name("ORIGIN");
+  add("--log-format", flags.log_format, "Of standard error")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  command
+      .add_flag("--access-log,!--no-access-log", flags.access_log,
+                "A line for each request [with --log-format json]; never the texts")
+      ->group("Access and logs");
 }
 
 void AddLimits(CLI::App& command, ServeFlags& flags) {
@@ -210,10 +326,7 @@ void AddLimits(CLI::App& command, ServeFlags& flags) {
 void AddServe(CLI::App& app, int& exit_code) {
   auto flags = std::make_shared<ServeFlags>();
   CLI::App* command = app.add_subcommand("serve", "Answer requests over HTTP with a model");
-  command
-      ->add_option("MODEL", flags->model,
-                   "Model folder, a .tar.gz of one, a TorchScript archive, or a name on the hub")
-      ->required();
+  AddModels(*command, *flags);
   command->add_option("--host", flags->host, "Address to listen on; 0.0.0.0: every one")
       ->capture_default_str();
   command->add_option("--port", flags->port, "Port to listen on; 0: any free one")
@@ -239,14 +352,22 @@ void AddServe(CLI::App& app, int& exit_code) {
       ->capture_default_str()
       ->envname("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT");
   AddLimits(*command, *flags);
+  AddAccessFlags(*command, *flags);
   AddAttachFlags(*command, flags->accelerator);
   command->footer(
       "POST /invocations takes, as application/json, \"text\" or [\"text\", ...] and answers raw\n"
       "logits; {\"inputs\": ..., \"parameters\": {\"top_k\": null}} answers labels and scores.\n"
-      "As text/csv: one text a row. GET /ping, /health and /metrics.\n"
-      "Whoever can reach the port can ask the model: for other machines than this one put a proxy\n"
-      "with TLS and a login before it.");
-  command->callback([flags, &exit_code] { exit_code = RunServe(*flags); });
+      "As text/csv: one text a row. GET /ping, /health and /metrics. With several models, the\n"
+      "header X-Amzn-SageMaker-Target-Model names one. SIGHUP loads models whose files changed.\n"
+      "Whoever can reach the port can ask, unless --api-key-file is given: for other machines "
+      "than\n"
+      "this one put a proxy with TLS before it.");
+  command->callback([flags, &exit_code] {
+    if (flags->models.empty() && flags->folder.empty() && !flags->multi_model) {
+      throw CLI::RequiredError("MODEL, --models or --multi-model");
+    }
+    exit_code = RunServe(*flags);
+  });
 }
 
 }  // namespace bertie::cli

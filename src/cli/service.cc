@@ -3,17 +3,56 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
+#include <ctime>
 #include <thread>
+#include <utility>
 
 #include "base/file.h"
 #include "cli/commands.h"
+#include "formats/json.h"
 
 namespace bertie::cli {
+namespace {
+
+// As standard error itself, one for the process.
+std::atomic<LogFormat> log_format{LogFormat::kText};
+
+sigset_t HangUp() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGHUP);
+  return signals;
+}
+
+}  // namespace
+
+void SetLogFormat(LogFormat format) { log_format = format; }
+
+std::string LogTime() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+  const auto seconds = static_cast<std::time_t>(milliseconds / 1000);
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  std::array<char, 64> text{};
+  const size_t size = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
+  std::snprintf(text.data() + size, text.size() - size, ".%03dZ",
+                static_cast<int>(milliseconds % 1000));
+  return text.data();
+}
+
+std::string LogLine(std::string_view line) {
+  if (log_format == LogFormat::kText) return "bertie: " + std::string(line) + "\n";
+  return "{\"time\":\"" + LogTime() +
+         "\",\"level\":\"info\",\"message\":" + formats::DumpJson(formats::Json(line)) + "}\n";
+}
 
 void Log(std::string_view line) {
-  std::string text = "bertie: " + std::string(line) + "\n";
+  const std::string text = LogLine(line);
   [[maybe_unused]] ssize_t written = write(STDERR_FILENO, text.data(), text.size());
 }
 
@@ -62,6 +101,29 @@ StopSignal::StopSignal() {
 void StopSignal::Wait() {
   std::unique_lock lock(state_->mutex);
   state_->changed.wait(lock, [this] { return state_->came; });
+}
+
+void BlockHangUp() {
+  const sigset_t signals = HangUp();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
+HangUpSignal::HangUpSignal(std::function<void()> callback) {
+  thread_ = std::thread([this, callback = std::move(callback)] {
+    const sigset_t signals = HangUp();
+    while (true) {
+      int number = 0;
+      sigwait(&signals, &number);
+      if (stop_) return;
+      callback();
+    }
+  });
+}
+
+HangUpSignal::~HangUpSignal() {
+  stop_ = true;
+  pthread_kill(thread_.native_handle(), SIGHUP);
+  thread_.join();
 }
 
 int DrainOnSignal(StopSignal& stop, const std::function<bool(std::chrono::milliseconds)>& drain,

@@ -1,6 +1,7 @@
 // What the programs that run until they are told to stop have in common: their log and their end.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -9,6 +10,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "base/status.h"
 
@@ -18,8 +20,19 @@ namespace bertie::cli {
 inline constexpr std::chrono::seconds kDrainLimit{25};
 inline constexpr std::chrono::seconds kExitLimit{29};
 
-// "bertie: <line>" on stderr, in one write, so that lines of several threads do not mix.
+enum class LogFormat { kText, kJson };
+
+// Of the process's standard error, from here on: before other threads log.
+void SetLogFormat(LogFormat format);
+
+// "bertie: <line>" on stderr, in one write, so that lines of several threads do not mix. As JSON
+// {"time": ..., "level": "info", "message": <line>}.
 void Log(std::string_view line);
+
+// What Log writes, with the line's end.
+std::string LogLine(std::string_view line);
+// "2026-01-31T23:59:59.123Z".
+std::string LogTime();
 
 // At most ten lines a second, whatever clients do, so that none of them can fill the disk. Copies
 // share the count. Any thread.
@@ -53,6 +66,24 @@ class StopSignal {
     bool came = false;
   };
   std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+// Has all threads that start after it leave SIGHUP to a HangUpSignal; the first of them counts what
+// came before.
+void BlockHangUp();
+
+// Calls back for every SIGHUP, on a thread of its own, one call at a time.
+class HangUpSignal {
+ public:
+  explicit HangUpSignal(std::function<void()> callback);
+  // Waits for the call that runs.
+  ~HangUpSignal();
+  HangUpSignal(const HangUpSignal&) = delete;
+  HangUpSignal& operator=(const HangUpSignal&) = delete;
+
+ private:
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
 };
 
 // What the log says is being ended.

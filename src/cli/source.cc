@@ -71,18 +71,4 @@ Result<model::ModelSource> OpenSource(const std::string& model, const SourceFlag
   return source;
 }
 
-Error RenameSource(const Error& error, const model::ModelSource& source, const std::string& model) {
-  const std::string folder = source.dir().string();
-  Error renamed{error.code, ""};
-  size_t from = 0;
-  if (folder != model) {
-    for (size_t at; (at = error.message.find(folder, from)) != std::string::npos;
-         from = at + folder.size()) {
-      renamed.message += error.message.substr(from, at - from) + model;
-    }
-  }
-  renamed.message += error.message.substr(from);
-  return renamed;
-}
-
 }  // namespace bertie::cli

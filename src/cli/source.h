@@ -30,7 +30,4 @@ void AddSourceFlags(CLI::App& command, SourceFlags& flags);
 // user's caches. Says on standard error what was assumed of a TorchScript archive.
 Result<model::ModelSource> OpenSource(const std::string& model, const SourceFlags& flags);
 
-// An error about the source's folder, with the name that the user gave for it.
-Error RenameSource(const Error& error, const model::ModelSource& source, const std::string& model);
-
 }  // namespace bertie::cli

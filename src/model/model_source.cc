@@ -109,16 +109,6 @@ bool IsTarName(const std::string& name) {
   return name.ends_with(".tar.gz") || name.ends_with(".tgz");
 }
 
-// In a message, the path that the user knows.
-Error Rename(const Error& error, const fs::path& from, const fs::path& to) {
-  std::string message = error.message;
-  for (size_t at; (at = message.find(from.string())) != std::string::npos;) {
-    message.replace(at, from.string().size(), to.string());
-    if (to.string().find(from.string()) != std::string::npos) break;
-  }
-  return {error.code, message};
-}
-
 }  // namespace
 
 const char* SourceFormatName(SourceFormat format) {
@@ -172,7 +162,7 @@ Result<ModelSource> ModelSource::Open(const fs::path& path, const ScriptOptions&
       source.temporary_ = std::move(unpacked);
     } else if (Status made = source.MakeFolder(found.script, {found.dir, parent}, options);
                !made.ok()) {
-      return Rename(made.error(), unpacked.path(), path);
+      return RenamePath(made.error(), unpacked.path().string(), path.string());
     }
   } else if (IsScriptName(path) || formats::TorchScriptFile::Sniff(path)) {
     BERTIE_RETURN_IF_ERROR(source.MakeFolder(path, {parent}, options));
@@ -189,6 +179,17 @@ Result<ModelSource> ModelSource::Open(const fs::path& path, const ScriptOptions&
                      "same with padding and without"};
   }
   return source;
+}
+
+Error RenamePath(const Error& error, const std::string& from, const std::string& to) {
+  Error renamed{error.code, ""};
+  size_t start = 0;
+  for (size_t at; from != to && (at = error.message.find(from, start)) != std::string::npos;
+       start = at + from.size()) {
+    renamed.message += error.message.substr(start, at - start) + to;
+  }
+  renamed.message += error.message.substr(start);
+  return renamed;
 }
 
 }  // namespace bertie::model

@@ -48,4 +48,7 @@ class ModelSource {
   std::optional<ScriptFolder> script_;
 };
 
+// In a message, the path that the user knows: `to` wherever `from` stands.
+Error RenamePath(const Error& error, const std::string& from, const std::string& to);
+
 }  // namespace bertie::model

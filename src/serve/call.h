@@ -1,6 +1,7 @@
 // One request on its route, until it is answered.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -10,6 +11,7 @@
 #include "http/message.h"
 #include "serve/context.h"
 #include "serve/inference.h"
+#include "serve/request_facts.h"
 #include "serve/route.h"
 
 namespace bertie::serve {
@@ -19,7 +21,8 @@ class Call {
  public:
   // context and protocol outlive the call; route is the pattern, and outlives it too.
   Call(ServeContext& context, const Protocol& protocol, std::string_view route,
-       PathParameters parameters, http::Request request, std::shared_ptr<http::Exchange> exchange);
+       PathParameters parameters, http::Request request, std::shared_ptr<http::Exchange> exchange,
+       RequestFacts facts);
   ~Call();
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
@@ -28,6 +31,7 @@ class Call {
   // May be taken out, by one thread.
   std::string& body() { return request_.body; }
   std::string_view parameter(std::string_view name) const { return parameters_[name]; }
+  const std::string& request_id() const { return facts_.request_id; }
   Clock::time_point begin() const { return begin_; }  // when the whole request was there
   std::stop_token cancelled() const { return exchange_->cancelled(); }
 
@@ -53,11 +57,15 @@ class Call {
   http::Request request_;
   const std::shared_ptr<http::Exchange> exchange_;
   const Clock::time_point begin_ = Clock::now();
+  const RequestFacts facts_;
   std::atomic<bool> answered_{false};
   ModelPointer model_;
+  // Of Infer's requests.
+  size_t texts_ = 0;
+  size_t tokens_ = 0;
 };
 
-// Counts and logs what the refusal's route does not: 500s, and Retry-After.
+// The protocol's refusal with Retry-After; of a 401, nothing but what HTTP asks for. Logs a 500.
 http::Response FormRefusal(const ServeContext& context, const Protocol& protocol,
                            const http::Refusal& refusal, std::string_view request_id);
 

@@ -10,13 +10,27 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "http/message.h"
+#include "serve/access.h"
 #include "serve/invocation.h"
 #include "serve/metrics.h"
 #include "serve/model_table.h"
 
 namespace bertie::serve {
+
+// What is logged of a request: nothing that its client sent but its ids and the model's name.
+struct AccessRecord {
+  std::string_view method = {};
+  std::string_view route = {};  // the pattern; "other" where there is none
+  int status = 0;
+  double seconds = 0;
+  std::string_view model = {}, version = {};  // "" where none was asked
+  size_t texts = 0;
+  size_t tokens = 0;
+  std::string_view request_id = {}, trace_id = {};
+};
 
 struct HandlerOptions {
   size_t max_texts = 1024;  // of one request
@@ -27,6 +41,11 @@ struct HandlerOptions {
   uint64_t max_body_bytes = 6 * 1024 * 1024;       // the HTTP server's limit
   std::function<void(std::string_view)> log = {};  // one line; never holds text that a client sent
   std::function<std::string()> more_metrics = {};  // further lines for /metrics; any thread
+  AccessKeys keys = {};
+  std::vector<std::string> cors_origins = {};  // "*": any
+  bool multi_model = false;                    // SageMaker's routes for several models are open
+  // After each answer; any thread; must not block.
+  std::function<void(const AccessRecord&)> access_log = {};
 };
 
 // Any thread.

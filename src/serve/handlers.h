@@ -8,6 +8,7 @@
 
 #include "http/handler.h"
 #include "serve/context.h"
+#include "serve/request_facts.h"
 #include "serve/route_table.h"
 
 namespace bertie::serve {
@@ -23,8 +24,15 @@ class Handlers : public http::Handler {
   http::Response OnRefusal(const http::Refusal& refusal) override;
 
  private:
-  http::Response Refuse(const Protocol& protocol, std::string_view route,
-                        const http::Refusal& refusal);
+  struct Place {  // where a refusal belongs
+    const Protocol& protocol;
+    std::string_view route;
+  };
+  http::Response Refuse(const Place& place, const http::Refusal& refusal,
+                        const RequestFacts& facts);
+  // Counts and logs what no Call answers.
+  http::Response Finish(std::string_view route, http::Response response, const RequestFacts& facts);
+  std::optional<http::Refusal> Check(const http::RequestHead& head, const RouteMatch& match) const;
   http::Response Options(const http::RequestHead& head);
 
   ServeContext& context_;

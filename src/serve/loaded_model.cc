@@ -59,8 +59,9 @@ Status StartModel(LoadedModel& model, const LoadOptions& options, infer::Compute
   }
   infer::Executor* executor = model.local.get();
   if (options.make_executor) {
-    BERTIE_ASSIGN_OR_RETURN(model.made, options.make_executor({model.folder.dir, model.config,
-                                                               executor, model.summary.precision}));
+    BERTIE_ASSIGN_OR_RETURN(
+        model.made, options.make_executor({model.id, model.folder.dir, model.config, executor,
+                                           model.summary.precision}));
     executor = model.made.get();
   }
   infer::BatcherOptions batching = options.batcher;

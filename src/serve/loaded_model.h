@@ -31,6 +31,7 @@ struct ModelId {
 
 // What an executor is made of that is not simply the model here.
 struct ExecutorContext {
+  const ModelId& id;
   std::filesystem::path dir;  // the model's folder
   const model::Config& config;
   infer::Executor* local = nullptr;  // computes here; nullptr where no weights were to be loaded

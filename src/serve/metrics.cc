@@ -103,37 +103,49 @@ void Metrics::CountRequest(std::string_view route, int status) {
 std::string Metrics::Format(const Gauges& gauges) const {
   std::string out;
   std::lock_guard lock(mutex_);
-  const auto each = [this](const auto& append) {
-    for (const auto& [key, model] : models_) {
-      std::lock_guard model_lock(model->mutex_);
-      append(*model);
-    }
-  };
-  using Model = const ModelMetrics&;
-  AppendHelp("bertie_requests_total", "counter", "HTTP requests answered.", out);
-  for (const auto& [key, count] : requests_) {
-    AppendSample("bertie_requests_total", RequestLabels("", key.first, key.second),
-                 std::to_string(count), out);
+  AppendRequests(out);
+  AppendWork(out);
+  AppendGauges(gauges, out);
+  return out;
+}
+
+template <class Append>
+void Metrics::ForEachModel(const Append& append) const {
+  for (const auto& [key, model] : models_) {
+    std::lock_guard lock(model->mutex_);
+    append(*model);
   }
-  each([&](Model model) {
+}
+
+void Metrics::AppendRequests(std::string& out) const {
+  using Model = const ModelMetrics&;
+  const std::string total = "bertie_requests_total";
+  AppendHelp(total, "counter", "HTTP requests answered.", out);
+  for (const auto& [key, count] : requests_) {
+    AppendSample(total, RequestLabels("", key.first, key.second), std::to_string(count), out);
+  }
+  ForEachModel([&](Model model) {
     for (const auto& [name, route] : model.routes_) {
       for (const auto& [status, count] : route.requests) {
-        AppendSample("bertie_requests_total", RequestLabels(model.labels_, name, status),
-                     std::to_string(count), out);
+        AppendSample(total, RequestLabels(model.labels_, name, status), std::to_string(count), out);
       }
     }
   });
-  AppendHelp("bertie_request_duration_seconds", "histogram",
+  const std::string duration = "bertie_request_duration_seconds";
+  AppendHelp(duration, "histogram",
              "From a whole request's coming to its answer, where a model gave one.", out);
-  each([&](Model model) {
+  ForEachModel([&](Model model) {
     for (const auto& [name, route] : model.routes_) {
       if (!route.answered) continue;
-      route.duration.Append("bertie_request_duration_seconds",
-                            model.labels_ + "," + PrometheusLabel("route", name), out);
+      route.duration.Append(duration, model.labels_ + "," + PrometheusLabel("route", name), out);
     }
   });
+}
+
+void Metrics::AppendWork(std::string& out) const {
+  using Model = const ModelMetrics&;
   AppendHelp("bertie_phase_duration_seconds", "histogram", "The parts of a request's time.", out);
-  each([&](Model model) {
+  ForEachModel([&](Model model) {
     for (const auto& [phase, times] : {std::pair("tokenize", &model.tokenize_),
                                        {"queue", &model.queue_},
                                        {"compute", &model.compute_}}) {
@@ -142,25 +154,22 @@ std::string Metrics::Format(const Gauges& gauges) const {
     }
   });
   AppendHelp("bertie_batch_sequences", "histogram", "Texts in a batch.", out);
-  each([&](Model model) {
+  ForEachModel([&](Model model) {
     model.batch_sequences_.Append("bertie_batch_sequences", model.labels_, out);
   });
   AppendHelp("bertie_batch_tokens", "histogram", "Tokens in a batch.", out);
-  each([&](Model model) { model.batch_tokens_.Append("bertie_batch_tokens", model.labels_, out); });
-  AppendHelp("bertie_texts_total", "counter", "Texts answered.", out);
-  each([&](Model model) {
-    AppendSample("bertie_texts_total", model.labels_, std::to_string(model.texts_), out);
-  });
-  AppendHelp("bertie_truncated_total", "counter", "Texts cut to the length limit.", out);
-  each([&](Model model) {
-    AppendSample("bertie_truncated_total", model.labels_, std::to_string(model.truncated_), out);
-  });
-  AppendHelp("bertie_inflight", "gauge", "Requests that a model works on.", out);
-  each([&](Model model) {
-    AppendSample("bertie_inflight", model.labels_, std::to_string(model.inflight_), out);
-  });
-  AppendGauges(gauges, out);
-  return out;
+  ForEachModel(
+      [&](Model model) { model.batch_tokens_.Append("bertie_batch_tokens", model.labels_, out); });
+  const auto each = [&](const char* name, const char* type, const char* help, const auto& value) {
+    AppendHelp(name, type, help, out);
+    ForEachModel(
+        [&](Model model) { AppendSample(name, model.labels_, std::to_string(value(model)), out); });
+  };
+  each("bertie_texts_total", "counter", "Texts answered.", [](Model m) { return m.texts_; });
+  each("bertie_truncated_total", "counter", "Texts cut to the length limit.",
+       [](Model m) { return m.truncated_; });
+  each("bertie_inflight", "gauge", "Requests that a model works on.",
+       [](Model m) { return m.inflight_.load(); });
 }
 
 void Metrics::AppendGauges(const Gauges& gauges, std::string& out) {

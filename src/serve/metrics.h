@@ -113,6 +113,11 @@ class Metrics {
   std::string Format(const Gauges& gauges) const;
 
  private:
+  // With the mutex held.
+  template <class Append>
+  void ForEachModel(const Append& append) const;
+  void AppendRequests(std::string& out) const;
+  void AppendWork(std::string& out) const;
   static void AppendGauges(const Gauges& gauges, std::string& out);
 
   mutable std::mutex mutex_;                                 // guards all below

@@ -1,11 +1,16 @@
 #include "serve/model_server.h"
 
+#include <functional>
+#include <future>
 #include <utility>
 #include <vector>
 
+#include "base/quote.h"
 #include "infer/compute_pool.h"
 #include "serve/handlers.h"
 #include "serve/protocols/health.h"
+#include "serve/protocols/multi_model.h"
+#include "serve/protocols/repository.h"
 #include "serve/protocols/sagemaker.h"
 #include "serve/route_table.h"
 
@@ -18,11 +23,23 @@ HandlerOptions WithLimits(ModelServerOptions& options) {
 }
 
 // The first refuses what belongs to nobody.
-std::vector<std::unique_ptr<Protocol>> MakeProtocols(ServeContext& context) {
+std::vector<std::unique_ptr<Protocol>> MakeProtocols(ServeContext& context,
+                                                     ModelRepository& repository) {
   std::vector<std::unique_ptr<Protocol>> protocols;
-  protocols.push_back(std::make_unique<SageMakerProtocol>(context));
+  auto sagemaker = std::make_unique<SageMakerProtocol>(context);
+  auto multi_model = std::make_unique<MultiModelProtocol>(context, repository, *sagemaker);
+  protocols.push_back(std::move(sagemaker));
   protocols.push_back(std::make_unique<HealthProtocol>(context));
+  protocols.push_back(std::move(multi_model));
+  protocols.push_back(std::make_unique<RepositoryProtocol>(repository));
   return protocols;
+}
+
+// Begins something of the repository's and waits for its end.
+Status WaitFor(const std::function<void(ModelRepository::Done)>& begin) {
+  std::promise<Status> promise;
+  begin([&promise](Status status) { promise.set_value(std::move(status)); });
+  return promise.get_future().get();
 }
 
 }  // namespace
@@ -32,8 +49,9 @@ struct ModelServer::Impl {
       : options(std::move(given)),
         pool(options.threads),
         context(WithLimits(options)),
-        protocols(MakeProtocols(context)),
-        handlers(context, routes) {
+        handlers(context, routes),
+        repository(options.repository, context, pool) {
+    protocols = MakeProtocols(context, repository);
     for (const auto& protocol : protocols) routes.Add(*protocol);
   }
 
@@ -43,6 +61,7 @@ struct ModelServer::Impl {
   std::vector<std::unique_ptr<Protocol>> protocols;
   RouteTable routes;
   Handlers handlers;
+  ModelRepository repository;            // answers what waits for it, by the protocols
   std::unique_ptr<http::Server> server;  // ends first, so no request meets what is half gone
 };
 
@@ -57,14 +76,34 @@ Result<std::unique_ptr<ModelServer>> ModelServer::Listen(ModelServerOptions opti
   return std::unique_ptr<ModelServer>(new ModelServer(std::move(impl)));
 }
 
-Result<ModelSummary> ModelServer::Load(ModelId id, ModelFolder folder) {
-  ServeContext& context = impl_->context;
-  BERTIE_ASSIGN_OR_RETURN(std::unique_ptr<LoadedModel> model,
-                          LoadModel(std::move(id), std::move(folder), impl_->options.load,
-                                    impl_->pool, context.metrics));
-  ModelSummary summary = model->summary;
-  context.models.Put(context.models.Adopt(std::move(model)));
-  return summary;
+Status ModelServer::Load(const std::string& name, const std::filesystem::path& path) {
+  const bool first = impl_->repository.Index().empty();
+  BERTIE_RETURN_IF_ERROR(WaitFor([&](ModelRepository::Done done) {
+    const bool added = impl_->repository.Add(name, path.string(), done);
+    if (!added) {
+      done(Error{ErrorCode::kInvalidArgument, "two models have the name " + Quote(name)});
+    }
+  }));
+  if (first) impl_->context.models.SetDefault(name);
+  return {};
+}
+
+Status ModelServer::LoadFolder() {
+  return WaitFor(
+      [&](ModelRepository::Done done) { impl_->repository.LoadFolder(std::move(done)); });
+}
+
+Status ModelServer::SetDefault(const std::string& name) {
+  if (const auto found = impl_->context.models.Find(name); !found.ok()) return found.error();
+  impl_->context.models.SetDefault(name);
+  return {};
+}
+
+std::vector<ModelPointer> ModelServer::models() const { return impl_->context.models.List(); }
+
+Status ModelServer::ReloadChanged() {
+  return WaitFor(
+      [&](ModelRepository::Done done) { impl_->repository.ReloadChanged(std::move(done)); });
 }
 
 void ModelServer::SetLoaded() { impl_->context.loaded = true; }

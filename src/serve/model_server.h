@@ -3,21 +3,25 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "http/server.h"
 #include "serve/context.h"
-#include "serve/loaded_model.h"
+#include "serve/model_repository.h"
+#include "serve/model_table.h"
 
 namespace bertie::serve {
 
 struct ModelServerOptions {
   http::ServerOptions http;
   HandlerOptions handler;  // max_body_bytes is http's
-  LoadOptions load;        // threads: for the loading before SetLoaded
-  int threads = 1;         // for the arithmetic of all models together
+  // Its load.threads are for the loading before SetLoaded.
+  RepositoryOptions repository;
+  int threads = 1;  // for the arithmetic of all models together
 };
 
 // Members may be called from one thread at a time; the server's own threads run beside it.
@@ -27,10 +31,18 @@ class ModelServer {
   static Result<std::unique_ptr<ModelServer>> Listen(ModelServerOptions options);
   ~ModelServer();
 
-  // LoadModel's, into the table.
-  Result<ModelSummary> Load(ModelId id, ModelFolder folder);
-  // The models that the server is started with are there.
+  // Loads what the server is started with, and waits: one model with all its versions, or all of
+  // the folder. The first model is the default one. Errors: ModelRepository::Load's.
+  Status Load(const std::string& name, const std::filesystem::path& path);
+  Status LoadFolder();
+  // Which model a request means that names none. kNotFound.
+  Status SetDefault(const std::string& name);
+  // All that the server was started with is there.
   void SetLoaded();
+  std::vector<ModelPointer> models() const;
+
+  // Has ModelRepository::ReloadChanged done, and waits. One other thread may call it meanwhile.
+  Status ReloadChanged();
 
   std::string address() const;
   uint16_t port() const;

@@ -7,12 +7,13 @@
 
 namespace bertie::serve {
 
-http::Response OwnRefusal(const http::Refusal& refusal, std::string_view /*request_id*/) {
+http::Response OwnRefusal(const http::Refusal& refusal, std::string_view request_id) {
   http::Response response;
   response.status = refusal.status;
   response.content_type = "application/json";
   response.body = "{\"code\":" + std::to_string(refusal.status) + ",\"type\":\"" + refusal.type +
-                  "\",\"message\":" + formats::DumpJson(formats::Json(refusal.message)) + "}\n";
+                  "\",\"message\":" + formats::DumpJson(formats::Json(refusal.message)) +
+                  ",\"request_id\":" + formats::DumpJson(formats::Json(request_id)) + "}\n";
   return response;
 }
 

@@ -10,7 +10,7 @@ namespace bertie::serve {
 
 class Call;
 
-// {"code": 400, "type": "InvalidInput", "message": "..."}.
+// {"code": 400, "type": "InvalidInput", "message": "...", "request_id": "..."}.
 http::Response OwnRefusal(const http::Refusal& refusal, std::string_view request_id);
 
 // 200 with an empty body, or ServeContext::NotReady's refusal.

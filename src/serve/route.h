@@ -32,6 +32,13 @@ class PathParameters {
   std::vector<std::pair<std::string_view, std::string>> values_;
 };
 
+// Who may use a route (access.h).
+enum class Access {
+  kOpen,   // everybody
+  kKey,    // whoever has a key, where keys are asked for
+  kAdmin,  // whoever has an administrator's
+};
+
 struct Route {
   // "/v2/models/{model}/infer": a parameter stands for one whole part, which is not empty. Where
   // several patterns meet a path, the one with a word where others have a parameter is meant.
@@ -44,6 +51,7 @@ struct Route {
   // check.
   std::function<std::optional<http::Refusal>(const http::RequestHead&, const PathParameters&)>
       check = {};
+  Access access = Access::kKey;
 };
 
 // One contract with clients: its routes and how it says no. Outlives the server.

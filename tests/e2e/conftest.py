@@ -113,7 +113,9 @@ def free_port():
 
 @pytest.fixture
 def serve(bertie, tmp_path):
-    """serve(model, *flags) -> Server that answers /ping; all are stopped when the test ends."""
+    """serve(model, *flags) -> Server that answers /ping; all are stopped when the test ends.
+
+    model may be None where the flags say what is served."""
     servers = []
 
     def start(model, *flags, wait=20):
@@ -121,7 +123,8 @@ def serve(bertie, tmp_path):
         log = tmp_path / f"serve-{port}.log"
         with open(log, "wb") as out:
             process = subprocess.Popen(
-                [str(bertie), "serve", str(model), "--port", str(port), *map(str, flags)],
+                [str(bertie), "serve", *([str(model)] if model else []), "--port", str(port),
+                 *map(str, flags)],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
         server = Server(process, port, log)
         servers.append(server)

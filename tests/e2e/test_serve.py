@@ -124,7 +124,8 @@ def test_long_texts_are_cut_and_counted_or_refused(serve, tiny_model):
     refused = server.invoke({"inputs": ["a", long], "parameters": {"truncation": False}})
     assert refused.status == 400
     assert refused.json() == {"code": 400, "type": "TextTooLong", "message":
-                              "inputs[1] has 62 tokens; the limit is 40 (truncation is off)"}
+                              "inputs[1] has 62 tokens; the limit is 40 (truncation is off)",
+                              "request_id": refused.headers["X-Request-Id"]}
     strict = serve(tiny_model, "--no-truncate", "--max-length", 10)
     assert strict.invoke("the sea it rained the sea it rained").status == 400
     assert strict.invoke("the sea it rained").status == 200
@@ -146,7 +147,7 @@ def test_errors_say_what_was_expected(serve, tiny_model):
         error = answer.json()
         assert (answer.status, error["code"]) == (status, status), body
         assert words in error["message"], error
-        assert set(error) == {"code", "type", "message"}
+        assert set(error) == {"code", "type", "message", "request_id"}
     curl = server.request("POST", "/invocations", b'"a"',
                           {"Content-Type": "application/x-www-form-urlencoded"})
     assert curl.status == 415 and "-H 'Content-Type: application/json'" in curl.json()["message"]

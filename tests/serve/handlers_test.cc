@@ -91,11 +91,12 @@ TEST_F(HandlersTest, BeforeTheModelIsThere503) {
   Start({}, {}, false);
   std::string ping = Ask("GET /ping HTTP/1.1\r\nHost: h\r\n\r\n");
   EXPECT_EQ(Status(ping), 503);
-  std::string answer = Ask(Post("\"a\""));
+  std::string answer = Ask(Post("\"a\"", "X-Request-Id: r1\r\n"));
   EXPECT_EQ(Status(answer), 503);
   EXPECT_TRUE(HasField(answer, "Retry-After: 1"));
   EXPECT_EQ(Body(answer),
-            "{\"code\":503,\"type\":\"Loading\",\"message\":\"the model is being loaded\"}\n");
+            "{\"code\":503,\"type\":\"Loading\",\"message\":\"the model is being loaded\","
+            "\"request_id\":\"r1\"}\n");
 }
 
 TEST_F(HandlersTest, WhileDrainingPingIs503AndRequestsAreAnswered) {
@@ -147,11 +148,11 @@ TEST_F(HandlersTest, LongTextsAreCutAndCounted) {
 
 TEST_F(HandlersTest, LongTextsAreRefusedWhenToldTo) {
   Start({.truncate = false});
-  std::string answer = Ask(Post(R"(["a", "a a a a a a a"])"));
+  std::string answer = Ask(Post(R"(["a", "a a a a a a a"])", "X-Request-Id: r1\r\n"));
   EXPECT_EQ(Status(answer), 400);
   EXPECT_EQ(Body(answer),
             "{\"code\":400,\"type\":\"TextTooLong\",\"message\":\"[1] has 9 tokens; the limit is 8 "
-            "(truncation is off)\"}\n");
+            "(truncation is off)\",\"request_id\":\"r1\"}\n");
   // A request may say otherwise, and the other way round.
   EXPECT_EQ(Status(Ask(Post(R"({"inputs": "a a a a a a a", "parameters": {"truncation": true}})"))),
             200);

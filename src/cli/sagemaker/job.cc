@@ -155,10 +155,12 @@ int RunSageMakerJob() {
 
 std::vector<std::string> ServeArguments(const std::vector<std::string>& arguments) {
   std::error_code error;
+  if (arguments != std::vector<std::string>{"serve"}) return arguments;
+  // A container with several models is told of each by requests.
+  const char* several = std::getenv("SAGEMAKER_MULTI_MODEL");
+  if (several && std::string(several) == "true") return {"serve", "--host", "0.0.0.0"};
   const fs::path model = SageMakerPaths::FromEnvironment().model;
-  if (arguments != std::vector<std::string>{"serve"} || !fs::exists(model / "config.json", error)) {
-    return arguments;
-  }
+  if (!fs::exists(model / "config.json", error)) return arguments;
   return {"serve", model.string(), "--host", "0.0.0.0"};
 }
 

@@ -16,8 +16,8 @@ bool IsSageMakerTraining(const std::vector<std::string>& arguments);
 // its message. A run that was stopped by SIGTERM leaves neither. Returns the exit code.
 int RunSageMakerJob();
 
-// What `serve` alone means where BASE/model holds a model: its arguments in full. Else the
-// arguments as they are.
+// What `serve` alone means where BASE/model holds a model, or SAGEMAKER_MULTI_MODEL is true: its
+// arguments in full. Else the arguments as they are.
 std::vector<std::string> ServeArguments(const std::vector<std::string>& arguments);
 
 }  // namespace bertie::cli

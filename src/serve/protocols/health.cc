@@ -10,10 +10,12 @@ namespace bertie::serve {
 std::vector<Route> HealthProtocol::Routes() {
   return {{.pattern = "/health",
            .method = "GET",
-           .handle = [this](const std::shared_ptr<Call>& call) { AnswerHealth(context_, *call); }},
+           .handle = [this](const std::shared_ptr<Call>& call) { AnswerHealth(context_, *call); },
+           .access = Access::kOpen},
           {.pattern = "/metrics",
            .method = "GET",
-           .handle = [this](const std::shared_ptr<Call>& call) { call->Respond(MetricsPage()); }}};
+           .handle = [this](const std::shared_ptr<Call>& call) { call->Respond(MetricsPage()); },
+           .access = Access::kOpen}};
 }
 
 http::Response HealthProtocol::Refuse(const http::Refusal& refusal,

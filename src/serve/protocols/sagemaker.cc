@@ -56,33 +56,38 @@ void Answer(Call& call, const Invocation& invocation, MediaType type, InferenceR
 }  // namespace
 
 std::vector<Route> SageMakerProtocol::Routes() {
-  return {{.pattern = "/ping",
-           .method = "GET",
-           .handle = [this](const std::shared_ptr<Call>& call) { AnswerHealth(context_, *call); }},
-          {.pattern = "/invocations",
-           .method = "POST",
-           .handle = [this](const std::shared_ptr<Call>& call) { Invoke(call); },
-           .check = [this](const RequestHead& head,
-                           const PathParameters&) { return CheckInvocation(head); }}};
+  return {
+      {.pattern = "/ping",
+       .method = "GET",
+       .handle = [this](const std::shared_ptr<Call>& call) { AnswerHealth(context_, *call); },
+       .access = Access::kOpen},
+      {.pattern = "/invocations",
+       .method = "POST",
+       .handle =
+           [this](const std::shared_ptr<Call>& call) { Invoke(call, TargetModel(call->head())); },
+       .check = [this](
+                    const RequestHead& head,
+                    const PathParameters&) { return CheckInvocation(head, TargetModel(head)); }}};
 }
 
 Response SageMakerProtocol::Refuse(const Refusal& refusal, std::string_view request_id) const {
   return OwnRefusal(refusal, request_id);
 }
 
-std::optional<Refusal> SageMakerProtocol::CheckInvocation(const RequestHead& head) const {
+std::optional<Refusal> SageMakerProtocol::CheckInvocation(const RequestHead& head,
+                                                          std::string_view name) const {
   auto type = RequestType(head);
   if (auto* refusal = std::get_if<Refusal>(&type)) return std::move(*refusal);
   auto answer = AnswerType(head, context_.options.default_answer);
   if (auto* refusal = std::get_if<Refusal>(&answer)) return std::move(*refusal);
-  auto model = context_.FindModel(TargetModel(head));
+  auto model = context_.FindModel(name);
   if (auto* refusal = std::get_if<Refusal>(&model)) return std::move(*refusal);
   return std::nullopt;
 }
 
-void SageMakerProtocol::Invoke(const std::shared_ptr<Call>& call) {
+void SageMakerProtocol::Invoke(const std::shared_ptr<Call>& call, std::string_view name) const {
   // Found anew: the model may have gone since the head came.
-  auto found = context_.FindModel(TargetModel(call->head()));
+  auto found = context_.FindModel(name);
   if (auto* refusal = std::get_if<Refusal>(&found)) return call->Refuse(*refusal);
   const ModelPointer& model = std::get<ModelPointer>(found);
   call->SetModel(model);

@@ -2,6 +2,7 @@
 // GET /ping and POST /invocations (invocation.h, answer.h).
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -21,10 +22,12 @@ class SageMakerProtocol : public Protocol {
   std::vector<Route> Routes() override;
   http::Response Refuse(const http::Refusal& refusal, std::string_view request_id) const override;
 
- private:
-  std::optional<http::Refusal> CheckInvocation(const http::RequestHead& head) const;
-  void Invoke(const std::shared_ptr<Call>& call);
+  // An invocation of the model of that name; "": the default one.
+  std::optional<http::Refusal> CheckInvocation(const http::RequestHead& head,
+                                               std::string_view model) const;
+  void Invoke(const std::shared_ptr<Call>& call, std::string_view name) const;
 
+ private:
   ServeContext& context_;
 };
 
