@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -40,7 +39,8 @@ struct ServeFlags {
   std::string api_key_file;
   std::vector<std::string> cors_origins;
   std::string log_format = "text";
-  std::optional<bool> access_log;
+  bool access_log = false;
+  const CLI::Option* access_log_flag = nullptr;  // given or not
   SourceFlags source;
   std::string host = "127.0.0.1";
   uint16_t port = 8080;
@@ -184,7 +184,8 @@ Status AddAccess(const ServeFlags& flags, LineWriter& writer, serve::ModelServer
                           ReadKeys(flags.admin_token_file, "BERTIE_ADMIN_TOKEN"));
   const LogFormat format = flags.log_format == "json" ? LogFormat::kJson : LogFormat::kText;
   SetLogFormat(format);
-  if (flags.access_log.value_or(format == LogFormat::kJson)) {
+  const bool told = flags.access_log_flag->count() > 0;
+  if (told ? flags.access_log : format == LogFormat::kJson) {
     handler.access_log = [&writer, format](const serve::AccessRecord& record) {
       writer.Write(AccessLine(record, format));
     };
@@ -285,10 +286,11 @@ void AddAccessFlags(CLI::App& command, ServeFlags& flags) {
   add("--log-format", flags.log_format, "Of standard error")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
-  command
-      .add_flag("--access-log,!--no-access-log", flags.access_log,
-                "A line for each request [with --log-format json]; never the texts")
-      ->group("Access and logs");
+  flags.access_log_flag =
+      command
+          .add_flag("--access-log,!--no-access-log", flags.access_log,
+                    "A line for each request [with --log-format json]; never the texts")
+          ->group("Access and logs");
 }
 
 void AddLimits(CLI::App& command, ServeFlags& flags) {

@@ -89,7 +89,7 @@ def test_models_are_chosen_by_name(serve, tiny_model, tmp_path):
 def test_two_models_of_one_name_are_refused(run, tiny_model, tmp_path):
     shutil.copytree(tiny_model, tmp_path / "tiny")
     result = run("serve", tiny_model, tmp_path / "tiny", "--port", 0)
-    assert result.returncode == 1 and "would both be called 'tiny'" in result.stderr
+    assert result.returncode == 2 and "would both be called 'tiny'" in result.stderr
     assert run("serve").returncode == 2
 
 
