@@ -23,7 +23,8 @@ std::string_view BearerToken(const http::RequestHead& head) {
   if (!field || field->size() <= kScheme.size()) return {};
   const std::string_view text = *field;
   if (!http::EqualsIgnoreCase(text.substr(0, kScheme.size()), kScheme)) return {};
-  return text.substr(text.find_first_not_of(' ', kScheme.size() - 1));
+  const size_t begin = text.find_first_not_of(' ', kScheme.size());
+  return begin == std::string_view::npos ? std::string_view() : text.substr(begin);
 }
 
 }  // namespace
