@@ -177,10 +177,14 @@ void Metrics::AppendGauges(const Gauges& gauges, std::string& out) {
   for (const ModelGauges& model : gauges.models) {
     std::lock_guard lock(model.metrics->mutex_);
     const std::vector<int64_t>& predicted = model.metrics->predicted_;
+    std::map<std::string_view, int64_t> counts;  // a name that two labels have stands once
     for (size_t i = 0; i < model.labels.size(); ++i) {
+      counts[model.labels[i]] += i < predicted.size() ? predicted[i] : 0;
+    }
+    for (const auto& [label, count] : counts) {
       AppendSample("bertie_predicted_total",
-                   model.metrics->labels_ + "," + PrometheusLabel("label", model.labels[i]),
-                   std::to_string(i < predicted.size() ? predicted[i] : 0), out);
+                   model.metrics->labels_ + "," + PrometheusLabel("label", label),
+                   std::to_string(count), out);
     }
   }
   AppendHelp("bertie_queue_depth", "gauge", "Requests that wait for the model.", out);

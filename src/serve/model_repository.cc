@@ -326,7 +326,7 @@ Status ModelRepository::ReloadAll() {
       (known.from_folder && !folders.contains(name) ? gone : to_load).push_back(name);
     }
     for (const auto& [name, path] : folders) {
-      if (!known_.contains(name)) to_load.push_back(name);
+      if (!known_.contains(name) && FindVersions(path).ok()) to_load.push_back(name);
     }
   }
   Status first;
@@ -340,7 +340,13 @@ Status ModelRepository::ReloadAll() {
 
 Status ModelRepository::LoadAllOfFolder() {
   BERTIE_ASSIGN_OR_RETURN(const auto folders, FindModels(options_.folder));
-  for (const auto& [name, path] : folders) BERTIE_RETURN_IF_ERROR(LoadName(name, false));
+  for (const auto& [name, path] : folders) {
+    if (const auto versions = FindVersions(path); !versions.ok()) {
+      context_.Log(versions.error().message + "; left out");  // lost+found, say
+      continue;
+    }
+    BERTIE_RETURN_IF_ERROR(LoadName(name, false));
+  }
   return {};
 }
 

@@ -14,6 +14,7 @@ import time
 import urllib.request
 
 import pytest
+from test_accelerator import accelerator, by, metric  # noqa: F401
 from test_predict import with_head
 from test_serve import MINILM, close, rss
 
@@ -98,7 +99,8 @@ def test_a_folder_of_models_and_versions(serve, tiny_model, tmp_path, admin_file
     biased(tiny_model, models / "mail" / "9", 1)
     biased(tiny_model, models / "mail" / "10", 2)
     shutil.copytree(tiny_model, models / "web")
-    (models / ".hidden").mkdir()
+    for name in (".hidden", "lost+found"):
+        (models / name).mkdir()
     server = serve(None, "--models", models, "--admin-token-file", admin_file)
     plain = logits(server, "web")
     assert close(logits(server, "mail"), [x + 2 for x in plain])
@@ -264,6 +266,31 @@ def test_the_repository_is_for_administrators(serve, tiny_model, admin_file):
     assert admin(server, "/v2/repository/index", b'{"ready": true}').status == 200
     assert admin(server, "/v2/repository/index", b"[]").status == 400
     assert admin(server, "/v2/repository/models/tiny/load", b'{"parameters": {"config": "{}"}}').status == 400
+
+
+def test_two_models_on_one_accelerator(serve, accelerator, tiny_model, tmp_path, admin_file):
+    models = tmp_path / "models"
+    biased(tiny_model, models / "a", 3)
+    shutil.copytree(tiny_model, models / "b")
+    near = serve(None, "--models", models)
+    far = serve(None, "--models", models, "--admin-token-file", admin_file, "--accelerator",
+                accelerator().address, "--accelerator-type", "ml.eia2.medium")
+
+    def remote_batches():
+        return by(far, "accelerator")
+
+    for name in ("a", "b", "a"):
+        assert logits(far, name) == logits(near, name)
+    assert remote_batches() == 3
+    # One is replaced while the other is asked; what /metrics tells is of those that live.
+    replace(models / "a", biased(tiny_model, tmp_path / "eight", 8))
+    assert admin(far, "/v2/repository/models/a/load").status == 200
+    assert close(logits(far, "a"), [x + 8 for x in logits(near, "b")])
+    assert logits(far, "b") == logits(near, "b")
+    assert remote_batches() > 0
+    assert admin(far, "/v2/repository/models/a/unload").status == 200
+    assert logits(far, "b") == logits(near, "b")
+    assert metric(far, "attachments_total") == 1
 
 
 # SageMaker's containers with several models

@@ -63,6 +63,17 @@ TEST(Metrics, FormatsWhatWasCounted) {
   EXPECT_TRUE(Has(page, "bertie_connections 2"));
 }
 
+TEST(Metrics, TwoLabelsOfOneNameAreOneLine) {
+  Metrics metrics;
+  const auto model = metrics.ForModel("m", "1");
+  model->CountPredictions(std::vector<size_t>{0, 1, 1});
+  const std::vector<std::string> labels = {"same", "same"};
+  const std::string page =
+      metrics.Format({.models = {{.metrics = model, .labels = labels}}, .connections = 0});
+  EXPECT_TRUE(Has(page, "bertie_predicted_total{model=\"m\",version=\"1\",label=\"same\"} 3"))
+      << page;
+}
+
 TEST(Metrics, AForgottenModelHasNoLines) {
   Metrics metrics;
   metrics.ForModel("mail", "1")->CountRequest("/invocations", 200);
