@@ -120,7 +120,9 @@ TEST(V2Inference, ParametersThatAreNotKnownAreLeftAlone) {
 
 TEST(V2Inference, AnswersWhatIsAskedFor) {
   const std::vector<float> logits = {0, 1, -1, 3, 2, 2.5F};
-  V2Plan plan{.id = "i", .outputs = {{"label", {}, 0}, {"logits", true, 0}}};
+  V2Plan plan;
+  plan.id = "i";
+  plan.outputs = {{"label", {}, 0}, {"logits", true, 0}};
   auto answer = AnswerV2(plan, logits, kThreeLabels);
   ASSERT_TRUE(answer.ok());
   EXPECT_EQ(answer->outputs[0].shape, Integers({2}));
@@ -139,8 +141,11 @@ TEST(V2Inference, AnswersWhatIsAskedFor) {
 }
 
 TEST(V2Inference, TopKShortensLabelsAndProbabilities) {
-  V2Plan plan{.outputs = {{"label", {}, 0}, {"probabilities", {}, 0}}};
-  plan.parameters = {.has_top_k = true, .top_k = 2, .function_to_apply = FunctionToApply::kNone};
+  V2Plan plan;
+  plan.outputs = {{"label", {}, 0}, {"probabilities", {}, 0}};
+  plan.parameters.has_top_k = true;
+  plan.parameters.top_k = 2;
+  plan.parameters.function_to_apply = FunctionToApply::kNone;
   const auto answer = AnswerV2(plan, std::vector<float>{0, 1, -1}, kThreeLabels);
   ASSERT_TRUE(answer.ok());
   EXPECT_EQ(answer->outputs[0].shape, Integers({1, 2}));
@@ -149,7 +154,8 @@ TEST(V2Inference, TopKShortensLabelsAndProbabilities) {
 }
 
 TEST(V2Inference, NoNumberThatIsNoneIsPrinted) {
-  const V2Plan plan{.outputs = {{"logits", {}, 0}}};
+  V2Plan plan;
+  plan.outputs = {{"logits", {}, 0}};
   const float nan = std::numeric_limits<float>::quiet_NaN();
   EXPECT_FALSE(AnswerV2(plan, std::vector<float>{0, nan, 1}, kThreeLabels).ok());
 }

@@ -1,3 +1,5 @@
+#include <string>
+
 #include "serve/openapi/operations.h"
 
 namespace bertie::serve {
@@ -7,12 +9,6 @@ using formats::Json;
 
 constexpr const char* kTag = "SageMaker and Hugging Face";
 constexpr const char* kServerTag = "Server";
-
-Json TextsSchema(const DocModel& model) {
-  Json schema = ListSchema(OfType("string"), 1);
-  schema["maxItems"] = model.max_texts;
-  return schema;
-}
 
 Json PairSchema() {
   return ObjectSchema({{"text", OfType("string")}, {"text_pair", {{"type", {"string", "null"}}}}},
@@ -33,18 +29,16 @@ Json ParametersSchema(const DocModel& model) {
 }
 
 Json InputsSchema(const DocModel& model) {
-  Json list = ListSchema(AnyOf({OfType("string"), PairSchema()}), 1);
-  list["maxItems"] = model.max_texts;
-  return ObjectSchema({{"inputs", AnyOf({OfType("string"), PairSchema(), std::move(list)})},
+  const Json list = ListSchema(AnyOf({OfType("string"), PairSchema()}), 1);
+  return ObjectSchema({{"inputs", AnyOf({OfType("string"), PairSchema(), list})},
                        {"parameters", AnyOf({ParametersSchema(model), OfType("null")})},
                        {"options", Json::object()}},
                       {"inputs"}, false);
 }
 
-Json InstancesSchema(const DocModel& model) {
-  Json list = ListSchema(AnyOf({OfType("string"), PairSchema()}), 1);
-  list["maxItems"] = model.max_texts;
-  return ObjectSchema({{"instances", std::move(list)}}, {"instances"}, false);
+Json InstancesSchema() {
+  const Json list = ListSchema(AnyOf({OfType("string"), PairSchema()}), 1);
+  return ObjectSchema({{"instances", list}}, {"instances"}, false);
 }
 
 Json AnswerSchema(const DocModel& model) {
@@ -91,12 +85,13 @@ Json DescribeInvocations(const DocModel& model) {
                    "\"text\" and [\"text\", ...] are answered with raw logits; {\"inputs\": ...} "
                    "with labels and scores, in the shapes of transformers' pipeline; "
                    "{\"instances\": ...} with {\"predictions\": ...}; csv with csv or JSON, as "
-                   "Accept says.")
+                   "Accept says. A request holds at most " +
+                       std::to_string(model.max_texts) + " texts.")
       .Takes("application/json",
-             AnyOf({OfType("string"), TextsSchema(model), InputsSchema(model),
-                    InstancesSchema(model)}),
+             AnyOf({OfType("string"), ListSchema(OfType("string"), 1), InputsSchema(model),
+                    InstancesSchema()}),
              example)
-      .Takes("text/csv", OfType("string"), "inputs\nfirst text\nsecond text\n")
+      .Takes("text/csv", Json::object(), "inputs\nfirst text\nsecond text\n")
       .Answers("Logits, or labels and scores.", "application/json", AnswerSchema(model),
                Json::array({scores, scores}))
       .Answers("Logits, or labels and scores.", "text/csv", OfType("string"),

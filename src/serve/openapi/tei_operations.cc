@@ -1,3 +1,5 @@
+#include <string>
+
 #include "serve/openapi/operations.h"
 
 namespace bertie::serve {
@@ -7,26 +9,16 @@ using formats::Json;
 
 constexpr const char* kTeiTag = "text-embeddings-inference";
 
-Json TextSchema() { return {{"type", "string"}, {"minLength", 1}}; }
-
 Json PairOfTexts() {
   Json pair = ListSchema(OfType("string"), 2);
   pair["maxItems"] = 2;
-  pair["not"] = {{"const", {"", ""}}};
   return pair;
 }
 
 Json OneText() {
-  Json one = ListSchema(TextSchema(), 1);
+  Json one = ListSchema(OfType("string"), 1);
   one["maxItems"] = 1;
   return one;
-}
-
-// A list of what TEI calls a batch.
-Json BatchSchema(Json items, const DocModel& model) {
-  Json batch = ListSchema(std::move(items), 1);
-  batch["maxItems"] = model.max_texts;
-  return batch;
 }
 
 Json WithOptions(Json properties) {
@@ -55,24 +47,25 @@ Json DescribeTeiPredict(const DocModel& model) {
   const Json scores = ListSchema(ScoreSchema(model));
   return Operation(kTeiTag, "Every label of a text, best first",
                    "\"a\" is one text, [\"a\", \"b\"] one pair of texts, [[\"a\"], [\"b\", \"c\"]] "
-                   "a batch of a text and a pair.")
-      .Takes("application/json",
-             ObjectSchema(
-                 WithOptions(
-                     {{"inputs", AnyOf({TextSchema(), OneText(), PairOfTexts(),
-                                        BatchSchema(AnyOf({OneText(), PairOfTexts()}), model)})}}),
-                 {"inputs"}),
-             {{"inputs", "a text"}})
+                   "a batch of a text and a pair, of at most " +
+                       std::to_string(model.max_texts) + " texts.")
+      .Takes(
+          "application/json",
+          ObjectSchema(
+              WithOptions({{"inputs", AnyOf({OfType("string"), OneText(), PairOfTexts(),
+                                             ListSchema(AnyOf({OneText(), PairOfTexts()}), 1)})}}),
+              {"inputs"}),
+          {{"inputs", "a text"}})
       .Answers("Scores.", "application/json", AnyOf({scores, ListSchema(scores)}),
                ExampleScores(model));
 }
 
-Json DescribeTeiRerank(const DocModel& model) {
+Json DescribeTeiRerank(const DocModel&) {
   return Operation(kTeiTag, "Texts by their score beside a query",
                    "For models with one label; others are refused with 424.")
       .Takes("application/json",
              ObjectSchema(WithOptions({{"query", OfType("string")},
-                                       {"texts", BatchSchema(OfType("string"), model)},
+                                       {"texts", ListSchema(OfType("string"), 1)},
                                        {"return_text", OfType("boolean")}}),
                           {"query", "texts"}),
              {{"query", "what is it?"}, {"texts", {"a text", "another"}}})
@@ -84,15 +77,14 @@ Json DescribeTeiRerank(const DocModel& model) {
           Json::array({{{"index", 1}, {"score", 0.75}}, {{"index", 0}, {"score", 0.25}}}));
 }
 
-Json DescribeTeiTokenize(const DocModel& model) {
+Json DescribeTeiTokenize(const DocModel&) {
   return Operation(kTeiTag, "Texts to tokens",
                    "start and stop count characters of the text; special tokens have none.")
-      .Takes(
-          "application/json",
-          ObjectSchema({{"inputs", AnyOf({OfType("string"), BatchSchema(OfType("string"), model)})},
-                        {"add_special_tokens", OfType("boolean")}},
-                       {"inputs"}),
-          {{"inputs", "a text"}})
+      .Takes("application/json",
+             ObjectSchema({{"inputs", AnyOf({OfType("string"), ListSchema(OfType("string"), 1)})},
+                           {"add_special_tokens", OfType("boolean")}},
+                          {"inputs"}),
+             {{"inputs", "a text"}})
       .Answers("One list for each text.", "application/json",
                ListSchema(ListSchema(ObjectSchema({{"id", CountSchema()},
                                                    {"text", OfType("string")},
@@ -102,11 +94,11 @@ Json DescribeTeiTokenize(const DocModel& model) {
                                                   {"id", "text", "special", "start", "stop"}))));
 }
 
-Json DescribeTeiDecode(const DocModel& model) {
+Json DescribeTeiDecode(const DocModel&) {
   const Json ids = ListSchema({{"type", "integer"}, {"minimum", 0}, {"maximum", 4294967295U}});
   return Operation(kTeiTag, "Token ids to texts")
       .Takes("application/json",
-             ObjectSchema({{"ids", AnyOf({ids, BatchSchema(ids, model)})},
+             ObjectSchema({{"ids", AnyOf({ids, ListSchema(ids, 1)})},
                            {"skip_special_tokens", OfType("boolean")}},
                           {"ids"}),
              {{"ids", {1, 2, 3}}})

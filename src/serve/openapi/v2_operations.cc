@@ -1,3 +1,5 @@
+#include <utility>
+
 #include "serve/openapi/operations.h"
 #include "serve/v2/v2_inference.h"
 
@@ -10,11 +12,13 @@ constexpr const char* kV2Tag = "Open Inference Protocol v2";
 
 Json ShapeSchema(int least) { return ListSchema({{"type", "integer"}, {"minimum", least}}); }
 
+Json OrNull(const char* type) { return {{"type", {type, "null"}}}; }
+
 Json TensorSchema(Json data_types) {
   return ObjectSchema({{"name", OfType("string")},
                        {"shape", ShapeSchema(0)},
                        {"datatype", {{"enum", std::move(data_types)}}},
-                       {"parameters", OfType("object")},
+                       {"parameters", OrNull("object")},
                        {"data", OfType("array")}},
                       {"name", "shape", "datatype"});
 }
@@ -95,16 +99,18 @@ Json DescribeV2Infer(const DocModel& model) {
                                                  {"datatype", "BYTES"},
                                                  {"shape", {1}},
                                                  {"data", {model.labels.front()}}}})}};
+  Json outputs =
+      ListSchema(ObjectSchema({{"name", {{"enum", {"logits", "probabilities", "label"}}}},
+                               {"parameters", OrNull("object")}},
+                              {"name"}));
   return Operation(kV2Tag, "Classify texts, or token ids",
                    "With the header Inference-Header-Content-Length, tensors may follow the JSON "
                    "as bytes (Triton's binary data extension).")
       .Takes("application/json",
              ObjectSchema({{"id", OfType("string")},
-                           {"parameters", OfType("object")},
+                           {"parameters", OrNull("object")},
                            {"inputs", ListSchema(TensorSchema({"BYTES", "INT64", "INT32"}), 1)},
-                           {"outputs", ListSchema(ObjectSchema({{"name", OfType("string")},
-                                                                {"parameters", OfType("object")}},
-                                                               {"name"}))}},
+                           {"outputs", AnyOf({OfType("null"), std::move(outputs)})}},
                           {"inputs"}),
              request)
       .Answers("The outputs that were asked for, or all.", "application/json",

@@ -122,9 +122,7 @@ MaybeRefusal TakePredictInputs(Json& inputs, size_t max_texts, TeiPredict& out) 
 
 // TEI gives no score to nothing.
 MaybeRefusal CheckNotEmpty(const std::vector<TextInput>& texts) {
-  const auto empty = [](const TextInput& input) {
-    return input.text.empty() && (!input.pair || input.pair->empty());
-  };
+  const auto empty = [](const TextInput& input) { return input.text.empty() && !input.pair; };
   if (std::none_of(texts.begin(), texts.end(), empty)) return std::nullopt;
   return Refusal{413, "Validation", "`inputs` cannot be empty"};
 }
