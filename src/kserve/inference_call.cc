@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <chrono>
+#include <new>
 #include <stop_token>
 #include <utility>
 #include <variant>
@@ -57,6 +58,17 @@ class InferenceCall final : public grpc::ServerUnaryReactor {
                  [this](serve::InferenceResult result) { Answer(std::move(result)); });
   }
 
+  // The last thing that is done with this: gRPC may end it at once.
+  void Refuse(const Refusal& refusal) {
+    if (model_) {
+      model_->metrics->CountRequest(kRoute, refusal.status);
+    } else {
+      context_.metrics.CountRequest(kRoute, refusal.status);
+    }
+    if (refusal.status == 500) context_.Log(std::string(refusal.type) + ": " + refusal.message);
+    Finish(ToStatus(refusal));
+  }
+
  private:
   // The client has gone, or its deadline has passed. Infer's end still comes.
   void OnCancel() override { stop_.request_stop(); }
@@ -79,17 +91,6 @@ class InferenceCall final : public grpc::ServerUnaryReactor {
     Finish(grpc::Status::OK);
   }
 
-  // The last thing that is done with this: gRPC may end it at once.
-  void Refuse(const Refusal& refusal) {
-    if (model_) {
-      model_->metrics->CountRequest(kRoute, refusal.status);
-    } else {
-      context_.metrics.CountRequest(kRoute, refusal.status);
-    }
-    if (refusal.status == 500) context_.Log(std::string(refusal.type) + ": " + refusal.message);
-    Finish(ToStatus(refusal));
-  }
-
   serve::ServeContext& context_;
   inference::ModelInferResponse& answer_;
   const Clock::time_point begin_ = Clock::now();
@@ -107,7 +108,11 @@ grpc::ServerUnaryReactor* StartInference(serve::ServeContext& context,
                                          const inference::ModelInferRequest& request,
                                          inference::ModelInferResponse& answer) {
   auto* started = new InferenceCall(context, answer);
-  started->Start(call, request);
+  try {
+    started->Start(call, request);
+  } catch (const std::bad_alloc&) {
+    started->Refuse({503, "OutOfMemory", "not enough memory for this request"});
+  }
   return started;
 }
 

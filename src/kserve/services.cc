@@ -96,8 +96,7 @@ ServerUnaryReactor* InferenceService::ServerReady(Call* call, const inference::S
 ServerUnaryReactor* InferenceService::ModelReady(Call* call,
                                                  const inference::ModelReadyRequest* request,
                                                  inference::ModelReadyResponse* answer) {
-  const auto found = context_.FindModel(request->name(), request->version());
-  answer->set_ready(std::holds_alternative<serve::ModelPointer>(found));
+  answer->set_ready(!serve::V2ModelNotReady(context_, request->name(), request->version()));
   return Finish(call, grpc::Status::OK);
 }
 

@@ -100,9 +100,12 @@ void OpenInferenceProtocol::AddModelRoutes(std::vector<Route>& routes) {
                         .describe = describe});
     };
     get("", V2Metadata, DescribeV2Model);
-    get("/ready", V2ModelReady, DescribeV2ModelReady);
     get("/config", V2Config, DescribeV2Config);
     get("/stats", statistics, DescribeV2Statistics);
+    routes.push_back({.pattern = base + "/ready",
+                      .method = "GET",
+                      .handle = [this](const CallPointer& call) { ModelReady(*call); },
+                      .describe = DescribeV2ModelReady});
     routes.push_back(
         {.pattern = base + "/infer",
          .method = "POST",
@@ -128,6 +131,14 @@ void OpenInferenceProtocol::ForModel(Call& call,
   const auto& model = std::get<ModelPointer>(found);
   call.SetModel(model);
   call.Respond(JsonResponse(body(context_, *model)));
+}
+
+void OpenInferenceProtocol::ModelReady(Call& call) const {
+  const std::string_view name = call.parameter("model");
+  if (const auto refusal = V2ModelNotReady(context_, name, call.parameter("version"))) {
+    return call.Refuse(*refusal);
+  }
+  call.Respond(JsonResponse({{"name", name}, {"ready", true}}));
 }
 
 std::optional<Refusal> OpenInferenceProtocol::CheckInfer(const RequestHead& head,

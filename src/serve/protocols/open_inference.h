@@ -31,6 +31,7 @@ class OpenInferenceProtocol : public Protocol {
   void AddModelRoutes(std::vector<Route>& routes);
   // Answers with body(model), or refuses where there is no such model.
   void ForModel(Call& call, formats::Json (*body)(const ServeContext&, const LoadedModel&)) const;
+  void ModelReady(Call& call) const;
   std::optional<http::Refusal> CheckInfer(const http::RequestHead& head,
                                           const PathParameters& parameters) const;
   void Infer(const CallPointer& call) const;

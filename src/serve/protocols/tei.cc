@@ -126,9 +126,10 @@ Response TeiProtocol::Refuse(const Refusal& refusal, std::string_view) const {
     response.body = refusal.message;
     return response;
   }
+  if (refusal.status == 401) return response;  // TEI's has no body
   const TeiError* error = FindTeiError(refusal.type);
   if (error) response.status = error->status;
-  // 404, 405, 401 and their like are not TEI's own.
+  // 404, 405 and their like are not TEI's own.
   const char* type = error ? error->type : refusal.status < 500 ? "Validation" : "Backend";
   response.content_type = "application/json";
   response.body = "{\"error\":" + formats::DumpJson(Json(refusal.message)) + ",\"error_type\":\"" +

@@ -1,6 +1,7 @@
 #include "serve/v2/v2_models.h"
 
 #include <utility>
+#include <variant>
 
 #include "serve/v2/v2_inference.h"
 
@@ -57,8 +58,12 @@ Json V2Metadata(const ServeContext& context, const LoadedModel& model) {
           {"outputs", V2TypesJson(V2Outputs(LabelCount(model)))}};
 }
 
-Json V2ModelReady(const ServeContext&, const LoadedModel& model) {
-  return {{"name", model.id.name}, {"ready", true}};
+std::optional<http::Refusal> V2ModelNotReady(const ServeContext& context, std::string_view name,
+                                             std::string_view version) {
+  const auto found = context.FindModel(name, version);
+  if (const auto* refusal = std::get_if<http::Refusal>(&found)) return *refusal;
+  if (std::get<ModelPointer>(found)->batcher->available()) return std::nullopt;
+  return http::Refusal{503, "ServiceUnavailable", "no accelerator is attached"};
 }
 
 Json V2Config(const ServeContext&, const LoadedModel& model) {

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,8 +25,9 @@ std::vector<std::string> V2Versions(const ServeContext& context, const LoadedMod
 
 // {"name", "versions", "platform", "inputs", "outputs"}.
 formats::Json V2Metadata(const ServeContext& context, const LoadedModel& model);
-// {"name", "ready"}.
-formats::Json V2ModelReady(const ServeContext& context, const LoadedModel& model);
+// Why the model does not answer, if so: it is not there, or nobody is there to compute.
+std::optional<http::Refusal> V2ModelNotReady(const ServeContext& context, std::string_view name,
+                                             std::string_view version);
 // Triton's ModelConfig, as far as it says something here.
 formats::Json V2Config(const ServeContext& context, const LoadedModel& model);
 // One of Triton's ModelStatistics.
