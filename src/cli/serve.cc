@@ -178,7 +178,7 @@ Result<std::unique_ptr<kserve::GrpcServer>> StartGrpc(const ServeFlags& flags,
   if (!flags.grpc_port) return std::unique_ptr<kserve::GrpcServer>();
   kserve::GrpcServerOptions options{.host = flags.host, .port = *flags.grpc_port};
   options.max_message_bytes = static_cast<size_t>(flags.max_body_mb * 1024 * 1024);
-  auto grpc = kserve::GrpcServer::Start(options, server.context());
+  auto grpc = kserve::GrpcServer::Start(options, server.context(), server.repository());
   if (grpc.ok()) Log("gRPC on " + (*grpc)->address());
   return grpc;
 }

@@ -39,8 +39,9 @@ std::string WithPort(const std::string& host, int port) {
 }  // namespace
 
 struct GrpcServer::Impl {
-  Impl(const GrpcServerOptions& given, serve::ServeContext& context)
-      : host(given.host), inference(context), health(context) {}
+  Impl(const GrpcServerOptions& given, serve::ServeContext& context,
+       serve::ModelRepository& repository)
+      : host(given.host), inference(context, repository), health(context) {}
 
   const std::string host;
   InferenceService inference;
@@ -54,8 +55,9 @@ GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 GrpcServer::~GrpcServer() { Drain(std::chrono::milliseconds(0)); }
 
 Result<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
-                                                      serve::ServeContext& context) {
-  auto impl = std::make_unique<Impl>(options, context);
+                                                      serve::ServeContext& context,
+                                                      serve::ModelRepository& repository) {
+  auto impl = std::make_unique<Impl>(options, context, repository);
   grpc::ServerBuilder builder;
   SetLimits(options, builder);
   const std::string address = WithPort(options.host, options.port);

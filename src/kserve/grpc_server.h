@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "serve/context.h"
+#include "serve/model_repository.h"
 
 namespace bertie::kserve {
 
@@ -21,9 +22,11 @@ struct GrpcServerOptions {
 // models' threads compute and answer.
 class GrpcServer {
  public:
-  // kUnavailable when the address cannot be had. The context must outlive the server.
+  // kUnavailable when the address cannot be had. The context and the repository must outlive the
+  // server.
   static Result<std::unique_ptr<GrpcServer>> Start(const GrpcServerOptions& options,
-                                                   serve::ServeContext& context);
+                                                   serve::ServeContext& context,
+                                                   serve::ModelRepository& repository);
   ~GrpcServer();  // cuts what is left
 
   std::string address() const;  // "127.0.0.1:8001", with the port that it got

@@ -5,6 +5,8 @@
 #include <variant>
 
 #include "kserve/convert.h"
+#include "serve/access.h"
+#include "serve/protocols/repository.h"
 #include "serve/v2/v2_inference.h"
 #include "serve/v2/v2_models.h"
 
@@ -13,6 +15,7 @@ namespace {
 
 using grpc::ServerUnaryReactor;
 using grpc::health::v1::HealthCheckResponse;
+using serve::Access;
 using serve::LoadedModel;
 
 ServerUnaryReactor* Finish(grpc::CallbackServerContext* call, const grpc::Status& status) {
@@ -21,10 +24,36 @@ ServerUnaryReactor* Finish(grpc::CallbackServerContext* call, const grpc::Status
   return reactor;
 }
 
+serve::ModelRepository::Done FinishLater(grpc::CallbackServerContext* call) {
+  return [reactor = call->DefaultReactor()](const Status& status) {
+    reactor->Finish(status.ok() ? grpc::Status::OK
+                                : ToStatus(serve::RepositoryRefusal(status.error())));
+  };
+}
+
+// Whether the call's metadata show the key that is needed.
+grpc::Status CheckKey(const serve::ServeContext& context, Access access,
+                      const grpc::CallbackServerContext& call) {
+  http::RequestHead head;
+  const auto& metadata = call.client_metadata();
+  const auto found = metadata.find("authorization");
+  if (found != metadata.end()) {
+    const std::string value(found->second.data(), found->second.size());
+    head.fields.push_back({"Authorization", value});
+  }
+  auto refusal = serve::CheckAccess(context.options.keys, access, head);
+  if (!refusal) return grpc::Status::OK;
+  if (refusal->message.empty()) refusal->message = "a key is needed";
+  return ToStatus(*refusal);
+}
+
 // Fills the answer by fill(model), or ends the call as where there is no such model.
 template <class Request, class Fill>
 ServerUnaryReactor* WithModel(const serve::ServeContext& context, grpc::CallbackServerContext* call,
                               const Request& request, Fill&& fill) {
+  if (const auto status = CheckKey(context, Access::kKey, *call); !status.ok()) {
+    return Finish(call, status);
+  }
   const auto found = context.FindModel(request.name(), request.version());
   if (const auto* refusal = std::get_if<http::Refusal>(&found)) {
     return Finish(call, ToStatus(*refusal));
@@ -96,6 +125,9 @@ ServerUnaryReactor* InferenceService::ServerReady(Call* call, const inference::S
 ServerUnaryReactor* InferenceService::ModelReady(Call* call,
                                                  const inference::ModelReadyRequest* request,
                                                  inference::ModelReadyResponse* answer) {
+  if (const auto status = CheckKey(context_, Access::kKey, *call); !status.ok()) {
+    return Finish(call, status);
+  }
   answer->set_ready(!serve::V2ModelNotReady(context_, request->name(), request->version()));
   return Finish(call, grpc::Status::OK);
 }
@@ -103,6 +135,9 @@ ServerUnaryReactor* InferenceService::ModelReady(Call* call,
 ServerUnaryReactor* InferenceService::ServerMetadata(Call* call,
                                                      const inference::ServerMetadataRequest*,
                                                      inference::ServerMetadataResponse* answer) {
+  if (const auto status = CheckKey(context_, Access::kKey, *call); !status.ok()) {
+    return Finish(call, status);
+  }
   answer->set_name("bertie");
   answer->set_version(context_.options.version);
   for (std::string& extension : serve::V2Extensions(serve::V2Transport::kGrpc)) {
@@ -142,6 +177,9 @@ ServerUnaryReactor* InferenceService::ModelConfig(Call* call,
 ServerUnaryReactor* InferenceService::ModelStatistics(
     Call* call, const inference::ModelStatisticsRequest* request,
     inference::ModelStatisticsResponse* answer) {
+  if (const auto status = CheckKey(context_, Access::kKey, *call); !status.ok()) {
+    return Finish(call, status);
+  }
   if (!request->name().empty()) {
     return WithModel(context_, call, *request, [&](const LoadedModel& model) {
       FillStatistics(model, answer->add_model_stats());
@@ -153,21 +191,54 @@ ServerUnaryReactor* InferenceService::ModelStatistics(
   return Finish(call, grpc::Status::OK);
 }
 
-ServerUnaryReactor* InferenceService::RepositoryIndex(Call* call,
-                                                      const inference::RepositoryIndexRequest*,
-                                                      inference::RepositoryIndexResponse* answer) {
-  for (const serve::ModelPointer& model : context_.models.List()) {
+ServerUnaryReactor* InferenceService::RepositoryIndex(
+    Call* call, const inference::RepositoryIndexRequest* request,
+    inference::RepositoryIndexResponse* answer) {
+  if (const auto status = CheckKey(context_, Access::kAdmin, *call); !status.ok()) {
+    return Finish(call, status);
+  }
+  for (const serve::ModelStatus& model : repository_.Index()) {
+    if (request->ready() && model.state != serve::ModelStatus::State::kReady) continue;
     auto* entry = answer->add_models();
-    entry->set_name(model->id.name);
-    entry->set_version(model->id.version);
-    entry->set_state("READY");
+    entry->set_name(model.id.name);
+    entry->set_version(model.id.version);
+    entry->set_state(serve::StateName(model.state));
+    entry->set_reason(model.reason);
   }
   return Finish(call, grpc::Status::OK);
+}
+
+ServerUnaryReactor* InferenceService::RepositoryModelLoad(
+    Call* call, const inference::RepositoryModelLoadRequest* request,
+    inference::RepositoryModelLoadResponse*) {
+  if (const auto status = CheckKey(context_, Access::kAdmin, *call); !status.ok()) {
+    return Finish(call, status);
+  }
+  if (!request->parameters().empty()) {
+    return Finish(call, {grpc::StatusCode::INVALID_ARGUMENT,
+                         "a model is loaded from its folder as it is: parameters (config, "
+                         "file:...) are not taken"});
+  }
+  repository_.Load(request->model_name(), FinishLater(call));
+  return call->DefaultReactor();
+}
+
+ServerUnaryReactor* InferenceService::RepositoryModelUnload(
+    Call* call, const inference::RepositoryModelUnloadRequest* request,
+    inference::RepositoryModelUnloadResponse*) {
+  if (const auto status = CheckKey(context_, Access::kAdmin, *call); !status.ok()) {
+    return Finish(call, status);
+  }
+  repository_.Unload(request->model_name(), FinishLater(call));
+  return call->DefaultReactor();
 }
 
 ServerUnaryReactor* InferenceService::ModelInfer(Call* call,
                                                  const inference::ModelInferRequest* request,
                                                  inference::ModelInferResponse* answer) {
+  if (const auto status = CheckKey(context_, Access::kKey, *call); !status.ok()) {
+    return Finish(call, status);
+  }
   return StartInference(context_, *call, *request, *answer);
 }
 

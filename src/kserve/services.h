@@ -6,13 +6,16 @@
 #include "health.grpc.pb.h"
 #include "inference.grpc.pb.h"
 #include "serve/context.h"
+#include "serve/model_repository.h"
 
 namespace bertie::kserve {
 
-// Any thread; the context outlives the service and its calls.
+// Any thread; the context and the repository outlive the service and its calls. Keys are asked for
+// as over HTTP, by the metadata "authorization: Bearer KEY".
 class InferenceService final : public inference::GRPCInferenceService::CallbackService {
  public:
-  explicit InferenceService(serve::ServeContext& context) : context_(context) {}
+  InferenceService(serve::ServeContext& context, serve::ModelRepository& repository)
+      : context_(context), repository_(repository) {}
 
  private:
   using Call = grpc::CallbackServerContext;
@@ -34,10 +37,15 @@ class InferenceService final : public inference::GRPCInferenceService::CallbackS
                            inference::ModelStatisticsResponse* answer) override;
   Reactor* RepositoryIndex(Call* call, const inference::RepositoryIndexRequest* request,
                            inference::RepositoryIndexResponse* answer) override;
+  Reactor* RepositoryModelLoad(Call* call, const inference::RepositoryModelLoadRequest* request,
+                               inference::RepositoryModelLoadResponse* answer) override;
+  Reactor* RepositoryModelUnload(Call* call, const inference::RepositoryModelUnloadRequest* request,
+                                 inference::RepositoryModelUnloadResponse* answer) override;
   Reactor* ModelInfer(Call* call, const inference::ModelInferRequest* request,
                       inference::ModelInferResponse* answer) override;
 
   serve::ServeContext& context_;
+  serve::ModelRepository& repository_;
 };
 
 // Whether the models answer; of the server as a whole and of the inference service. Watch is left

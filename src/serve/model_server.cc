@@ -11,8 +11,8 @@
 #include "serve/protocols/docs.h"
 #include "serve/protocols/health.h"
 #include "serve/protocols/multi_model.h"
-#include "serve/protocols/repository.h"
 #include "serve/protocols/open_inference.h"
+#include "serve/protocols/repository.h"
 #include "serve/protocols/sagemaker.h"
 #include "serve/protocols/tei.h"
 #include "serve/route_table.h"
@@ -116,6 +116,7 @@ Status ModelServer::ReloadChanged() {
 }
 
 ServeContext& ModelServer::context() { return impl_->context; }
+ModelRepository& ModelServer::repository() { return impl_->repository; }
 
 void ModelServer::SetLoaded() { impl_->context.loaded = true; }
 

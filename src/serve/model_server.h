@@ -46,6 +46,7 @@ class ModelServer {
 
   // What further protocols on ports of their own share with the HTTP server's.
   ServeContext& context();
+  ModelRepository& repository();
 
   std::string address() const;
   uint16_t port() const;

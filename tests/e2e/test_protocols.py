@@ -183,7 +183,8 @@ class Http:
     def __init__(self, serve, model, *flags):
         self.server = serve(model, *flags)
         self.client = triton_http.InferenceServerClient(f"127.0.0.1:{self.server.port}")
-        self.extensions = {"binary_tensor_data", "classification", "model_configuration", "statistics"}
+        self.extensions = {"binary_tensor_data", "classification", "model_configuration", "model_repository",
+                           "statistics"}
 
 
 class Grpc:
@@ -194,7 +195,7 @@ class Grpc:
         self.server = serve(model, "--grpc-port", port, *flags)
         self.address = f"127.0.0.1:{port}"
         self.client = triton_grpc.InferenceServerClient(self.address)
-        self.extensions = {"classification", "model_configuration", "statistics"}
+        self.extensions = {"classification", "model_configuration", "model_repository", "statistics"}
 
 
 def plain(value):
@@ -376,9 +377,39 @@ def test_grpc_contents_are_answered_with_contents(serve, tiny_model):
         with pytest.raises(grpc.RpcError) as error:
             stub.ModelInfer(pb.ModelInferRequest(model_name="other"))
         assert error.value.code() == grpc.StatusCode.NOT_FOUND
-        index = stub.RepositoryIndex(pb.RepositoryIndexRequest())
-        assert [(m.name, m.version, m.state) for m in index.models] == [("tiny", "1", "READY")]
     triton.client.close()
+
+
+@pytest.mark.parametrize("transport", [Http, Grpc])
+def test_triton_keys_and_repository(serve, tiny_model, tmp_path, transport):
+    """Inference wants a key, the repository an administrator's; health is open."""
+    (tmp_path / "keys").write_text("user-key\n")
+    (tmp_path / "admins").write_text("admin-token\n")
+    triton = transport(serve, tiny_model, "--api-key-file", tmp_path / "keys", "--admin-token-file",
+                       tmp_path / "admins")
+    client, texts = triton.client, [text_input(triton, TEXTS)]
+    user, admin = {"authorization": "Bearer user-key"}, {"authorization": "Bearer admin-token"}
+    assert client.is_server_live() and client.is_server_ready()
+    for call in [lambda **more: client.infer("tiny", texts, **more), client.get_server_metadata,
+                 lambda **more: client.get_model_metadata("tiny", **more),
+                 lambda **more: client.get_inference_statistics("tiny", **more)]:
+        for headers in [None, {"authorization": "Bearer other"}]:
+            with pytest.raises(InferenceServerException) as error:
+                call(headers=headers)
+            assert error.value.status() in ("401", "StatusCode.UNAUTHENTICATED")
+        call(headers=dict(user))
+    for call in [client.get_model_repository_index, lambda **more: client.unload_model("tiny", **more),
+                 lambda **more: client.load_model("tiny", **more)]:
+        with pytest.raises(InferenceServerException):
+            call(headers=dict(user))
+        call(headers=dict(admin))
+    index = plain(client.get_model_repository_index(headers=dict(admin)))
+    index = index["models"] if isinstance(index, dict) else index
+    assert [(m["name"], m["version"], m["state"]) for m in index] == [("tiny", "1", "READY")]
+    with pytest.raises(InferenceServerException):
+        client.load_model("other", headers=dict(admin))
+    assert client.infer("tiny", texts, headers=dict(user)).as_numpy("logits").shape == LOGITS.shape
+    client.close()
 
 
 def test_grpc_limits_deadlines_and_cancelling(serve, tiny_model):
@@ -449,7 +480,7 @@ def test_the_documents_examples_are_answered(serve, tiny_model):
         for method, operation in methods.items():
             assert operation["summary"] and operation["responses"]["200"]["description"], path
             for media, body in operation.get("requestBody", {}).get("content", {}).items():
-                if path == "/rerank" or "repository" in path or path.startswith("/models"):
+                if path == "/rerank" or "repository" in path or path == "/models":
                     continue
                 example = body["example"]
                 data = example.encode() if media == "text/csv" else json.dumps(example).encode()

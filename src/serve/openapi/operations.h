@@ -18,6 +18,11 @@ formats::Json DescribeInvocations(const DocModel& model);
 formats::Json DescribeOpenApi(const DocModel& model);
 formats::Json DescribeDocs(const DocModel& model);
 
+formats::Json DescribeModelLoad(const DocModel& model);
+formats::Json DescribeModelList(const DocModel& model);
+formats::Json DescribeModelEntry(const DocModel& model);
+formats::Json DescribeModelUnload(const DocModel& model);
+
 formats::Json DescribeTeiPredict(const DocModel& model);
 formats::Json DescribeTeiRerank(const DocModel& model);
 formats::Json DescribeTeiTokenize(const DocModel& model);
@@ -32,5 +37,8 @@ formats::Json DescribeV2ModelReady(const DocModel& model);
 formats::Json DescribeV2Infer(const DocModel& model);
 formats::Json DescribeV2Config(const DocModel& model);
 formats::Json DescribeV2Statistics(const DocModel& model);
+formats::Json DescribeRepositoryIndex(const DocModel& model);
+formats::Json DescribeRepositoryLoad(const DocModel& model);
+formats::Json DescribeRepositoryUnload(const DocModel& model);
 
 }  // namespace bertie::serve

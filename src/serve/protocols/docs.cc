@@ -18,7 +18,11 @@ std::vector<Route> DocsProtocol::Routes() {
     call->Respond({.content_type = "text/html; charset=utf-8", .body = OpenApiPage(Document())});
   };
   const auto get = [](const char* pattern, auto handle, auto* describe) {
-    return Route{.pattern = pattern, .method = "GET", .handle = handle, .describe = describe};
+    return Route{.pattern = pattern,
+                 .method = "GET",
+                 .handle = handle,
+                 .access = Access::kOpen,
+                 .describe = describe};
   };
   return {get("/openapi.json", json, DescribeOpenApi),
           get("/api-doc/openapi.json", json, DescribeOpenApi), get("/docs", page, DescribeDocs)};

@@ -21,7 +21,7 @@ using http::Response;
 
 constexpr const char* kJsonLength = "Inference-Header-Content-Length";
 
-Response JsonResponse(const Json& body) {
+Response JsonAnswer(const Json& body) {
   return {.content_type = "application/json", .body = formats::DumpJson(body)};
 }
 
@@ -62,27 +62,32 @@ void AnswerInfer(Call& call, const V2Plan& plan, bool texts, InferenceResult res
 
 std::vector<Route> OpenInferenceProtocol::Routes() {
   const auto server = [this](const CallPointer& call) {
-    call->Respond(JsonResponse({{"name", "bertie"},
-                                {"version", context_.options.version},
-                                {"extensions", V2Extensions(V2Transport::kHttp)}}));
+    call->Respond(JsonAnswer({{"name", "bertie"},
+                              {"version", context_.options.version},
+                              {"extensions", V2Extensions(V2Transport::kHttp)}}));
   };
-  const auto live = [](const CallPointer& call) { call->Respond(JsonResponse({{"live", true}})); };
+  const auto live = [](const CallPointer& call) { call->Respond(JsonAnswer({{"live", true}})); };
   const auto ready = [this](const CallPointer& call) {
     if (const auto refusal = context_.NotReady()) return call->Refuse(*refusal);
-    call->Respond(JsonResponse({{"ready", true}}));
+    call->Respond(JsonAnswer({{"ready", true}}));
   };
   const auto statistics = [this](const CallPointer& call) {
     Json models = Json::array();
     for (const ModelPointer& model : context_.models.List()) models.push_back(V2Statistics(*model));
-    call->Respond(JsonResponse({{"model_stats", std::move(models)}}));
+    call->Respond(JsonAnswer({{"model_stats", std::move(models)}}));
   };
-  const auto get = [](const char* pattern, auto handle, auto* describe) {
-    return Route{.pattern = pattern, .method = "GET", .handle = handle, .describe = describe};
+  const auto get = [](const char* pattern, Access access, auto handle, auto* describe) {
+    return Route{.pattern = pattern,
+                 .method = "GET",
+                 .handle = handle,
+                 .access = access,
+                 .describe = describe};
   };
-  std::vector<Route> routes = {get("/v2", server, DescribeV2Server),
-                               get("/v2/health/live", live, DescribeV2Live),
-                               get("/v2/health/ready", ready, DescribeV2Ready),
-                               get("/v2/models/stats", statistics, DescribeV2Statistics)};
+  std::vector<Route> routes = {
+      get("/v2", Access::kKey, server, DescribeV2Server),
+      get("/v2/health/live", Access::kOpen, live, DescribeV2Live),
+      get("/v2/health/ready", Access::kOpen, ready, DescribeV2Ready),
+      get("/v2/models/stats", Access::kKey, statistics, DescribeV2Statistics)};
   AddModelRoutes(routes);
   return routes;
 }
@@ -117,7 +122,7 @@ void OpenInferenceProtocol::AddModelRoutes(std::vector<Route>& routes) {
 }
 
 Response OpenInferenceProtocol::Refuse(const Refusal& refusal, std::string_view) const {
-  Response response = JsonResponse({{"error", refusal.message}});
+  Response response = JsonAnswer({{"error", refusal.message}});
   response.status = refusal.status;
   return response;
 }
@@ -130,7 +135,7 @@ void OpenInferenceProtocol::ForModel(Call& call,
   if (const auto* refusal = std::get_if<Refusal>(&found)) return call.Refuse(*refusal);
   const auto& model = std::get<ModelPointer>(found);
   call.SetModel(model);
-  call.Respond(JsonResponse(body(context_, *model)));
+  call.Respond(JsonAnswer(body(context_, *model)));
 }
 
 void OpenInferenceProtocol::ModelReady(Call& call) const {
@@ -138,7 +143,7 @@ void OpenInferenceProtocol::ModelReady(Call& call) const {
   if (const auto refusal = V2ModelNotReady(context_, name, call.parameter("version"))) {
     return call.Refuse(*refusal);
   }
-  call.Respond(JsonResponse({{"name", name}, {"ready", true}}));
+  call.Respond(JsonAnswer({{"name", name}, {"ready", true}}));
 }
 
 std::optional<Refusal> OpenInferenceProtocol::CheckInfer(const RequestHead& head,

@@ -67,9 +67,8 @@ std::vector<Route> SageMakerProtocol::Routes() {
        .method = "POST",
        .handle =
            [this](const std::shared_ptr<Call>& call) { Invoke(call, TargetModel(call->head())); },
-       .check = [this](
-                    const RequestHead& head,
-                    const PathParameters&) { return CheckInvocation(head, TargetModel(head)); },
+       .check = [this](const RequestHead& head,
+                       const PathParameters&) { return CheckInvocation(head, TargetModel(head)); },
        .describe = DescribeInvocations}};
 }
 

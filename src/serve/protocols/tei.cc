@@ -94,7 +94,11 @@ Refusal RefusalOf(const InferenceError& error) {
 std::vector<Route> TeiProtocol::Routes() {
   const auto check = [](const RequestHead& head, const PathParameters&) { return CheckJson(head); };
   const auto post = [&check](const char* pattern, auto handle, auto* describe) {
-    return Route{pattern, "POST", std::move(handle), check, describe};
+    return Route{.pattern = pattern,
+                 .method = "POST",
+                 .handle = std::move(handle),
+                 .check = check,
+                 .describe = describe};
   };
   const auto predict = [this](const CallPointer& call) { Predict(call); };
   const auto info = [this](const CallPointer& call) {
@@ -116,6 +120,7 @@ std::vector<Route> TeiProtocol::Routes() {
       {.pattern = "/",
        .method = "GET",
        .handle = [this](const CallPointer& call) { Home(call); },
+       .access = Access::kOpen,
        .describe = DescribeHealth}};
 }
 

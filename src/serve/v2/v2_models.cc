@@ -37,7 +37,8 @@ V2Duration Duration(int64_t count, double seconds) {
 }  // namespace
 
 std::vector<std::string> V2Extensions(V2Transport transport) {
-  std::vector<std::string> extensions = {"classification", "model_configuration", "statistics"};
+  std::vector<std::string> extensions = {"classification", "model_configuration",
+                                         "model_repository", "statistics"};
   if (transport == V2Transport::kHttp) extensions.insert(extensions.begin(), "binary_tensor_data");
   return extensions;
 }
