@@ -22,6 +22,7 @@
 #include "cli/served_models.h"
 #include "cli/service.h"
 #include "cli/source.h"
+#include "kserve/grpc_server.h"
 #include "model/model_source.h"
 #include "serve/model_server.h"
 #include "serve/negotiation.h"
@@ -44,6 +45,7 @@ struct ServeFlags {
   SourceFlags source;
   std::string host = "127.0.0.1";
   uint16_t port = 8080;
+  std::optional<uint16_t> grpc_port;
   std::string address_file;
   int threads = 0;
   std::string precision;
@@ -107,6 +109,7 @@ serve::ModelServerOptions MakeOptions(const ServeFlags& flags) {
   options.handler.log = log;
   options.handler.multi_model = flags.multi_model;
   options.handler.cors_origins = flags.cors_origins;
+  options.handler.version = BERTIE_VERSION;
 
   infer::BatcherOptions& batcher = repository.load.batcher;
   batcher.max_batch_tokens =
@@ -169,6 +172,17 @@ void LogStart(const ServeFlags& flags, int threads, const serve::ModelServer& se
       "who.\"'");
 }
 
+// Null where none is wanted.
+Result<std::unique_ptr<kserve::GrpcServer>> StartGrpc(const ServeFlags& flags,
+                                                      serve::ModelServer& server) {
+  if (!flags.grpc_port) return std::unique_ptr<kserve::GrpcServer>();
+  kserve::GrpcServerOptions options{.host = flags.host, .port = *flags.grpc_port};
+  options.max_message_bytes = static_cast<size_t>(flags.max_body_mb * 1024 * 1024);
+  auto grpc = kserve::GrpcServer::Start(options, server.context(), server.repository());
+  if (grpc.ok()) Log("gRPC on " + (*grpc)->address());
+  return grpc;
+}
+
 Error WithAdvice(const Error& error) {
   if (error.code != ErrorCode::kUnavailable) return error;
   return {error.code, error.message +
@@ -227,6 +241,8 @@ int RunServe(const ServeFlags& flags) {
   if (*attachment) (*attachment)->Use(options);
   auto server = serve::ModelServer::Listen(options);
   if (!server.ok()) return ReportError(WithAdvice(server.error()));
+  auto grpc = StartGrpc(flags, **server);
+  if (!grpc.ok()) return ReportError(grpc.error());
   if (Status wrote = WriteAddressFile(flags.address_file, (*server)->address()); !wrote.ok()) {
     return ReportError(wrote.error());
   }
@@ -240,8 +256,12 @@ int RunServe(const ServeFlags& flags) {
                       : "SIGHUP: " + reloaded.error().message);
   });
   return DrainOnSignal(stop, [&](std::chrono::milliseconds limit) {
+    const auto end = std::chrono::steady_clock::now() + limit;
     (*server)->BeginDrain();
-    return (*server)->WaitDrained(limit);
+    const bool answered = !*grpc || (*grpc)->Drain(limit);
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        end - std::chrono::steady_clock::now());
+    return (*server)->WaitDrained(std::max(left, std::chrono::milliseconds(0))) && answered;
   });
 }
 
@@ -334,6 +354,8 @@ void AddServe(CLI::App& app, int& exit_code) {
   command->add_option("--port", flags->port, "Port to listen on; 0: any free one")
       ->capture_default_str()
       ->envname("SAGEMAKER_BIND_TO_PORT");
+  command->add_option("--grpc-port", flags->grpc_port,
+                      "Port for the Open Inference Protocol over gRPC; 0: any free one [none]");
   command->add_option("--address-file", flags->address_file,
                       "File that gets HOST:PORT once connections are taken, for --port 0");
   AddSourceFlags(*command, flags->source);

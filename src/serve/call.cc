@@ -69,7 +69,8 @@ void Call::Refuse(const http::Refusal& refusal) {
 void Call::Infer(const std::shared_ptr<Call>& call, InferenceRequest request,
                  std::function<void(Call&, InferenceResult)> done) {
   call->model_ = request.model;
-  request.deadline = call->begin_ + call->context_.options.request_timeout;
+  request.deadline =
+      std::min(request.deadline, call->begin_ + call->context_.options.request_timeout);
   request.cancelled = call->cancelled();
   serve::Infer(std::move(request), [call, done = std::move(done)](InferenceResult result) {
     if (const auto* inference = std::get_if<Inference>(&result)) {

@@ -44,7 +44,8 @@ class Call {
   // answer.
   void SetModel(ModelPointer model) { model_ = std::move(model); }
 
-  // serve::Infer for this request: deadline and cancellation are filled in. The call is kept until
+  // serve::Infer for this request: the deadline is the server's where it is earlier, and
+  // cancellation is filled in. The call is kept until
   // `done`, which may answer it.
   static void Infer(const std::shared_ptr<Call>& call, InferenceRequest request,
                     std::function<void(Call&, InferenceResult)> done);

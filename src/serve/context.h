@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -40,6 +41,7 @@ struct HandlerOptions {
   MediaType default_answer = MediaType::kJson;
   uint64_t max_body_bytes = 6 * 1024 * 1024;       // the HTTP server's limit
   std::function<void(std::string_view)> log = {};  // one line; never holds text that a client sent
+  std::string version = "0";                       // of the program, for clients that ask
   std::function<std::string()> more_metrics = {};  // further lines for /metrics; any thread
   AccessKeys keys = {};
   std::vector<std::string> cors_origins = {};  // "*": any
@@ -47,6 +49,15 @@ struct HandlerOptions {
   // After each answer; any thread; must not block.
   std::function<void(const AccessRecord&)> access_log = {};
 };
+
+// Of the queue and the batches, for clients that ask.
+struct QueueFacts {
+  size_t max_requests = 0;
+  int64_t max_batch_tokens = 0;
+  int threads = 1;
+};
+
+class Call;
 
 // Any thread.
 struct ServeContext {
@@ -70,7 +81,11 @@ struct ServeContext {
   ModelTable models;
   std::atomic<bool> loaded{false};  // the models that the server was started with are there
   std::atomic<bool> draining{false};
-  std::function<size_t()> connections;  // set before the server starts
+  // Set before the server starts:
+  std::function<size_t()> connections;
+  QueueFacts queue;
+  // Answers a browser's GET /, whose Accept names text/html. Null: as any other's.
+  std::function<void(const std::shared_ptr<Call>&)> home_page;
 };
 
 }  // namespace bertie::serve

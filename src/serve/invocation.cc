@@ -155,48 +155,6 @@ MaybeRefusal TakeInteger(const Json& value, const std::string& where, int64_t le
   return Invalid(where + " is " + std::to_string(out) + "; expected " + expected);
 }
 
-MaybeRefusal TakeParameters(const Json& object, const InvocationLimits& limits, Parameters& out) {
-  if (object.is_null()) return std::nullopt;
-  if (!object.is_object()) return WrongType("parameters", object, "an object");
-  // Padding changes nothing here, since nothing is padded; batch_size neither.
-  if (auto refusal = CheckKeys(object, "parameters",
-                               {"top_k", "return_all_scores", "function_to_apply", "truncation",
-                                "max_length", "padding", "batch_size"})) {
-    return refusal;
-  }
-  if (auto found = object.find("top_k"); found != object.end()) {
-    out.has_top_k = true;
-    if (!found->is_null()) {
-      int64_t top_k = 0;
-      if (auto refusal = TakeInteger(*found, "parameters.top_k", 1, 1'000'000, top_k)) {
-        return refusal;
-      }
-      out.top_k = top_k;
-    }
-  }
-  if (auto found = object.find("return_all_scores"); found != object.end()) {
-    if (auto refusal = TakeBool(*found, "parameters.return_all_scores", out.return_all_scores)) {
-      return refusal;
-    }
-  }
-  if (auto found = object.find("function_to_apply"); found != object.end()) {
-    if (auto refusal = TakeFunction(*found, out.function_to_apply)) return refusal;
-  }
-  if (auto found = object.find("truncation"); found != object.end()) {
-    if (auto refusal = TakeTruncation(*found, out.truncation)) return refusal;
-  }
-  if (auto found = object.find("max_length"); found != object.end() && !found->is_null()) {
-    // Room for [CLS], [SEP], a second [SEP] and one token.
-    int64_t length = 0;
-    if (auto refusal = TakeInteger(*found, "parameters.max_length", 4,
-                                   static_cast<int64_t>(limits.max_length), length)) {
-      return refusal;
-    }
-    out.max_length = static_cast<size_t>(length);
-  }
-  return std::nullopt;
-}
-
 MaybeRefusal TakeObject(Json& body, const InvocationLimits& limits, Invocation& out) {
   if (body.contains("instances")) {
     if (auto refusal = CheckKeys(body, "the body", {"instances"})) return refusal;
@@ -213,7 +171,7 @@ MaybeRefusal TakeObject(Json& body, const InvocationLimits& limits, Invocation& 
   }
   out.form = AnswerForm::kScores;
   if (body.contains("parameters")) {
-    if (auto refusal = TakeParameters(body["parameters"], limits, out.parameters)) return refusal;
+    if (auto refusal = ReadParameters(body["parameters"], limits, out.parameters)) return refusal;
   }
   return TakeInputs(body["inputs"], limits, out);
 }
@@ -275,6 +233,48 @@ MaybeRefusal ParseCsvBody(std::string_view text, const InvocationLimits& limits,
 }
 
 }  // namespace
+
+MaybeRefusal ReadParameters(const Json& object, const InvocationLimits& limits, Parameters& out) {
+  if (object.is_null()) return std::nullopt;
+  if (!object.is_object()) return WrongType("parameters", object, "an object");
+  // Padding changes nothing here, since nothing is padded; batch_size neither.
+  if (auto refusal = CheckKeys(object, "parameters",
+                               {"top_k", "return_all_scores", "function_to_apply", "truncation",
+                                "max_length", "padding", "batch_size"})) {
+    return refusal;
+  }
+  if (auto found = object.find("top_k"); found != object.end()) {
+    out.has_top_k = true;
+    if (!found->is_null()) {
+      int64_t top_k = 0;
+      if (auto refusal = TakeInteger(*found, "parameters.top_k", 1, 1'000'000, top_k)) {
+        return refusal;
+      }
+      out.top_k = top_k;
+    }
+  }
+  if (auto found = object.find("return_all_scores"); found != object.end()) {
+    if (auto refusal = TakeBool(*found, "parameters.return_all_scores", out.return_all_scores)) {
+      return refusal;
+    }
+  }
+  if (auto found = object.find("function_to_apply"); found != object.end()) {
+    if (auto refusal = TakeFunction(*found, out.function_to_apply)) return refusal;
+  }
+  if (auto found = object.find("truncation"); found != object.end()) {
+    if (auto refusal = TakeTruncation(*found, out.truncation)) return refusal;
+  }
+  if (auto found = object.find("max_length"); found != object.end() && !found->is_null()) {
+    // Room for [CLS], [SEP], a second [SEP] and one token.
+    int64_t length = 0;
+    if (auto refusal = TakeInteger(*found, "parameters.max_length", 4,
+                                   static_cast<int64_t>(limits.max_length), length)) {
+      return refusal;
+    }
+    out.max_length = static_cast<size_t>(length);
+  }
+  return std::nullopt;
+}
 
 std::variant<Invocation, http::Refusal> ParseInvocation(std::string_view body, MediaType type,
                                                         const InvocationLimits& limits) {

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "formats/json.h"
 #include "http/message.h"
 #include "serve/text_input.h"
 
@@ -51,6 +52,10 @@ struct InvocationLimits {
   size_t max_texts = 1024;
   size_t max_length = 512;  // for parameters.max_length
 };
+
+// An object of "parameters"; null is none. Refused with 400 InvalidInput.
+std::optional<http::Refusal> ReadParameters(const formats::Json& object,
+                                            const InvocationLimits& limits, Parameters& out);
 
 enum class MediaType { kJson, kCsv };
 

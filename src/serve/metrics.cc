@@ -34,6 +34,7 @@ void Histogram::Observe(double value) {
   auto bound = std::lower_bound(bounds_.begin(), bounds_.end(), value);
   ++counts_[static_cast<size_t>(bound - bounds_.begin())];
   sum_ += value;
+  ++count_;
 }
 
 void Histogram::Append(std::string_view name, std::string_view labels, std::string& out) const {
@@ -65,12 +66,28 @@ void ModelMetrics::ObserveInference(const InferenceCounts& counts) {
   tokenize_.Observe(counts.times.tokenize);
   queue_.Observe(counts.times.queue);
   compute_.Observe(counts.times.compute);
+  last_ = std::chrono::system_clock::now();
 }
 
 void ModelMetrics::ObserveBatch(int64_t sequences, int64_t tokens) {
   std::lock_guard lock(mutex_);
   batch_sequences_.Observe(static_cast<double>(sequences));
   batch_tokens_.Observe(static_cast<double>(tokens));
+}
+
+ModelTotals ModelMetrics::Totals() const {
+  std::lock_guard lock(mutex_);
+  ModelTotals totals{.inferences = static_cast<int64_t>(tokenize_.count()),
+                     .texts = texts_,
+                     .batches = static_cast<int64_t>(batch_sequences_.count()),
+                     .times = {tokenize_.sum(), queue_.sum(), compute_.sum()},
+                     .last = last_};
+  for (const auto& [name, route] : routes_) {
+    for (const auto& [status, count] : route.requests) {
+      if (status >= 400) totals.failures += count;
+    }
+  }
+  return totals;
 }
 
 void ModelMetrics::CountPredictions(std::span<const size_t> labels) {

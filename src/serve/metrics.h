@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -22,6 +23,8 @@ class Histogram {
   // first, then each bound `factor` times the one before.
   Histogram(double first, double factor);
   void Observe(double value);
+  double sum() const { return sum_; }
+  uint64_t count() const { return count_; }
   // labels: "" or such as phase="queue".
   void Append(std::string_view name, std::string_view labels, std::string& out) const;
 
@@ -30,6 +33,7 @@ class Histogram {
   std::array<double, kBounds> bounds_;
   std::array<uint64_t, kBounds + 1> counts_{};  // the last: above every bound
   double sum_ = 0;
+  uint64_t count_ = 0;
 };
 
 // Where one request's time went, in seconds.
@@ -44,6 +48,16 @@ struct InferenceCounts {
   int64_t texts = 0;
   int64_t truncated = 0;
   PhaseTimes times;
+};
+
+// All that one model has done since it was loaded.
+struct ModelTotals {
+  int64_t inferences = 0;  // requests that got their logits
+  int64_t failures = 0;    // requests that were refused, on any route
+  int64_t texts = 0;
+  int64_t batches = 0;
+  PhaseTimes times;                                 // summed
+  std::chrono::system_clock::time_point last = {};  // when the last logits were there
 };
 
 // Of one version of one model. Every member may be called from any thread.
@@ -61,6 +75,7 @@ class ModelMetrics {
   // Texts that are tokenised, wait or are computed: their requests.
   void Enter() { ++inflight_; }
   void Leave() { --inflight_; }
+  ModelTotals Totals() const;
 
  private:
   friend class Metrics;
@@ -82,6 +97,7 @@ class ModelMetrics {
   Histogram compute_{0.001, 2};
   Histogram batch_sequences_{1, 2};
   Histogram batch_tokens_{8, 2};
+  std::chrono::system_clock::time_point last_;
 };
 
 // What only the owner of the parts knows at the moment of asking.

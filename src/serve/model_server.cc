@@ -8,10 +8,13 @@
 #include "base/quote.h"
 #include "infer/compute_pool.h"
 #include "serve/handlers.h"
+#include "serve/protocols/docs.h"
 #include "serve/protocols/health.h"
 #include "serve/protocols/multi_model.h"
+#include "serve/protocols/open_inference.h"
 #include "serve/protocols/repository.h"
 #include "serve/protocols/sagemaker.h"
+#include "serve/protocols/tei.h"
 #include "serve/route_table.h"
 
 namespace bertie::serve {
@@ -24,7 +27,8 @@ HandlerOptions WithLimits(ModelServerOptions& options) {
 
 // The first refuses what belongs to nobody.
 std::vector<std::unique_ptr<Protocol>> MakeProtocols(ServeContext& context,
-                                                     ModelRepository& repository) {
+                                                     ModelRepository& repository,
+                                                     const RouteTable& routes) {
   std::vector<std::unique_ptr<Protocol>> protocols;
   auto sagemaker = std::make_unique<SageMakerProtocol>(context);
   auto multi_model = std::make_unique<MultiModelProtocol>(context, repository, *sagemaker);
@@ -32,6 +36,9 @@ std::vector<std::unique_ptr<Protocol>> MakeProtocols(ServeContext& context,
   protocols.push_back(std::make_unique<HealthProtocol>(context));
   protocols.push_back(std::move(multi_model));
   protocols.push_back(std::make_unique<RepositoryProtocol>(repository));
+  protocols.push_back(std::make_unique<TeiProtocol>(context));
+  protocols.push_back(std::make_unique<OpenInferenceProtocol>(context));
+  protocols.push_back(std::make_unique<DocsProtocol>(context, routes));
   return protocols;
 }
 
@@ -51,15 +58,17 @@ struct ModelServer::Impl {
         context(WithLimits(options)),
         handlers(context, routes),
         repository(options.repository, context, pool) {
-    protocols = MakeProtocols(context, repository);
+    protocols = MakeProtocols(context, repository, routes);
     for (const auto& protocol : protocols) routes.Add(*protocol);
+    const infer::BatcherOptions& batcher = options.repository.load.batcher;
+    context.queue = {batcher.queue.max_requests, batcher.max_batch_tokens, options.threads};
   }
 
   ModelServerOptions options;
   infer::ComputePool pool;
   ServeContext context;
-  std::vector<std::unique_ptr<Protocol>> protocols;
   RouteTable routes;
+  std::vector<std::unique_ptr<Protocol>> protocols;
   Handlers handlers;
   ModelRepository repository;            // answers what waits for it, by the protocols
   std::unique_ptr<http::Server> server;  // ends first, so no request meets what is half gone
@@ -105,6 +114,9 @@ Status ModelServer::ReloadChanged() {
   return WaitFor(
       [&](ModelRepository::Done done) { impl_->repository.ReloadChanged(std::move(done)); });
 }
+
+ServeContext& ModelServer::context() { return impl_->context; }
+ModelRepository& ModelServer::repository() { return impl_->repository; }
 
 void ModelServer::SetLoaded() { impl_->context.loaded = true; }
 

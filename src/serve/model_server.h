@@ -44,6 +44,10 @@ class ModelServer {
   // Has ModelRepository::ReloadChanged done, and waits. One other thread may call it meanwhile.
   Status ReloadChanged();
 
+  // What further protocols on ports of their own share with the HTTP server's.
+  ServeContext& context();
+  ModelRepository& repository();
+
   std::string address() const;
   uint16_t port() const;
 

@@ -9,11 +9,13 @@
 #include <utility>
 #include <vector>
 
+#include "formats/json.h"
 #include "http/message.h"
 
 namespace bertie::serve {
 
 class Call;
+struct DocModel;
 
 // The values of a pattern's parameters, percent-decoded.
 class PathParameters {
@@ -52,6 +54,9 @@ struct Route {
   std::function<std::optional<http::Refusal>(const http::RequestHead&, const PathParameters&)>
       check = {};
   Access access = Access::kKey;
+  // An OpenAPI operation object, for /openapi.json (openapi/operation.h); null: only that it is
+  // there.
+  formats::Json (*describe)(const DocModel&) = nullptr;
 };
 
 // One contract with clients: its routes and how it says no. Outlives the server.
@@ -68,6 +73,9 @@ class Protocol {
   // is "" where the request could not be read. Any thread.
   virtual http::Response Refuse(const http::Refusal& refusal,
                                 std::string_view request_id) const = 0;
+
+  // Refuse's bodies by media type, for /openapi.json; unless overridden, OwnRefusal's.
+  virtual formats::Json DescribeRefusal() const;
 
   // Whether a path that no route has is refused (404) in this protocol's form: true for paths that
   // only its clients would ask for.

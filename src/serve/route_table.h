@@ -42,10 +42,12 @@ class RouteTable {
   const Protocol& Owner(std::string_view path) const;
   // "GET /ping, POST /invocations": a protocol's routes, for its 404s.
   std::string Describe(const Protocol& protocol) const;
+  // In the order they came.
+  const std::vector<std::unique_ptr<PathRoutes>>& paths() const { return paths_; }
 
  private:
   std::vector<const Protocol*> protocols_;
-  std::vector<std::unique_ptr<PathRoutes>> paths_;                   // in the order they came
+  std::vector<std::unique_ptr<PathRoutes>> paths_;
   std::unordered_map<std::string_view, const PathRoutes*> literal_;  // without parameters
   std::vector<const PathRoutes*> patterns_;  // with; the one that is meant first
 };

@@ -259,6 +259,18 @@ int32_t Tokenizer::unk_id() const { return impl_->wordpiece->unknown_id(); }
 bool Tokenizer::lower_case() const { return impl_->normalizer.options().lower_case; }
 std::string_view Tokenizer::token(int32_t id) const { return impl_->token(id); }
 
+bool Tokenizer::special(int32_t id) const {
+  const auto& added = impl_->added.by_id();
+  const auto found = added.find(id);
+  return found != added.end() && found->second.special;
+}
+
+std::string_view Tokenizer::continuation_prefix() const {
+  return impl_->wordpiece->options().continuation_prefix;
+}
+
+const Normalizer& Tokenizer::normalizer() const { return impl_->normalizer; }
+
 Status Tokenizer::Save(const std::filesystem::path& dir, size_t max_length) const {
   TokenizerSpec spec;
   spec.vocabulary = impl_->vocabulary.tokens();

@@ -14,6 +14,7 @@
 
 namespace bertie::text {
 
+class Normalizer;
 struct TokenizerSpec;
 
 // One tokenised input: [CLS] a [SEP], or [CLS] a [SEP] b [SEP].
@@ -59,6 +60,10 @@ class Tokenizer {
   bool lower_case() const;
   // The token of an id; "" when out of range.
   std::string_view token(int32_t id) const;
+  // [CLS], [MASK] and their like: tokens that stand for no text.
+  bool special(int32_t id) const;
+  std::string_view continuation_prefix() const;  // "##"
+  const Normalizer& normalizer() const;
 
   // Writes vocab.txt, tokenizer.json, tokenizer_config.json and special_tokens_map.json into dir,
   // so that transformers' AutoTokenizer loads the same tokenizer. max_length goes into

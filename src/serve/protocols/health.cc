@@ -3,19 +3,25 @@
 #include <utility>
 
 #include "serve/call.h"
+#include "serve/openapi/operations.h"
 #include "serve/refusal.h"
 
 namespace bertie::serve {
 
 std::vector<Route> HealthProtocol::Routes() {
-  return {{.pattern = "/health",
-           .method = "GET",
-           .handle = [this](const std::shared_ptr<Call>& call) { AnswerHealth(context_, *call); },
-           .access = Access::kOpen},
-          {.pattern = "/metrics",
-           .method = "GET",
-           .handle = [this](const std::shared_ptr<Call>& call) { call->Respond(MetricsPage()); },
-           .access = Access::kOpen}};
+  const auto health = [this](const std::shared_ptr<Call>& call) { AnswerHealth(context_, *call); };
+  // It lives as long as it answers, whatever it waits for.
+  const auto live = [](const std::shared_ptr<Call>& call) { call->Respond({}); };
+  const auto metrics = [this](const std::shared_ptr<Call>& call) { call->Respond(MetricsPage()); };
+  const auto get = [](const char* pattern, auto handle, auto* describe) {
+    return Route{.pattern = pattern,
+                 .method = "GET",
+                 .handle = handle,
+                 .access = Access::kOpen,
+                 .describe = describe};
+  };
+  return {get("/health", health, DescribeHealth), get("/readyz", health, DescribeHealth),
+          get("/livez", live, DescribeLive), get("/metrics", metrics, DescribeMetrics)};
 }
 
 http::Response HealthProtocol::Refuse(const http::Refusal& refusal,

@@ -1,4 +1,4 @@
-// GET /health and GET /metrics.
+// GET /health, Kubernetes' /livez and /readyz, and GET /metrics.
 #pragma once
 
 #include <string_view>

@@ -12,6 +12,7 @@
 #include "base/quote.h"
 #include "formats/json.h"
 #include "serve/call.h"
+#include "serve/openapi/operations.h"
 #include "serve/refusal.h"
 
 namespace bertie::serve {
@@ -113,19 +114,23 @@ std::vector<Route> MultiModelProtocol::Routes() {
   return {{.pattern = "/models",
            .method = "POST",
            .handle = [this](CallPointer call) { Load(call); },
-           .access = access},
+           .access = access,
+           .describe = DescribeModelLoad},
           {.pattern = "/models",
            .method = "GET",
            .handle = [this](CallPointer call) { List(*call); },
-           .access = access},
+           .access = access,
+           .describe = DescribeModelList},
           {.pattern = "/models/{model}",
            .method = "GET",
            .handle = [this](CallPointer call) { Describe(*call); },
-           .access = access},
+           .access = access,
+           .describe = DescribeModelEntry},
           {.pattern = "/models/{model}",
            .method = "DELETE",
            .handle = [this](CallPointer call) { Unload(call); },
-           .access = access},
+           .access = access,
+           .describe = DescribeModelUnload},
           {.pattern = "/models/{model}/invoke",
            .method = "POST",
            .handle =
@@ -135,7 +140,8 @@ std::vector<Route> MultiModelProtocol::Routes() {
            .check =
                [this](const http::RequestHead& head, const PathParameters& parameters) {
                  return sagemaker_.CheckInvocation(head, parameters["model"]);
-               }}};
+               },
+           .describe = DescribeInvocations}};
 }
 
 http::Response MultiModelProtocol::Refuse(const Refusal& refusal,

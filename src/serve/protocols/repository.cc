@@ -7,23 +7,13 @@
 
 #include "formats/json.h"
 #include "serve/call.h"
+#include "serve/openapi/operations.h"
 
 namespace bertie::serve {
 namespace {
 
 using formats::Json;
 using http::Refusal;
-
-const char* StateName(ModelStatus::State state) {
-  switch (state) {
-    case ModelStatus::State::kLoading:
-      return "LOADING";
-    case ModelStatus::State::kReady:
-      return "READY";
-    default:
-      return "UNAVAILABLE";
-  }
-}
 
 // The body, which may be empty, as an object.
 std::variant<Json, Refusal> ParseOptionalObject(const std::string& body) {
@@ -36,7 +26,27 @@ std::variant<Json, Refusal> ParseOptionalObject(const std::string& body) {
       std::string("the body is ") + formats::JsonTypeName(*parsed) + "; expected an object"};
 }
 
-Refusal FromRepository(const Error& error) {
+ModelRepository::Done Answering(const std::shared_ptr<Call>& call) {
+  return [call](const Status& status) {
+    if (!status.ok()) return call->Refuse(RepositoryRefusal(status.error()));
+    call->Respond({.content_type = "application/json", .body = "{}"});
+  };
+}
+
+}  // namespace
+
+const char* StateName(ModelStatus::State state) {
+  switch (state) {
+    case ModelStatus::State::kLoading:
+      return "LOADING";
+    case ModelStatus::State::kReady:
+      return "READY";
+    default:
+      return "UNAVAILABLE";
+  }
+}
+
+Refusal RepositoryRefusal(const Error& error) {
   switch (error.code) {
     case ErrorCode::kNotFound:
       return {404, "ModelNotFound", error.message};
@@ -52,30 +62,24 @@ Refusal FromRepository(const Error& error) {
   }
 }
 
-ModelRepository::Done Answering(const std::shared_ptr<Call>& call) {
-  return [call](const Status& status) {
-    if (!status.ok()) return call->Refuse(FromRepository(status.error()));
-    call->Respond({.content_type = "application/json", .body = "{}"});
-  };
-}
-
-}  // namespace
-
 std::vector<Route> RepositoryProtocol::Routes() {
   using CallPointer = const std::shared_ptr<Call>&;
   const std::string models = "/v2/repository/models/{model}/";
   return {{.pattern = "/v2/repository/index",
            .method = "POST",
            .handle = [this](CallPointer call) { Index(*call); },
-           .access = Access::kAdmin},
+           .access = Access::kAdmin,
+           .describe = DescribeRepositoryIndex},
           {.pattern = models + "load",
            .method = "POST",
            .handle = [this](CallPointer call) { Load(call); },
-           .access = Access::kAdmin},
+           .access = Access::kAdmin,
+           .describe = DescribeRepositoryLoad},
           {.pattern = models + "unload",
            .method = "POST",
            .handle = [this](CallPointer call) { Unload(call); },
-           .access = Access::kAdmin}};
+           .access = Access::kAdmin,
+           .describe = DescribeRepositoryUnload}};
 }
 
 http::Response RepositoryProtocol::Refuse(const Refusal& refusal,
@@ -84,6 +88,8 @@ http::Response RepositoryProtocol::Refuse(const Refusal& refusal,
           .content_type = "application/json",
           .body = formats::DumpJson({{"error", refusal.message}})};
 }
+
+Json RepositoryProtocol::DescribeRefusal() const { return V2RefusalContent(); }
 
 void RepositoryProtocol::Index(Call& call) const {
   auto body = ParseOptionalObject(call.body());

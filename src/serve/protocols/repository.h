@@ -11,6 +11,11 @@
 
 namespace bertie::serve {
 
+// Triton's name for a state: "READY".
+const char* StateName(ModelStatus::State state);
+// ModelRepository's errors as clients are to know them.
+http::Refusal RepositoryRefusal(const Error& error);
+
 // For administrators only. Errors: {"error": text}.
 class RepositoryProtocol : public Protocol {
  public:
@@ -18,6 +23,7 @@ class RepositoryProtocol : public Protocol {
 
   std::vector<Route> Routes() override;
   http::Response Refuse(const http::Refusal& refusal, std::string_view request_id) const override;
+  formats::Json DescribeRefusal() const override;
   bool Owns(std::string_view path) const override { return path.starts_with("/v2/repository"); }
 
  private:

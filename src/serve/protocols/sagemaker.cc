@@ -7,6 +7,7 @@
 #include "serve/answer.h"
 #include "serve/call.h"
 #include "serve/negotiation.h"
+#include "serve/openapi/operations.h"
 #include "serve/refusal.h"
 
 namespace bertie::serve {
@@ -60,14 +61,15 @@ std::vector<Route> SageMakerProtocol::Routes() {
       {.pattern = "/ping",
        .method = "GET",
        .handle = [this](const std::shared_ptr<Call>& call) { AnswerHealth(context_, *call); },
-       .access = Access::kOpen},
+       .access = Access::kOpen,
+       .describe = DescribeHealth},
       {.pattern = "/invocations",
        .method = "POST",
        .handle =
            [this](const std::shared_ptr<Call>& call) { Invoke(call, TargetModel(call->head())); },
-       .check = [this](
-                    const RequestHead& head,
-                    const PathParameters&) { return CheckInvocation(head, TargetModel(head)); }}};
+       .check = [this](const RequestHead& head,
+                       const PathParameters&) { return CheckInvocation(head, TargetModel(head)); },
+       .describe = DescribeInvocations}};
 }
 
 Response SageMakerProtocol::Refuse(const Refusal& refusal, std::string_view request_id) const {

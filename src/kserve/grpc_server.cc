@@ -1,0 +1,88 @@
+#include "kserve/grpc_server.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "kserve/services.h"
+
+namespace bertie::kserve {
+namespace {
+
+void SetLimits(const GrpcServerOptions& options, grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(static_cast<int>(
+      std::min(options.max_message_bytes, size_t{std::numeric_limits<int>::max()})));
+  // A few bytes can stand for gigabytes.
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder.SetResourceQuota(grpc::ResourceQuota("bertie").Resize(size_t{512} << 20));
+  const std::pair<const char*, int> arguments[] = {
+      // Clients that keep connections alive by a ping every ten seconds, Triton's among them, may.
+      {GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000},
+      {GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1},
+      {GRPC_ARG_MAX_CONCURRENT_STREAMS, 1'024},
+      {GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024},
+      {GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000},
+      {GRPC_ARG_ALLOW_REUSEPORT, 0},
+  };
+  for (const auto& [name, value] : arguments) builder.AddChannelArgument(name, value);
+}
+
+// "[::1]:8001" for an address that has colons itself.
+std::string WithPort(const std::string& host, int port) {
+  const bool colons = host.find(':') != std::string::npos && !host.starts_with('[');
+  return (colons ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+}  // namespace
+
+struct GrpcServer::Impl {
+  Impl(const GrpcServerOptions& given, serve::ServeContext& context,
+       serve::ModelRepository& repository)
+      : host(given.host), inference(context, repository), health(context) {}
+
+  const std::string host;
+  InferenceService inference;
+  HealthService health;
+  int port = 0;
+  std::unique_ptr<grpc::Server> server;
+};
+
+GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+GrpcServer::~GrpcServer() { Drain(std::chrono::milliseconds(0)); }
+
+Result<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options,
+                                                      serve::ServeContext& context,
+                                                      serve::ModelRepository& repository) {
+  auto impl = std::make_unique<Impl>(options, context, repository);
+  grpc::ServerBuilder builder;
+  SetLimits(options, builder);
+  const std::string address = WithPort(options.host, options.port);
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &impl->port);
+  builder.RegisterService(&impl->inference);
+  builder.RegisterService(&impl->health);
+  impl->server = builder.BuildAndStart();
+  if (!impl->server || impl->port <= 0) {
+    return Error{ErrorCode::kUnavailable,
+                 "cannot listen for gRPC on " + address +
+                     ": another program has the port, or the host is not one of this machine's"};
+  }
+  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(impl)));
+}
+
+std::string GrpcServer::address() const { return WithPort(impl_->host, impl_->port); }
+
+bool GrpcServer::Drain(std::chrono::milliseconds limit) {
+  if (!impl_->server) return true;
+  // Shutdown refuses new calls and waits for those under way; at its deadline it cancels them.
+  const auto deadline = std::chrono::system_clock::now() + limit;
+  impl_->server->Shutdown(deadline);
+  const bool in_time = limit.count() == 0 || std::chrono::system_clock::now() < deadline;
+  impl_->server.reset();
+  return in_time;
+}
+
+}  // namespace bertie::kserve
