@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,6 +39,7 @@ struct HandlerOptions {
   bool truncate = true;
   std::chrono::milliseconds request_timeout{60'000};  // SageMaker's own limit for an invocation
   MediaType default_answer = MediaType::kJson;
+  bool playground = true;                          // the page for browsers
   uint64_t max_body_bytes = 6 * 1024 * 1024;       // the HTTP server's limit
   std::function<void(std::string_view)> log = {};  // one line; never holds text that a client sent
   std::function<std::string()> more_metrics = {};  // further lines for /metrics; any thread
@@ -47,6 +49,8 @@ struct HandlerOptions {
   // After each answer; any thread; must not block.
   std::function<void(const AccessRecord&)> access_log = {};
 };
+
+class Call;
 
 // Any thread.
 struct ServeContext {
@@ -70,7 +74,10 @@ struct ServeContext {
   ModelTable models;
   std::atomic<bool> loaded{false};  // the models that the server was started with are there
   std::atomic<bool> draining{false};
-  std::function<size_t()> connections;  // set before the server starts
+  // Set before the server starts:
+  std::function<size_t()> connections;
+  // Answers a browser's GET /, whose Accept names text/html. Null: as any other's.
+  std::function<void(const std::shared_ptr<Call>&)> home_page;
 };
 
 }  // namespace bertie::serve

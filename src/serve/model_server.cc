@@ -10,6 +10,7 @@
 #include "serve/handlers.h"
 #include "serve/protocols/health.h"
 #include "serve/protocols/multi_model.h"
+#include "serve/protocols/playground.h"
 #include "serve/protocols/repository.h"
 #include "serve/protocols/sagemaker.h"
 #include "serve/route_table.h"
@@ -32,6 +33,9 @@ std::vector<std::unique_ptr<Protocol>> MakeProtocols(ServeContext& context,
   protocols.push_back(std::make_unique<HealthProtocol>(context));
   protocols.push_back(std::move(multi_model));
   protocols.push_back(std::make_unique<RepositoryProtocol>(repository));
+  if (context.options.playground) {
+    protocols.push_back(std::make_unique<PlaygroundProtocol>(context));
+  }
   return protocols;
 }
 
