@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "cloud/browsers.h"
 #include "cloud/endpoints/endpoint_metrics.h"
 #include "cloud/endpoints/endpoint_operations.h"
 #include "cloud/endpoints/endpoints.h"
@@ -93,6 +94,10 @@ Result<std::unique_ptr<CloudServer>> CloudServer::Start(CloudServerOptions optio
           MetricOperations({&impl->endpoint_metrics.source(), &impl->training->metrics()})),
   };
   impl->router = std::make_unique<Router>(std::move(services), impl->verifier, http.log);
+  impl->router->SetFront(
+      [&settings, checks = impl->verifier.checks()](const http::RequestHead& head) {
+        return AnswerBrowser(head, settings, checks);
+      });
   BERTIE_ASSIGN_OR_RETURN(impl->server, http::Server::Listen(http, *impl->router));
   impl->server->Start();
   return std::unique_ptr<CloudServer>(new CloudServer(std::move(impl)));

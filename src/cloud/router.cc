@@ -96,6 +96,7 @@ std::string Router::NewRequestId() {
 std::optional<http::Response> Router::OnHead(const http::RequestHead&) { return std::nullopt; }
 
 http::Admission Router::Admit(const http::RequestHead& head) {
+  if (auto answer = front_ ? front_(head) : std::nullopt) return {.answer = std::move(answer)};
   const ServiceName name = ServiceOf(head);
   Service& service = Find(name);
   if (!service.WantsStream(head)) {
