@@ -71,3 +71,19 @@ function(bertie_protocol name proto)
   target_include_directories(bertie_${name}_protocol SYSTEM PUBLIC ${out})
   target_link_libraries(bertie_${name}_protocol PUBLIC protobuf::libprotobuf bertie_grpc)
 endfunction()
+
+# bertie_embed(TARGET FOLDER PATTERN...): the files below FOLDER that match become part of TARGET,
+# by embed.cmake.
+function(bertie_embed target folder)
+  set(root ${CMAKE_SOURCE_DIR}/${folder})
+  list(TRANSFORM ARGN PREPEND ${root}/)
+  file(GLOB_RECURSE found RELATIVE ${root} CONFIGURE_DEPENDS ${ARGN})
+  list(SORT found)
+  set(out ${CMAKE_BINARY_DIR}/embedded/${target}.cc)
+  set(script ${CMAKE_SOURCE_DIR}/cmake/embed.cmake)
+  list(TRANSFORM found PREPEND ${root}/ OUTPUT_VARIABLE inputs)
+  add_custom_command(OUTPUT ${out}
+    COMMAND ${CMAKE_COMMAND} -DOUT=${out} -DROOT=${root} "-DFILES=${found}" -P ${script}
+    DEPENDS ${inputs} ${script} VERBATIM)
+  target_sources(${target} PRIVATE ${out})
+endfunction()

@@ -61,6 +61,7 @@ struct ServeFlags {
   double idle_timeout = 60;
   size_t max_connections = 4096;
   std::string default_accept = "application/json";
+  bool no_playground = false;
   AttachFlags accelerator;
 };
 
@@ -101,6 +102,7 @@ serve::ModelServerOptions MakeOptions(const ServeFlags& flags) {
 
   options.handler.max_texts = flags.max_texts;
   options.handler.truncate = !flags.no_truncate;
+  options.handler.playground = !flags.no_playground;
   options.handler.request_timeout = FromSeconds(flags.request_timeout);
   options.handler.default_answer =
       flags.default_accept == serve::MediaTypeName(serve::MediaType::kCsv)
@@ -375,6 +377,8 @@ void AddServe(CLI::App& app, int& exit_code) {
       ->check(CLI::IsMember({"application/json", "text/csv"}))
       ->capture_default_str()
       ->envname("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT");
+  command->add_flag("--no-playground", flags->no_playground,
+                    "Show browsers no page at / for trying sentences");
   AddLimits(*command, *flags);
   AddAccessFlags(*command, *flags);
   AddAttachFlags(*command, flags->accelerator);

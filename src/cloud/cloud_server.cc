@@ -3,6 +3,8 @@
 #include <utility>
 #include <vector>
 
+#include "cloud/browsers.h"
+#include "cloud/endpoints/endpoint_metrics.h"
 #include "cloud/endpoints/endpoint_operations.h"
 #include "cloud/endpoints/endpoints.h"
 #include "cloud/endpoints/invocation.h"
@@ -12,6 +14,8 @@
 #include "cloud/jobs/training_service.h"
 #include "cloud/json_service.h"
 #include "cloud/logs/logs_service.h"
+#include "cloud/metrics/metric_operations.h"
+#include "cloud/metrics/metric_service.h"
 #include "cloud/named_rows.h"
 #include "cloud/query_service.h"
 #include "cloud/router.h"
@@ -43,6 +47,7 @@ struct CloudServer::Impl {
   std::unique_ptr<ObjectStore> store;
   std::unique_ptr<State> state;
   std::unique_ptr<TrainingService> training;
+  EndpointMetrics endpoint_metrics;
   http::ClientPool servers{{.limits = {.max_body_bytes = kMaxInvocationBody}}};
   std::unique_ptr<Endpoints> endpoints;
   std::unique_ptr<Router> router;
@@ -82,11 +87,17 @@ Result<std::unique_ptr<CloudServer>> CloudServer::Start(CloudServerOptions optio
       .sts = std::make_shared<StsService>(settings, impl->verifier),
       .iam = std::make_shared<IamService>(settings),
       .sagemaker = std::make_shared<JsonService>(std::move(sagemaker)),
-      .runtime = std::make_shared<RuntimeService>(settings, *impl->endpoints, impl->servers),
+      .runtime = std::make_shared<RuntimeService>(settings, *impl->endpoints, impl->servers,
+                                                  impl->endpoint_metrics),
       .logs = std::make_shared<JsonService>(LogOperations(settings, {impl->training.get()})),
-      .monitoring = std::make_shared<JsonService>(),
+      .monitoring = std::make_shared<MetricService>(
+          MetricOperations({&impl->endpoint_metrics.source(), &impl->training->metrics()})),
   };
   impl->router = std::make_unique<Router>(std::move(services), impl->verifier, http.log);
+  impl->router->SetFront(
+      [&settings, checks = impl->verifier.checks()](const http::RequestHead& head) {
+        return AnswerBrowser(head, settings, checks);
+      });
   BERTIE_ASSIGN_OR_RETURN(impl->server, http::Server::Listen(http, *impl->router));
   impl->server->Start();
   return std::unique_ptr<CloudServer>(new CloudServer(std::move(impl)));

@@ -49,6 +49,7 @@ ServiceName ServiceOf(const http::RequestHead& head, std::string_view body) {
   const std::string* type = head.Find("Content-Type");
   if (head.method == "POST" && head.path == "/" && type != nullptr &&
       type->starts_with("application/x-www-form-urlencoded")) {
+    if (body.find("Version=2010-08-01") != body.npos) return ServiceName::kMonitoring;
     const bool iam = body.find("Version=2010-05-08") != std::string_view::npos;
     return iam ? ServiceName::kIam : ServiceName::kSts;
   }
@@ -95,6 +96,7 @@ std::string Router::NewRequestId() {
 std::optional<http::Response> Router::OnHead(const http::RequestHead&) { return std::nullopt; }
 
 http::Admission Router::Admit(const http::RequestHead& head) {
+  if (auto answer = front_ ? front_(head) : std::nullopt) return {.answer = std::move(answer)};
   const ServiceName name = ServiceOf(head);
   Service& service = Find(name);
   if (!service.WantsStream(head)) {

@@ -4,8 +4,10 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "cloud/service.h"
 #include "cloud/settings.h"
@@ -18,7 +20,8 @@ enum class ServiceName { kS3, kSts, kIam, kSageMaker, kRuntime, kLogs, kMonitori
 
 // The first that tells: the service in the signature's scope, X-Amz-Target, a form posted to /, a
 // path of the runtime; anything else is S3's. In a form without a signature the action's version
-// tells STS from IAM, for which body is looked at; before it is there, STS is answered.
+// tells STS from IAM and CloudWatch, for which body is looked at; before it is there, STS is
+// answered.
 ServiceName ServiceOf(const http::RequestHead& head, std::string_view body = {});
 
 struct Services {
@@ -36,6 +39,11 @@ class Router : public http::Handler {
   // verifier must outlive the router. All services must be there.
   Router(Services services, const Verifier& verifier, std::function<void(std::string_view)> log);
 
+  // Whoever is asked first about every request, by its head alone: an answer ends it there. On the
+  // server's I/O thread. Set before the first request.
+  using Front = std::function<std::optional<http::Response>(const http::RequestHead&)>;
+  void SetFront(Front front) { front_ = std::move(front); }
+
   std::optional<http::Response> OnHead(const http::RequestHead& head) override;
   http::Admission Admit(const http::RequestHead& head) override;
   void OnRequest(http::Request request, std::shared_ptr<http::Exchange> exchange) override;
@@ -46,6 +54,7 @@ class Router : public http::Handler {
   std::string NewRequestId();
 
   Services services_;
+  Front front_;
   const Verifier& verifier_;
   std::function<void(std::string_view)> log_;
   std::string id_prefix_;

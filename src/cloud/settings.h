@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace bertie::cloud {
 
@@ -19,6 +20,9 @@ struct Settings {
   std::string role = "LocalRole";
   // Buckets are also reached as BUCKET.DOMAIN, beside Amazon's own host names.
   std::string domain = "localhost";
+  // Names by which this machine is reached, and of whose pages browsers may work with the cloud,
+  // beside those that nobody else can have (cloud/browsers.h).
+  std::vector<std::string> allowed_hosts = {};
   // Requests must be signed by these; absent: nothing is checked.
   std::optional<Credentials> credentials;
 

@@ -39,6 +39,7 @@ struct HandlerOptions {
   bool truncate = true;
   std::chrono::milliseconds request_timeout{60'000};  // SageMaker's own limit for an invocation
   MediaType default_answer = MediaType::kJson;
+  bool playground = true;                          // the page for browsers
   uint64_t max_body_bytes = 6 * 1024 * 1024;       // the HTTP server's limit
   std::function<void(std::string_view)> log = {};  // one line; never holds text that a client sent
   std::string version = "0";                       // of the program, for clients that ask

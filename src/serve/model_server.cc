@@ -12,6 +12,7 @@
 #include "serve/protocols/health.h"
 #include "serve/protocols/multi_model.h"
 #include "serve/protocols/open_inference.h"
+#include "serve/protocols/playground.h"
 #include "serve/protocols/repository.h"
 #include "serve/protocols/sagemaker.h"
 #include "serve/protocols/tei.h"
@@ -39,6 +40,9 @@ std::vector<std::unique_ptr<Protocol>> MakeProtocols(ServeContext& context,
   protocols.push_back(std::make_unique<TeiProtocol>(context));
   protocols.push_back(std::make_unique<OpenInferenceProtocol>(context));
   protocols.push_back(std::make_unique<DocsProtocol>(context, routes));
+  if (context.options.playground) {
+    protocols.push_back(std::make_unique<PlaygroundProtocol>(context));
+  }
   return protocols;
 }
 

@@ -146,3 +146,35 @@ def serve(bertie, tmp_path):
             server.process.kill()
             server.process.wait()
             raise
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A running Chromium, as Playwright's browser."""
+    import browser
+
+    playwright = pytest.importorskip("playwright.sync_api")
+    if browser.CHROMIUM is None:
+        pytest.skip("no Chromium is installed")
+    with playwright.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=browser.CHROMIUM, args=browser.FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def open_tab(chromium):
+    """open_tab(origin, path="/", **context) -> browser.Tab; all are closed when the test ends."""
+    import browser
+
+    tabs = []
+
+    def open_one(origin, path="/", **options):
+        tab = browser.Tab(chromium, origin, **options)
+        tabs.append(tab)
+        tab.goto(path)
+        return tab
+
+    yield open_one
+    for tab in tabs:
+        tab.close()

@@ -198,6 +198,11 @@ void AddCloud(CLI::App& app, int& exit_code) {
       ->capture_default_str();
   command->add_flag("--insecure", flags->insecure,
                     "Let other machines in without checking signatures");
+  command
+      ->add_option("--allow-host", flags->settings.allowed_hosts,
+                   "Host name by which clients may reach the cloud, and whose web pages may work "
+                   "with it, while signatures are not checked; may be given several times")
+      ->take_all();
   command->add_option("--account", flags->settings.account, "Account number, 12 digits")
       ->check(CLI::Validator(
           [](const std::string& text) {

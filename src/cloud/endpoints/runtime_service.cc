@@ -22,6 +22,8 @@ struct RuntimeService::Invocation {
   Choice choice = {};
   std::shared_ptr<const Target> failed = {};  // kept, so that no other target gets its address
   bool last = false;                          // no other server is asked any more
+  EndpointMetrics::Clock::time_point begin = EndpointMetrics::Clock::now();
+  EndpointMetrics::Clock::time_point asked = begin;  // when the first server was
 };
 
 http::Response RuntimeService::Deny(const http::RequestHead&, const AuthError& error,
@@ -58,9 +60,10 @@ void RuntimeService::Ask(std::shared_ptr<Invocation> invocation) {
   it.choice = it.endpoint ? it.endpoint->routes().Choose(it.wanted_variant, it.failed.get())
                           : Choice{.fault = RouteFault::kNoRoutes};
   if (it.choice.fault != RouteFault::kNone) {
-    return it.exchange->Respond(RouteError(it.choice.fault, it.names, it.wanted_variant));
+    return Answer(it, RouteError(it.choice.fault, it.names, it.wanted_variant));
   }
   it.names.variant = it.choice.lease->variant();
+  if (!it.last) it.asked = EndpointMetrics::Clock::now();
   http::PoolRequest request{.port = it.choice.port,
                             .target = "/invocations",
                             .fields = FieldsForServer(it.call.request.head),
@@ -76,9 +79,22 @@ void RuntimeService::Ask(std::shared_ptr<Invocation> invocation) {
       asked.choice.lease.reset();
       return Ask(std::move(invocation));
     }
-    asked.exchange->Respond(InvocationAnswer(std::move(answer), asked.names));
+    Answer(asked, InvocationAnswer(std::move(answer), asked.names));
     asked.choice.lease.reset();
   });
+}
+
+// Counted where a variant was asked.
+void RuntimeService::Answer(const Invocation& invocation, http::Response response) {
+  if (!invocation.names.variant.empty()) {
+    const auto now = EndpointMetrics::Clock::now();
+    metrics_.Record({.endpoint = invocation.names.endpoint,
+                     .variant = invocation.names.variant,
+                     .status = response.status,
+                     .model = now - invocation.asked,
+                     .total = now - invocation.begin});
+  }
+  invocation.exchange->Respond(std::move(response));
 }
 
 }  // namespace bertie::cloud

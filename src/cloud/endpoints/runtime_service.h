@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "cloud/endpoints/endpoint_metrics.h"
 #include "cloud/endpoints/endpoints.h"
 #include "cloud/endpoints/routes.h"
 #include "cloud/service.h"
@@ -16,8 +17,9 @@ namespace bertie::cloud {
 class RuntimeService : public Service {
  public:
   // All must outlive the service, which stops servers at its end.
-  RuntimeService(const Settings& settings, const Endpoints& endpoints, http::ClientPool& servers)
-      : settings_(settings), endpoints_(endpoints), servers_(servers) {}
+  RuntimeService(const Settings& settings, const Endpoints& endpoints, http::ClientPool& servers,
+                 EndpointMetrics& metrics)
+      : settings_(settings), endpoints_(endpoints), servers_(servers), metrics_(metrics) {}
   ~RuntimeService() override { servers_.Stop(); }
 
   http::Response Deny(const http::RequestHead& head, const AuthError& error,
@@ -28,10 +30,12 @@ class RuntimeService : public Service {
  private:
   struct Invocation;
   void Ask(std::shared_ptr<Invocation> invocation);
+  void Answer(const Invocation& invocation, http::Response response);
 
   const Settings& settings_;
   const Endpoints& endpoints_;
   http::ClientPool& servers_;
+  EndpointMetrics& metrics_;
 };
 
 }  // namespace bertie::cloud

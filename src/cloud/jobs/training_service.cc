@@ -35,6 +35,7 @@ Result<std::unique_ptr<TrainingService>> TrainingService::Open(
   auto board = JobBoard::Open(state);
   if (!board.ok()) return Error{ErrorCode::kIo, board.error().message};
   service->board_ = *std::move(board);
+  service->metrics_ = std::make_unique<JobMetrics>(settings, *service->board_, service->folder_);
   service->ResumeAll();
   return service;
 }

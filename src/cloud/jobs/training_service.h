@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cloud/jobs/job_board.h"
+#include "cloud/jobs/job_metrics.h"
 #include "cloud/jobs/job_runner.h"
 #include "cloud/json_service.h"
 #include "cloud/logs/log_streams.h"
@@ -34,6 +35,8 @@ class TrainingService : public LogSource {
 
   // CreateTrainingJob and so on, for a JsonService.
   std::map<std::string, JsonService::Operation> Operations();
+
+  const MetricSource& metrics() const { return *metrics_; }
 
   std::vector<std::string> Groups() const override;
   std::optional<std::vector<LogStream>> Streams(const std::string& group) const override;
@@ -66,6 +69,7 @@ class TrainingService : public LogSource {
   std::filesystem::path folder_;
   std::function<void(std::string_view)> log_;
   std::unique_ptr<JobBoard> board_;
+  std::unique_ptr<JobMetrics> metrics_;
   std::mutex mutex_;  // guards runs_
   std::map<std::string, Run> runs_;
 };

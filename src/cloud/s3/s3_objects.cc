@@ -49,6 +49,9 @@ http::Response ObjectHead(const Object& object, const Query& query) {
       type != nullptr && type->find_first_of("\r\n") == std::string::npos) {
     response.content_type = *type;
   }
+  // What a browser shows of an object is nothing of the console's, though it has its address.
+  response.fields.push_back({"Content-Security-Policy",
+                             "sandbox allow-scripts allow-forms allow-popups allow-downloads"});
   response.fields.push_back({"ETag", Quoted(object.attributes.etag)});
   response.fields.push_back({"Last-Modified", HttpTime(object.modified)});
   response.fields.push_back({"Accept-Ranges", "bytes"});

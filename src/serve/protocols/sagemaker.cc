@@ -1,5 +1,6 @@
 #include "serve/protocols/sagemaker.h"
 
+#include <cstdio>
 #include <string>
 #include <utility>
 #include <variant>
@@ -37,6 +38,14 @@ std::string TextPath(const Invocation& invocation, size_t index) {
   return list ? item : "the text";
 }
 
+// https://www.w3.org/TR/server-timing/: milliseconds.
+std::string ServerTiming(const PhaseTimes& times) {
+  char text[128];
+  std::snprintf(text, sizeof(text), "tokenize;dur=%.3f, queue;dur=%.3f, compute;dur=%.3f",
+                times.tokenize * 1000, times.queue * 1000, times.compute * 1000);
+  return text;
+}
+
 // invocation without its texts.
 void Answer(Call& call, const Invocation& invocation, MediaType type, InferenceResult result) {
   if (const auto* error = std::get_if<InferenceError>(&result)) {
@@ -48,6 +57,7 @@ void Answer(Call& call, const Invocation& invocation, MediaType type, InferenceR
   Response response;
   response.content_type = MediaTypeName(type);
   response.body = *std::move(body);
+  response.fields.push_back({"Server-Timing", ServerTiming(inference.times)});
   if (const size_t truncated = inference.CountTruncated(); truncated > 0) {
     response.fields.push_back({"x-bertie-truncated", std::to_string(truncated)});
   }
