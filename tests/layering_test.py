@@ -53,9 +53,9 @@ def check(path: pathlib.Path) -> list[str]:
             if other in RULES["may_include"] and other != folder and "*" not in allowed and other not in allowed:
                 problems.append(f"{where}: {folder} may not include {target}")
             problems += [f"{where}: {wrong}" for wrong in across_rooms(path, target)]
-        for prefix, owner in RULES["only_in"].items():
-            if target.startswith(prefix) and folder != owner:
-                problems.append(f"{where}: only {owner} may include <{target}>")
+        for prefix, owners in RULES["only_in"].items():
+            if target.startswith(prefix) and folder not in (owners if isinstance(owners, list) else [owners]):
+                problems.append(f"{where}: only {owners} may include <{target}>")
     name = str(path.relative_to(ROOT))
     if len(lines) > RULES["max_lines"] and name not in RULES["long_files"]:
         problems.append(f"{name}:{len(lines)}: longer than {RULES['max_lines']} lines")

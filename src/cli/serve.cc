@@ -18,6 +18,7 @@
 #include "cli/model_argument.h"
 #include "cli/service.h"
 #include "cli/source.h"
+#include "cli/tls_files.h"
 #include "serve/model_server.h"
 #include "serve/negotiation.h"
 
@@ -45,6 +46,7 @@ struct ServeFlags {
   size_t max_connections = 4096;
   std::string default_accept = "application/json";
   AttachFlags accelerator;
+  TlsFlags tls;
 };
 
 std::chrono::milliseconds FromSeconds(double seconds) {
@@ -107,9 +109,10 @@ void LogStart(const ServeFlags& flags, int threads, const serve::ModelSummary& m
       (model.precision ? std::to_string(threads) + (threads == 1 ? " thread; " : " threads; ") +
                              model::PrecisionName(*model.precision)
                        : std::string("computed by the accelerator")) +
-      "; texts up to " + std::to_string(model.max_length) + " tokens) on http://" +
-      server.address() + ", loaded in " + seconds + " s");
-  Log("try: curl " + LocalUrl(flags.host, server.address()) +
+      "; texts up to " + std::to_string(model.max_length) + " tokens) on " +
+      (flags.tls.given() ? "https://" : "http://") + server.address() + ", loaded in " + seconds +
+      " s");
+  Log("try: curl " + LocalUrl(flags.host, server.address(), flags.tls.given()) +
       "/invocations -H 'Content-Type: application/json' -d '\"Somebody just left - guess "
       "who.\"'");
 }
@@ -125,8 +128,11 @@ int RunServe(const ServeFlags& flags) {
   // First, so that a signal ends a model's being pulled at once.
   const auto path = ResolveModel(flags.model);
   if (!path.ok()) return ReportError(path.error());
+  const auto tls = TlsFiles::Load(flags.tls);
+  if (!tls.ok()) return ReportError(tls.error());
   StopSignal stop;
   serve::ModelServerOptions options = MakeOptions(flags);
+  if (*tls) options.http.tls = (*tls)->identity();
   auto attachment =
       Attachment::Make(flags.accelerator, flags.precision, EndpointName(flags.model, flags.port));
   if (!attachment.ok()) return ReportError(attachment.error());
@@ -220,12 +226,13 @@ void AddServe(CLI::App& app, int& exit_code) {
       ->envname("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT");
   AddLimits(*command, *flags);
   AddAttachFlags(*command, flags->accelerator);
+  AddTlsFlags(*command, flags->tls);
   command->footer(
       "POST /invocations takes, as application/json, \"text\" or [\"text\", ...] and answers raw\n"
       "logits; {\"inputs\": ..., \"parameters\": {\"top_k\": null}} answers labels and scores.\n"
       "As text/csv: one text a row. GET /ping, /health and /metrics.\n"
-      "Whoever can reach the port can ask the model: for other machines than this one put a proxy\n"
-      "with TLS and a login before it.");
+      "Whoever can reach the port can ask the model, with --tls-cert too: for other machines than\n"
+      "this one put a proxy with a login before it.");
   command->callback([flags, &exit_code] { exit_code = RunServe(*flags); });
 }
 
