@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "cloud/service.h"
 #include "cloud/settings.h"
@@ -33,13 +34,16 @@ struct Services {
 
 class Router : public http::Handler {
  public:
-  // verifier must outlive the router. All services must be there.
-  Router(Services services, const Verifier& verifier, std::function<void(std::string_view)> log);
+  // verifier must outlive the router.
+  Router(const Verifier& verifier, std::function<void(std::string_view)> log);
+  // All of them, before the first request.
+  void SetServices(Services services) { services_ = std::move(services); }
 
   std::optional<http::Response> OnHead(const http::RequestHead& head) override;
   http::Admission Admit(const http::RequestHead& head) override;
   void OnRequest(http::Request request, std::shared_ptr<http::Exchange> exchange) override;
   http::Response OnRefusal(const http::Refusal& refusal) override;
+  http::Response OnRefusalOf(const http::RequestHead& head, const http::Refusal& refusal) override;
 
  private:
   Service& Find(ServiceName name) const;

@@ -19,6 +19,12 @@ struct Settings {
   std::string role = "LocalRole";
   // Buckets are also reached as BUCKET.DOMAIN, beside Amazon's own host names.
   std::string domain = "localhost";
+  // Where clients on this machine reach the cloud; "" before it listens.
+  std::string url = {};
+  // The certificate that clients must trust; "" where there is no TLS.
+  std::string ca_file = {};
+  // For clients that name Amazon's own hosts; "": there is none.
+  std::string proxy_url = {};
   // Requests must be signed by these; absent: nothing is checked.
   std::optional<Credentials> credentials;
 
