@@ -66,7 +66,7 @@ def test_an_endpoints_log(account, bertie, root):
     assert re.fullmatch(r"AllTraffic/i-[0-9a-f]{17}", stream)
     assert any("serving" in line for line in log_lines(logs, group, stream))
 
-    # A server that is started again is the same instance still, and so it is for another cloud.
+    # A server that is started again is the same instance still.
     (pid,) = account.children("serve", "/told/")
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: sum("serving" in line for line in log_lines(logs, group, stream)) == 2)

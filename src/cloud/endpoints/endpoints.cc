@@ -56,6 +56,7 @@ void Endpoints::PruneLogs() const {
   for (const auto& endpoint : All()) {
     const EndpointRow row = endpoint->row();
     for (const std::string& text : {row.current, row.target}) {
+      if (text.empty()) continue;
       const Json deployment = ParseDeployment(text);
       for (const VariantPlan& variant : PlanOf(deployment).variants) {
         for (size_t number = 0; number < static_cast<size_t>(variant.count); ++number) {
