@@ -213,7 +213,9 @@ bool Connection::BeginRequest(RequestHead head) {
       return false;
     }
   }
-  if (request.expects_continue && request.HasBody() && input_.empty()) {
+  // For a body of no bytes too: botocore takes the final answer in its place for that of the next
+  // request as well.
+  if (request.expects_continue && input_.empty()) {
     // In plain text a client that does not get it goes on after a time-out of its own.
     if (!SendNow(kContinue) && tls_) return Close(), false;
   }

@@ -133,6 +133,15 @@ def test_a_refused_request_is_answered_in_its_services_form(account, head, form)
         assert body.startswith(b"<?xml") and b"<Error>" in body and b"x-amz-id-2:" in fields.lower()
 
 
+def test_an_empty_body_is_continued_too(account):
+    """botocore takes a final answer that comes instead for that of the connection's next request as well."""
+    with socket.create_connection(("127.0.0.1", account.cloud.port), timeout=20) as connection:
+        connection.sendall(b"PUT /models/empty HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n"
+                           b"Expect: 100-continue\r\nConnection: close\r\n\r\n")
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"), answer
+
+
 def test_a_jobs_program_finds_the_cloud(account):
     account.sm.create_training_job(
         TrainingJobName="asks", RoleArn=ROLE, ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1,
