@@ -22,6 +22,7 @@
 #include "cli/served_models.h"
 #include "cli/service.h"
 #include "cli/source.h"
+#include "cli/tls_files.h"
 #include "kserve/grpc_server.h"
 #include "model/model_source.h"
 #include "serve/model_server.h"
@@ -63,6 +64,7 @@ struct ServeFlags {
   std::string default_accept = "application/json";
   bool no_playground = false;
   AttachFlags accelerator;
+  TlsFlags tls;
 };
 
 std::chrono::milliseconds FromSeconds(double seconds) {
@@ -157,7 +159,8 @@ void LogStart(const ServeFlags& flags, int threads, const serve::ModelServer& se
     Log((models.size() == 1 && flags.models.size() == 1 ? flags.models[0] : model->id.name) + ": " +
         model->summary.note);
   }
-  const std::string where = " on http://" + server.address();
+  const std::string where =
+      std::string(" on ") + (flags.tls.given() ? "https://" : "http://") + server.address();
   if (models.size() == 1 && flags.models.size() == 1) {
     Log("serving " + Describe(*models[0], flags.models[0], threads) + where + ", loaded in " +
         Seconds(models[0]->summary.load_time));
@@ -169,7 +172,7 @@ void LogStart(const ServeFlags& flags, int threads, const serve::ModelServer& se
     Log("serving " + std::to_string(models.size()) + " models" + where);
   }
   if (models.empty()) return;
-  Log("try: curl " + LocalUrl(flags.host, server.address()) +
+  Log("try: curl " + LocalUrl(flags.host, server.address(), flags.tls.given()) +
       "/invocations -H 'Content-Type: application/json' -d '\"Somebody just left - guess "
       "who.\"'");
 }
@@ -232,9 +235,12 @@ int RunServe(const ServeFlags& flags) {
   const auto models = ResolveServedModels(flags.models);
   if (!models.ok()) return ReportError(models.error());
   BlockHangUp();
+  const auto tls = TlsFiles::Load(flags.tls);
+  if (!tls.ok()) return ReportError(tls.error());
   StopSignal stop;
   LineWriter writer(STDERR_FILENO);
   serve::ModelServerOptions options = MakeOptions(flags);
+  if (*tls) options.http.tls = (*tls)->identity();
   if (Status access = AddAccess(flags, writer, options); !access.ok()) {
     return ReportError(access.error());
   }
@@ -252,7 +258,8 @@ int RunServe(const ServeFlags& flags) {
     return ReportError(loaded.error());
   }
   LogStart(flags, options.threads, **server);
-  const HangUpSignal hang_up([&server = **server] {
+  const HangUpSignal hang_up([&server = **server, tls = tls->get()] {
+    if (tls != nullptr) tls->Reload();
     const Status reloaded = server.ReloadChanged();
     Log(reloaded.ok() ? "SIGHUP: every model is as its files are"
                       : "SIGHUP: " + reloaded.error().message);
@@ -382,14 +389,14 @@ void AddServe(CLI::App& app, int& exit_code) {
   AddLimits(*command, *flags);
   AddAccessFlags(*command, *flags);
   AddAttachFlags(*command, flags->accelerator);
+  AddTlsFlags(*command, flags->tls);
   command->footer(
       "POST /invocations takes, as application/json, \"text\" or [\"text\", ...] and answers raw\n"
       "logits; {\"inputs\": ..., \"parameters\": {\"top_k\": null}} answers labels and scores.\n"
       "As text/csv: one text a row. GET /ping, /health and /metrics. With several models, the\n"
-      "header X-Amzn-SageMaker-Target-Model names one. SIGHUP loads models whose files changed.\n"
-      "Whoever can reach the port can ask, unless --api-key-file is given: for other machines "
-      "than\n"
-      "this one put a proxy with TLS before it.");
+      "header X-Amzn-SageMaker-Target-Model names one. SIGHUP loads models and certificates whose\n"
+      "files changed. Whoever can reach the port can ask: for other machines than this one give\n"
+      "--api-key-file, and --tls-cert, since keys are sent as they are.");
   command->callback([flags, &exit_code] {
     if (flags->models.empty() && flags->folder.empty() && !flags->multi_model) {
       throw CLI::RequiredError("MODEL, --models or --multi-model");

@@ -144,9 +144,10 @@ Status WriteAddressFile(const std::string& file, const std::string& address) {
   return WriteFileAtomically(file, address + "\n");
 }
 
-std::string LocalUrl(const std::string& host, const std::string& address) {
+std::string LocalUrl(const std::string& host, const std::string& address, bool tls) {
   const bool everywhere = host == "0.0.0.0" || host == "::";
-  return "http://" + (everywhere ? "127.0.0.1" + address.substr(address.rfind(':')) : address);
+  return (tls ? "https://" : "http://") +
+         (everywhere ? "127.0.0.1" + address.substr(address.rfind(':')) : address);
 }
 
 }  // namespace bertie::cli

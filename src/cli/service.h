@@ -103,6 +103,6 @@ Status WriteAddressFile(const std::string& file, const std::string& address);
 
 // Where a client on this machine reaches a server that was told to listen on host, and does on
 // address ("127.0.0.1:8080").
-std::string LocalUrl(const std::string& host, const std::string& address);
+std::string LocalUrl(const std::string& host, const std::string& address, bool tls = false);
 
 }  // namespace bertie::cli

@@ -1,9 +1,14 @@
 #include "cloud/cloud_server.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <utility>
 #include <vector>
 
+#include "cloud/amazon_hosts.h"
 #include "cloud/browsers.h"
+#include "cloud/endpoints/endpoint_logs.h"
 #include "cloud/endpoints/endpoint_metrics.h"
 #include "cloud/endpoints/endpoint_operations.h"
 #include "cloud/endpoints/endpoints.h"
@@ -24,6 +29,7 @@
 #include "cloud/sigv4.h"
 #include "cloud/state.h"
 #include "cloud/tags.h"
+#include "http/certificate_authority.h"
 #include "http/client_pool.h"
 
 namespace bertie::cloud {
@@ -48,11 +54,64 @@ struct CloudServer::Impl {
   std::unique_ptr<State> state;
   std::unique_ptr<TrainingService> training;
   EndpointMetrics endpoint_metrics;
+  std::unique_ptr<EndpointLogs> endpoint_logs;
   http::ClientPool servers{{.limits = {.max_body_bytes = kMaxInvocationBody}}};
   std::unique_ptr<Endpoints> endpoints;
   std::unique_ptr<Router> router;
-  std::unique_ptr<http::Server> server;  // ends first
+  std::unique_ptr<http::CertificateAuthority> authority;  // where there is TLS
+  std::unique_ptr<http::Server> server, proxy;            // end first
+
+  Status Listen();
+  Result<std::shared_ptr<const http::TlsIdentity>> Identify() const;
 };
+
+// The cloud's own certificate: all names by which its address may be called.
+Result<std::shared_ptr<const http::TlsIdentity>> CloudServer::Impl::Identify() const {
+  std::vector<std::string> hosts{"localhost", "127.0.0.1", "::1"};
+  const std::string& host = options.http.host;
+  if (host != "0.0.0.0" && host != "::") hosts.push_back(host);
+  char name[256] = {};
+  if (::gethostname(name, sizeof(name) - 1) == 0 && name[0] != '\0') hosts.emplace_back(name);
+  hosts.push_back(options.settings.domain);
+  hosts.push_back("*." + options.settings.domain);
+  std::sort(hosts.begin(), hosts.end());
+  hosts.erase(std::unique(hosts.begin(), hosts.end()), hosts.end());
+  return authority->Issue(hosts);
+}
+
+// Nobody is served yet, but what is opened next is told the addresses.
+Status CloudServer::Impl::Listen() {
+  http::ServerOptions& http = options.http;
+  Settings& settings = options.settings;
+  router = std::make_unique<Router>(verifier, http.log);
+  if (options.tls || options.proxy_port) {
+    BERTIE_ASSIGN_OR_RETURN(
+        authority, http::CertificateAuthority::Open(std::filesystem::absolute(options.data) / "ca",
+                                                    "bertie cloud on this machine"));
+    settings.ca_file = authority->certificate_file().string();
+  }
+  if (options.tls) {
+    BERTIE_ASSIGN_OR_RETURN(auto identity, Identify());
+    http.tls = std::make_shared<http::TlsHolder>(std::move(identity));
+  }
+  BERTIE_ASSIGN_OR_RETURN(server, http::Server::Listen(http, *router));
+  settings.url = server->url();
+  if (!options.proxy_port) return {};
+  http::ServerOptions proxied = http;
+  proxied.port = *options.proxy_port;
+  proxied.tls = nullptr;
+  proxied.connect =
+      [this](const std::string& wanted) -> Result<std::shared_ptr<const http::TlsIdentity>> {
+    if (const auto host = OfferedHost(wanted)) return authority->Issue({*host});
+    return Error{ErrorCode::kInvalidArgument,
+                 "bertie cloud's proxy leads to no host but Amazon's of the services offered here, "
+                 "at port 443; found " +
+                     wanted};
+  };
+  BERTIE_ASSIGN_OR_RETURN(proxy, http::Server::Listen(proxied, *router));
+  settings.proxy_url = proxy->url();
+  return {};
+}
 
 CloudServer::CloudServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 CloudServer::~CloudServer() = default;
@@ -66,13 +125,16 @@ Result<std::unique_ptr<CloudServer>> CloudServer::Start(CloudServerOptions optio
   http.handler_threads = kThreads;
   http.always_on_pool = true;
   BERTIE_ASSIGN_OR_RETURN(impl->store, ObjectStore::Open(impl->options.data, http.log));
+  BERTIE_RETURN_IF_ERROR(impl->Listen());
   const std::vector<SchemaPart> schemas{NamedSchema(), EndpointSchema(), JobSchema(), TagSchema()};
   BERTIE_ASSIGN_OR_RETURN(impl->state, State::Open(impl->options.data, schemas));
   BERTIE_ASSIGN_OR_RETURN(impl->training,
                           TrainingService::Open(settings, *impl->store, *impl->state,
                                                 impl->options.data / "jobs", http.log));
+  impl->endpoint_logs = std::make_unique<EndpointLogs>(impl->options.data / "logs" / "endpoints");
   auto endpoints = Endpoints::Open({.state = *impl->state,
                                     .store = *impl->store,
+                                    .logs = *impl->endpoint_logs,
                                     .folder = impl->options.data / "endpoints",
                                     .log = http.log,
                                     .servers = impl->servers});
@@ -89,25 +151,35 @@ Result<std::unique_ptr<CloudServer>> CloudServer::Start(CloudServerOptions optio
       .sagemaker = std::make_shared<JsonService>(std::move(sagemaker)),
       .runtime = std::make_shared<RuntimeService>(settings, *impl->endpoints, impl->servers,
                                                   impl->endpoint_metrics),
-      .logs = std::make_shared<JsonService>(LogOperations(settings, {impl->training.get()})),
+      .logs = std::make_shared<JsonService>(
+          LogOperations(settings, {impl->training.get(), impl->endpoint_logs.get()})),
       .monitoring = std::make_shared<MetricService>(
           MetricOperations({&impl->endpoint_metrics.source(), &impl->training->metrics()})),
   };
-  impl->router = std::make_unique<Router>(std::move(services), impl->verifier, http.log);
+  impl->router->SetServices(std::move(services));
   impl->router->SetFront(
       [&settings, checks = impl->verifier.checks()](const http::RequestHead& head) {
         return AnswerBrowser(head, settings, checks);
       });
-  BERTIE_ASSIGN_OR_RETURN(impl->server, http::Server::Listen(http, *impl->router));
   impl->server->Start();
+  if (impl->proxy) impl->proxy->Start();
   return std::unique_ptr<CloudServer>(new CloudServer(std::move(impl)));
 }
 
 std::string CloudServer::address() const { return impl_->server->address(); }
 uint16_t CloudServer::port() const { return impl_->server->port(); }
-void CloudServer::BeginDrain() { impl_->server->BeginDrain(); }
+const Settings& CloudServer::settings() const { return impl_->options.settings; }
+
+void CloudServer::BeginDrain() {
+  impl_->server->BeginDrain();
+  if (impl_->proxy) impl_->proxy->BeginDrain();
+}
+
 bool CloudServer::WaitDrained(std::chrono::milliseconds timeout) {
-  return impl_->server->WaitDrained(timeout);
+  const auto end = std::chrono::steady_clock::now() + timeout;
+  if (!impl_->server->WaitDrained(timeout)) return false;
+  return !impl_->proxy || impl_->proxy->WaitDrained(std::chrono::ceil<std::chrono::milliseconds>(
+                              end - std::chrono::steady_clock::now()));
 }
 
 }  // namespace bertie::cloud

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/status.h"
@@ -16,6 +17,10 @@ struct CloudServerOptions {
   Settings settings;
   std::filesystem::path data;  // the folder of all state
   http::ServerOptions http;    // limits are set by the server
+  bool tls = false;            // the address speaks TLS alone, by an authority kept in the folder
+  // Of a proxy that plays Amazon's hosts (cloud/amazon_hosts.h) with certificates of the same
+  // authority; 0: any free one.
+  std::optional<uint16_t> proxy_port = {};
 };
 
 class CloudServer {
@@ -27,6 +32,7 @@ class CloudServer {
 
   std::string address() const;
   uint16_t port() const;
+  const Settings& settings() const;  // with the url
 
   void BeginDrain();
   // True once every request is answered and every connection has ended.

@@ -11,11 +11,16 @@ namespace {
 
 constexpr Milliseconds kRepeatTime = 60'000;
 
-http::Response JsonError(const Failure& failure) {
-  const Json body{{"__type", failure.code}, {"message", failure.message}};
-  return {.status = std::string_view(failure.code) == "InternalError" ? 500 : 400,
+http::Response JsonError(int status, const std::string& code, const std::string& message) {
+  const Json body{{"__type", code}, {"message", message}};
+  return {.status = status,
           .content_type = "application/x-amz-json-1.1",
           .body = formats::DumpJson(body)};
+}
+
+http::Response JsonError(const Failure& failure) {
+  const bool ours = std::string_view(failure.code) == "InternalError";
+  return JsonError(ours ? 500 : 400, failure.code, failure.message);
 }
 
 }  // namespace
@@ -67,6 +72,10 @@ const char* JsonAuthCode(AuthFault fault) {
 http::Response JsonService::Deny(const http::RequestHead&, const AuthError& error,
                                  const std::string&) {
   return JsonError(Failure(JsonAuthCode(error.fault), error.message));
+}
+
+http::Response JsonService::Reject(const http::Refusal& refusal, const std::string&) {
+  return JsonError(refusal.status, refusal.type, refusal.message);
 }
 
 void JsonService::Handle(Call call, std::shared_ptr<http::Exchange> exchange) {

@@ -37,6 +37,7 @@ class JsonService : public Service {
 
   http::Response Deny(const http::RequestHead& head, const AuthError& error,
                       const std::string& request_id) override;
+  http::Response Reject(const http::Refusal& refusal, const std::string& request_id) override;
   void Handle(Call call, std::shared_ptr<http::Exchange> exchange) override;
 
  private:

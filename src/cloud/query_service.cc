@@ -40,17 +40,27 @@ int StatusOf(std::string_view code) {
 
 }  // namespace
 
-http::Response QueryService::ErrorAnswer(const Failure& failure,
+http::Response QueryService::ErrorAnswer(int status, const std::string& code,
+                                         const std::string& message,
                                          const std::string& request_id) const {
   XmlWriter xml;
   xml.Open("ErrorResponse", xmlns_)
       .Open("Error")
       .Text("Type", "Sender")
-      .Text("Code", failure.code)
-      .Text("Message", failure.message)
+      .Text("Code", code)
+      .Text("Message", message)
       .Close()
       .Text("RequestId", request_id);
-  return {.status = StatusOf(failure.code), .content_type = "text/xml", .body = xml.Finish()};
+  return {.status = status, .content_type = "text/xml", .body = xml.Finish()};
+}
+
+http::Response QueryService::ErrorAnswer(const Failure& failure,
+                                         const std::string& request_id) const {
+  return ErrorAnswer(StatusOf(failure.code), failure.code, failure.message, request_id);
+}
+
+http::Response QueryService::Reject(const http::Refusal& refusal, const std::string& request_id) {
+  return ErrorAnswer(refusal.status, refusal.type, refusal.message, request_id);
 }
 
 http::Response QueryService::Deny(const http::RequestHead&, const AuthError& error,

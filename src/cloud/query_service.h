@@ -21,6 +21,7 @@ class QueryService : public Service {
 
   http::Response Deny(const http::RequestHead& head, const AuthError& error,
                       const std::string& request_id) override;
+  http::Response Reject(const http::Refusal& refusal, const std::string& request_id) override;
   void Handle(Call call, std::shared_ptr<http::Exchange> exchange) override;
 
  protected:
@@ -30,6 +31,8 @@ class QueryService : public Service {
 
  private:
   http::Response ErrorAnswer(const Failure& failure, const std::string& request_id) const;
+  http::Response ErrorAnswer(int status, const std::string& code, const std::string& message,
+                             const std::string& request_id) const;
 
   std::string xmlns_;
 };

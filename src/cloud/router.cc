@@ -8,7 +8,6 @@
 #include "base/encoding.h"
 #include "base/hmac.h"
 #include "cloud/uri.h"
-#include "cloud/xml.h"
 
 namespace bertie::cloud {
 namespace {
@@ -32,6 +31,14 @@ void AddRequestId(ServiceName name, const std::string& id, http::Response& respo
   } else {
     response.fields.push_back({"x-amzn-RequestId", id});
   }
+}
+
+// SageMaker's SDK tells its maker what is done with it, by an unsigned request for an object of a
+// bucket of his. It waits for the answer.
+bool IsTelemetry(const http::RequestHead& head) {
+  const std::string* host = head.Find("Host");
+  return host != nullptr && host->starts_with("sm-pysdk-t-") && head.path == "/telemetry" &&
+         head.method == "GET";
 }
 
 }  // namespace
@@ -60,10 +67,8 @@ ServiceName ServiceOf(const http::RequestHead& head, std::string_view body) {
   return ServiceName::kS3;
 }
 
-Router::Router(Services services, const Verifier& verifier,
-               std::function<void(std::string_view)> log)
-    : services_(std::move(services)),
-      verifier_(verifier),
+Router::Router(const Verifier& verifier, std::function<void(std::string_view)> log)
+    : verifier_(verifier),
       log_(std::move(log)),
       id_prefix_(Hex(AsText(RandomBytes32()).substr(0, 4))) {}
 
@@ -128,6 +133,7 @@ void Router::OnRequest(http::Request request, std::shared_ptr<http::Exchange> ex
         AddRequestId(name, id, *response);
         exchange->Respond(*std::move(response));
       });
+  if (IsTelemetry(request.head)) return tagged->Respond({});  // and nothing is kept of it
   // A body that went to a sink was let in with its head.
   std::variant<Verified, AuthError> verified = Verified{};
   if (!request.sink && verifier_.checks()) {
@@ -154,12 +160,22 @@ void Router::OnRequest(http::Request request, std::shared_ptr<http::Exchange> ex
                  tagged);
 }
 
-// In S3's form, the one that most clients of an unreadable request will know.
+// Whose it is cannot be known: in the form of S3, which has most clients.
 http::Response Router::OnRefusal(const http::Refusal& refusal) {
   if (refusal.status >= 500) log_(refusal.message);
-  XmlWriter xml;
-  xml.Open("Error").Text("Code", refusal.type).Text("Message", refusal.message);
-  return {.status = refusal.status, .content_type = "application/xml", .body = xml.Finish()};
+  const std::string id = NewRequestId();
+  http::Response response = services_.s3->Reject(refusal, id);
+  AddRequestId(ServiceName::kS3, id, response);
+  return response;
+}
+
+http::Response Router::OnRefusalOf(const http::RequestHead& head, const http::Refusal& refusal) {
+  if (refusal.status >= 500) log_(refusal.message);
+  const ServiceName name = ServiceOf(head);
+  const std::string id = NewRequestId();
+  http::Response response = Find(name).Reject(refusal, id);
+  AddRequestId(name, id, response);
+  return response;
 }
 
 }  // namespace bertie::cloud

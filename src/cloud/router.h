@@ -36,8 +36,10 @@ struct Services {
 
 class Router : public http::Handler {
  public:
-  // verifier must outlive the router. All services must be there.
-  Router(Services services, const Verifier& verifier, std::function<void(std::string_view)> log);
+  // verifier must outlive the router.
+  Router(const Verifier& verifier, std::function<void(std::string_view)> log);
+  // All of them, before the first request.
+  void SetServices(Services services) { services_ = std::move(services); }
 
   // Whoever is asked first about every request, by its head alone: an answer ends it there. On the
   // server's I/O thread. Set before the first request.
@@ -48,6 +50,7 @@ class Router : public http::Handler {
   http::Admission Admit(const http::RequestHead& head) override;
   void OnRequest(http::Request request, std::shared_ptr<http::Exchange> exchange) override;
   http::Response OnRefusal(const http::Refusal& refusal) override;
+  http::Response OnRefusalOf(const http::RequestHead& head, const http::Refusal& refusal) override;
 
  private:
   Service& Find(ServiceName name) const;

@@ -29,6 +29,9 @@ class Service {
   virtual http::Response Deny(const http::RequestHead& head, const AuthError& error,
                               const std::string& request_id) = 0;
 
+  // The same for a request that broke HTTP or a limit after its head, which said whose it is.
+  virtual http::Response Reject(const http::Refusal& refusal, const std::string& request_id) = 0;
+
   // Before the body is read, on the server's I/O thread: must not block. For requests whose bodies
   // go to a sink, which WantsStream names; they are verified by now.
   virtual bool WantsStream(const http::RequestHead&) { return false; }

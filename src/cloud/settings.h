@@ -23,6 +23,12 @@ struct Settings {
   // Names by which this machine is reached, and of whose pages browsers may work with the cloud,
   // beside those that nobody else can have (cloud/browsers.h).
   std::vector<std::string> allowed_hosts = {};
+  // Where clients on this machine reach the cloud; "" before it listens.
+  std::string url = {};
+  // The certificate that clients must trust; "" where there is no TLS.
+  std::string ca_file = {};
+  // For clients that name Amazon's own hosts; "": there is none.
+  std::string proxy_url = {};
   // Requests must be signed by these; absent: nothing is checked.
   std::optional<Credentials> credentials;
 

@@ -77,30 +77,36 @@ SchemaPart TagSchema() {
                     "PRIMARY KEY(arn, key)) STRICT, WITHOUT ROWID;"}};
 }
 
+Done AddTags(Database& database, const std::string& arn, const Tags& tags) {
+  if (tags.empty()) return std::monostate();
+  for (const auto& [key, value] : tags) {
+    BERTIE_RETURN_IF_ERROR(
+        database.Run("INSERT OR REPLACE INTO tags(arn, key, value) VALUES(?,?,?)",
+                     {std::string_view(arn), std::string_view(key), std::string_view(value)}));
+  }
+  auto all = TagsOf(database, arn);
+  if (!all.ok()) return all.error();
+  if (all->size() > kMaxTags) {
+    return Failure("ResourceLimitExceeded", "at most " + std::to_string(kMaxTags) +
+                                                " tags; with these they would be " +
+                                                std::to_string(all->size()));
+  }
+  return std::monostate();
+}
+
 Done AddTags(State& state, const std::string& arn, const Tags& tags) {
   if (tags.empty()) return std::monostate();
-  return state.Change<std::monostate>([&](Database& database) -> Done {
-    for (const auto& [key, value] : tags) {
-      BERTIE_RETURN_IF_ERROR(
-          database.Run("INSERT OR REPLACE INTO tags(arn, key, value) VALUES(?,?,?)",
-                       {std::string_view(arn), std::string_view(key), std::string_view(value)}));
-    }
-    auto all = TagsOf(database, arn);
-    if (!all.ok()) return all.error();
-    if (all->size() > kMaxTags) {
-      return Failure("ResourceLimitExceeded", "at most " + std::to_string(kMaxTags) +
-                                                  " tags; with these they would be " +
-                                                  std::to_string(all->size()));
-    }
-    return std::monostate();
-  });
+  return state.Change<std::monostate>(
+      [&](Database& database) { return AddTags(database, arn, tags); });
+}
+
+Done DropTags(Database& database, const std::string& arn) {
+  BERTIE_RETURN_IF_ERROR(database.Run("DELETE FROM tags WHERE arn=?", {std::string_view(arn)}));
+  return std::monostate();
 }
 
 Done DropTags(State& state, const std::string& arn) {
-  return state.Change<std::monostate>([&](Database& database) -> Done {
-    BERTIE_RETURN_IF_ERROR(database.Run("DELETE FROM tags WHERE arn=?", {std::string_view(arn)}));
-    return std::monostate();
-  });
+  return state.Change<std::monostate>([&](Database& database) { return DropTags(database, arn); });
 }
 
 std::map<std::string, JsonService::Operation> TagOperations(State& state) {

@@ -121,13 +121,14 @@ class TarWriter {
 
 // ---- reading
 
-// An entry's name as its parts, checked. "./" and doubled slashes mean nothing.
+// An entry's name as its parts, checked. "./" and doubled slashes mean nothing; "/" alone, as
+// SageMaker's SDK calls the folder that it packs, is the archive's own.
 Result<std::vector<std::string>> SplitName(std::string_view name) {
   const auto bad = [&](const std::string& what) {
     return Error{ErrorCode::kInvalidData, "the name " + Quote(name) + " " + what};
   };
   if (name.size() > kMaxTarNameBytes) return bad("is too long");
-  if (name.starts_with('/')) return bad("is absolute");
+  if (name.starts_with('/') && name.find_first_not_of('/') != name.npos) return bad("is absolute");
   std::vector<std::string> parts;
   for (size_t begin = 0; begin <= name.size();) {
     const size_t end = std::min(name.find('/', begin), name.size());

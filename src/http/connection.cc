@@ -78,6 +78,7 @@ void Connection::Start() {
   socket_.non_blocking(true, ignored);
   // Answers leave in one piece, so there is nothing to gather.
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+  if (server_->options.tls) return BeginHandshake(*server_->options.tls->Get());
   BecomeIdle();
   WaitReadable();
 }
@@ -95,13 +96,19 @@ void Connection::WaitReadable() {
   // While a request is worked on, reading goes on, to see the client leave, up to a bound.
   bool watching = input_.size() < kReadBytes;
   if (StreamIsFull()) return;
-  if (read_waits_ || end_of_input_ || state_ == State::kClosed || !(taking || watching)) return;
+  if (state_ == State::kHandshake || state_ == State::kClosed) return;
+  if (read_waits_ || end_of_input_ || !(taking || watching)) return;
   read_waits_ = true;
-  socket_.async_wait(asio::ip::tcp::socket::wait_read,
-                     [self = shared_from_this()](const error_code& error) {
-                       self->read_waits_ = false;
-                       if (self->state_ != State::kClosed) self->OnReadable(error);
-                     });
+  auto resume = [self = shared_from_this()](const error_code& error) {
+    self->read_waits_ = false;
+    if (self->state_ != State::kClosed) self->OnReadable(error);
+  };
+  if (tls_ && tls_->may_have_more() && !read_wants_write_) {
+    return asio::post(server_->io, [resume = std::move(resume)] { resume({}); });
+  }
+  socket_.async_wait(
+      read_wants_write_ ? asio::ip::tcp::socket::wait_write : asio::ip::tcp::socket::wait_read,
+      std::move(resume));
 }
 
 void Connection::OnReadable(const error_code& wait_error) {
@@ -110,14 +117,14 @@ void Connection::OnReadable(const error_code& wait_error) {
   size_t size = 0;
   if (state_ == State::kBody && request_.sink && !error) {
     server_->scratch.resize(kPieceBytes);
-    size = socket_.read_some(asio::buffer(server_->scratch), error);
+    size = ReadSome(server_->scratch.data(), server_->scratch.size(), error);
     if (size > 0) {
       // AdvanceStream has taken all that was there before, or there would be no reading.
       AdvanceStream(std::string_view(server_->scratch.data(), size));
       return WaitReadable();
     }
   } else if (!error) {
-    size = socket_.read_some(asio::buffer(bytes), error);
+    size = ReadSome(bytes.data(), bytes.size(), error);
   }
   if (error == asio::error::would_block) return WaitReadable();
   if (error == asio::error::eof) return OnEndOfInput();
@@ -181,6 +188,7 @@ bool Connection::BeginRequest(RequestHead head) {
   streamed_ = 0;
   paused_.reset();
   const RequestHead& request = request_.head;
+  if (request.method == "CONNECT") return BeginTunnel(request), false;
   keep_alive_ = request.keep_alive;
   head_only_ = request.method == "HEAD";
   minor_version_ = request.minor_version;
@@ -205,10 +213,11 @@ bool Connection::BeginRequest(RequestHead head) {
       return false;
     }
   }
-  if (request.expects_continue && request.HasBody() && input_.empty()) {
-    // Fits in any socket's buffer; should it not, the client goes on after a time-out of its own.
-    error_code ignored;
-    socket_.write_some(asio::buffer(kContinue), ignored);
+  // For a body of no bytes too: botocore takes the final answer in its place for that of the next
+  // request as well.
+  if (request.expects_continue && input_.empty()) {
+    // In plain text a client that does not get it goes on after a time-out of its own.
+    if (!SendNow(kContinue) && tls_) return Close(), false;
   }
   state_ = State::kBody;
   decoder_.emplace(request, limits);
@@ -353,7 +362,10 @@ void Connection::Dispatch() {
 
 // After a breach of the protocol nothing on the connection can be trusted to be a request.
 void Connection::Refuse(const Refusal& refusal) {
-  Response response = server_->handler.OnRefusal(refusal);
+  // Where no head was read, that of the last request is gone too (Write).
+  const bool known = !request_.head.method.empty();
+  Response response = known ? server_->handler.OnRefusalOf(request_.head, refusal)
+                            : server_->handler.OnRefusal(refusal);
   response.close = true;
   Write(std::move(response));
 }
@@ -370,7 +382,12 @@ void Connection::Write(Response response) {
   output_body_ = head_only_ ? std::string() : std::move(response.body);
   output_files_ = head_only_ ? std::vector<FilePiece>() : std::move(response.files);
   files_sent_ = 0;
+  output_at_ = 0;
   SetDeadline(server_->options.write_timeout);
+  if (tls_) {
+    if (output_body_.size() <= kReadBytes) output_head_ += std::exchange(output_body_, {});
+    return SendSecurely();
+  }
   std::array<asio::const_buffer, 2> buffers{asio::buffer(output_head_), asio::buffer(output_body_)};
   asio::async_write(socket_, buffers, [self = shared_from_this()](const error_code& error, size_t) {
     if (self->state_ == State::kClosed) return;
@@ -421,6 +438,7 @@ void Connection::OnWritten(const error_code& error) {
 }
 
 void Connection::Linger() {
+  if (tls_) tls_->End();
   error_code error;
   socket_.shutdown(asio::ip::tcp::socket::shutdown_send, error);
   if (error || end_of_input_) return Close();
@@ -434,7 +452,9 @@ void Connection::Linger() {
 }
 
 void Connection::CloseIfIdle(ServerOptions::Duration least) {
-  if (state_ == State::kIdle && Clock::now() - idle_since_ >= least) Linger();
+  if (Clock::now() - idle_since_ < least) return;
+  if (state_ == State::kIdle) Linger();
+  if (state_ == State::kHandshake) Close();
 }
 
 void Connection::Abort() {

@@ -21,6 +21,7 @@
 #include "http/head_parser.h"
 #include "http/message.h"
 #include "http/server.h"
+#include "http/tls.h"
 
 namespace bertie::http {
 
@@ -57,9 +58,10 @@ struct ServerState {
   std::string date_;
 };
 
-// Lives on the I/O thread. State changes go one way round: idle, head, body, delivering (the body
-// is whole, its sink still takes it), handling, writing, and back to idle, or to lingering when the
-// connection ends after the answer.
+// Lives on the I/O thread. With TLS it begins with the handshake, as it goes on after a CONNECT.
+// State changes then go one way round: idle, head, body, delivering (the body is whole, its sink
+// still takes it), handling, writing, and back to idle, or to lingering when the connection ends
+// after the answer.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(boost::asio::ip::tcp::socket socket, std::shared_ptr<ServerState> server);
@@ -71,10 +73,25 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Abort();
 
  private:
-  enum class State { kIdle, kHead, kBody, kDelivering, kHandling, kWriting, kLingering, kClosed };
+  enum class State {
+    kHandshake,
+    kIdle,
+    kHead,
+    kBody,
+    kDelivering,
+    kHandling,
+    kWriting,
+    kLingering,
+    kClosed
+  };
 
+  void BeginHandshake(const TlsIdentity& identity);
+  void Handshake();
+  void SayTlsIsExpected();
   void BecomeIdle();
   void WaitReadable();
+  size_t ReadSome(char* to, size_t size, boost::system::error_code& error);
+  bool SendNow(std::string_view text);
   void OnReadable(const boost::system::error_code& error);
   void OnEndOfInput();
   void Advance();  // does what the bytes in input_ allow
@@ -85,10 +102,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void PassPiece();
   void OnPieceTaken(std::string buffer, std::optional<Response> answer);
   bool BeginRequest(RequestHead head);
+  void BeginTunnel(const RequestHead& head);
   void Dispatch();
   void Refuse(const Refusal& refusal);
   void Write(Response response);
   void SendFiles();
+  void SendSecurely();
+  bool NextOutput();
   void OnWritten(const boost::system::error_code& error);
   void Linger();
   void Close();
@@ -102,6 +122,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   boost::asio::ip::tcp::socket socket_;
   std::shared_ptr<ServerState> server_;
+  std::unique_ptr<TlsSession> tls_;
+  bool read_wants_write_ = false;  // of TLS
   boost::asio::steady_timer timer_;
   std::chrono::steady_clock::time_point deadline_;
   bool timer_waits_ = false;
@@ -136,6 +158,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   int minor_version_ = 1;
   std::string output_head_;
   std::string output_body_;
+  size_t output_at_ = 0;  // with TLS: what of output_head_, which takes the rest's place, is sent
   std::vector<FilePiece> output_files_;
   size_t files_sent_ = 0;
 };

@@ -76,6 +76,11 @@ class Handler {
   // An answer in this handler's form to a request that broke the protocol or a limit. From any
   // thread; must not throw.
   virtual Response OnRefusal(const Refusal& refusal) = 0;
+
+  // The same for a request whose head was read before the fault.
+  virtual Response OnRefusalOf(const RequestHead&, const Refusal& refusal) {
+    return OnRefusal(refusal);
+  }
 };
 
 }  // namespace bertie::http

@@ -93,9 +93,15 @@ std::optional<Refusal> ParseVersion(std::string_view text, RequestHead& head) {
 }
 
 // RFC 9112 3.2. In absolute-form the URI's authority stands in Host's place.
-std::optional<Refusal> ParseTarget(std::string_view target, RequestHead& head) {
+std::optional<Refusal> ParseTarget(std::string_view target, const Limits& limits,
+                                   RequestHead& head) {
   if (head.method == "CONNECT") {
-    return Refusal{501, "NotImplemented", "CONNECT asks for a proxy, which this server is not"};
+    if (!limits.connect) {
+      return Refusal{501, "NotImplemented", "CONNECT asks for a proxy, which this server is not"};
+    }
+    if (!IsAuthority(target)) return Bad("CONNECT names no valid host");
+    head.path = target;
+    return std::nullopt;
   }
   if (target == "*") {
     if (head.method != "OPTIONS") return Bad("the target * goes with OPTIONS only");
@@ -125,7 +131,8 @@ std::optional<Refusal> ParseTarget(std::string_view target, RequestHead& head) {
   return std::nullopt;
 }
 
-std::optional<Refusal> ParseRequestLine(std::string_view line, RequestHead& head) {
+std::optional<Refusal> ParseRequestLine(std::string_view line, const Limits& limits,
+                                        RequestHead& head) {
   size_t first = line.find(' ');
   size_t last = line.rfind(' ');
   if (first == std::string_view::npos || first == last || line.find(' ', first + 1) != last) {
@@ -135,7 +142,7 @@ std::optional<Refusal> ParseRequestLine(std::string_view line, RequestHead& head
   if (!IsToken(method)) return Bad("the method holds a character that no method may hold");
   head.method = method;
   if (auto refusal = ParseVersion(line.substr(last + 1), head)) return refusal;
-  return ParseTarget(line.substr(first + 1, last - first - 1), head);
+  return ParseTarget(line.substr(first + 1, last - first - 1), limits, head);
 }
 
 std::optional<Refusal> CheckHost(const RequestHead& head) {
@@ -283,7 +290,8 @@ std::variant<RequestHead, Refusal> ParseHead(std::string_view head, const Limits
   RequestHead result;
   size_t end = head.find("\r\n");
   if (end == std::string_view::npos) return Bad("the head does not end");
-  if (auto refusal = ParseRequestLine(head.substr(0, end), result)) return *std::move(refusal);
+  if (auto refusal = ParseRequestLine(head.substr(0, end), limits, result))
+    return *std::move(refusal);
   while (true) {
     head.remove_prefix(end + 2);
     end = head.find("\r\n");

@@ -37,7 +37,7 @@ class HeadScanner {
 // (blanks before a colon, folded lines); no Host or several in HTTP/1.1; Content-Length that is
 // repeated, a list, signed or not decimal, or beside Transfer-Encoding; Transfer-Encoding other
 // than one "chunked" (501 for a coding that exists), or in HTTP/1.0; Expect other than
-// 100-continue (417); versions other than 1.x (505); CONNECT (501).
+// 100-continue (417); versions other than 1.x (505); CONNECT (501) unless the limits let it in.
 std::variant<RequestHead, Refusal> ParseHead(std::string_view head, const Limits& limits);
 
 // One field line without its CRLF.

@@ -20,7 +20,7 @@ struct Field {
 
 struct RequestHead {
   std::string method;
-  std::string path;   // undecoded, without the query; "*" in OPTIONS *
+  std::string path;   // undecoded, without the query; "*" in OPTIONS *; HOST:PORT in CONNECT
   std::string query;  // after the '?', undecoded
   int minor_version = 1;
   std::vector<Field> fields;
@@ -72,6 +72,7 @@ struct Refusal {
 };
 
 struct Limits {
+  bool connect = false;                       // else CONNECT, which asks for a proxy, is 501
   size_t max_target_bytes = 8 * 1024;         // 414
   size_t max_head_bytes = 16 * 1024;          // request line and fields, or trailers: 431
   size_t max_fields = 100;                    // 431

@@ -58,6 +58,12 @@ void DropNewHandshakes(int socket) {
   setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
+// CONNECT is let in where there is somebody to answer it.
+ServerOptions Completed(ServerOptions options) {
+  options.limits.connect = options.connect != nullptr;
+  return options;
+}
+
 std::string AddressText(const tcp::endpoint& endpoint) {
   std::string host = endpoint.address().to_string();
   if (endpoint.address().is_v6()) host = "[" + host + "]";
@@ -250,7 +256,7 @@ Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Server::~Server() { Stop(); }
 
 Result<std::unique_ptr<Server>> Server::Listen(const ServerOptions& options, Handler& handler) {
-  auto impl = std::make_unique<Impl>(options, handler);
+  auto impl = std::make_unique<Impl>(Completed(options), handler);
   BERTIE_RETURN_IF_ERROR(impl->Bind());
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }
@@ -262,6 +268,13 @@ void Server::Start() {
 
 uint16_t Server::port() const { return impl_->endpoint.port(); }
 std::string Server::address() const { return AddressText(impl_->endpoint); }
+
+std::string Server::url() const {
+  tcp::endpoint reached = impl_->endpoint;
+  if (reached.address().is_unspecified()) reached.address(asio::ip::address_v4::loopback());
+  return (impl_->state->options.tls ? "https://" : "http://") + AddressText(reached);
+}
+
 size_t Server::connections() const { return impl_->state->connection_count; }
 
 void Server::BeginDrain() {

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "http/handler.h"
 #include "http/message.h"
+#include "http/tls.h"
 
 namespace bertie::http {
 
@@ -50,6 +51,16 @@ struct ServerOptions {
   // /ping fail first, and how long a connection may be idle.
   Duration drain_linger{1'000};
 
+  // Speaks TLS; null: HTTP alone.
+  std::shared_ptr<const TlsHolder> tls = {};
+  Duration handshake_timeout{10'000};  // for all of it; then the connection ends
+  // Makes the server play the hosts that clients want to reach through a proxy: asked with each
+  // CONNECT's HOST:PORT, on the I/O thread. TLS then begins as that host, and the requests in it
+  // are the handler's. An error refuses it: 403 with the error's text. No connection goes anywhere
+  // else.
+  std::function<Result<std::shared_ptr<const TlsIdentity>>(const std::string& authority)> connect =
+      {};
+
   std::function<void(std::string_view)> log;  // one line without its end; from the I/O thread
 };
 
@@ -71,6 +82,8 @@ class Server {
 
   uint16_t port() const;
   std::string address() const;  // "127.0.0.1:8080", "[::1]:8080"
+  // Where a client on this machine reaches it: "http://127.0.0.1:8080", or https.
+  std::string url() const;
   size_t connections() const;
 
   // Ends in order. Requests under way are answered, and those that still come, with Connection:

@@ -1,9 +1,11 @@
 // Children that outlive who started them, their logs, and the versions of the state's tables.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <filesystem>
 #include <vector>
 
@@ -121,6 +123,49 @@ TEST_F(ChildTest, AProgramThatIsNotThereIsAnError) {
   EXPECT_EQ(child.error().code, ErrorCode::kNotFound);
   EXPECT_NE(child.error().message.find("no-such-program"), std::string::npos);
   EXPECT_EQ(ChildProcess::Adopt(options.folder).error().code, ErrorCode::kNotFound);
+}
+
+// The newest lines stay, at the places where they were; the file takes no more room than was said.
+TEST_F(ChildTest, AChattyProgramsLogIsBounded) {
+  constexpr uint64_t kMax = 64 * 1024;
+  constexpr int kLines = 20'000;
+  ChildOptions options = Shell("seq -f 'line %g of the program' 1 " + std::to_string(kLines));
+  options.max_log = kMax;
+  options.log = folder.path() / "elsewhere";
+  uint64_t half = 0;
+  for (int run = 0; run < 2; ++run) {
+    auto child = ChildProcess::Start(options);
+    ASSERT_TRUE(child.ok()) << child.error().message;
+    ASSERT_TRUE(child->WaitFor(20'000));
+    struct stat found {};
+    ASSERT_EQ(::stat(options.log.c_str(), &found), 0);
+    EXPECT_LE(found.st_blocks * 512, kMax + kMax / 2) << "run " << run;
+    // Every line that is left is whole, and none is missing up to the last.
+    std::vector<int> numbers;
+    const auto end = ReadLog(options.log, 0, [&](const LogLine& line) {
+      int number = 0;
+      const std::string text(line.text);
+      EXPECT_EQ(std::sscanf(text.c_str(), "line %d of the program", &number), 1) << text;
+      if (!numbers.empty()) {
+        EXPECT_EQ(number, numbers.back() + 1);
+      }
+      numbers.push_back(number);
+      return true;
+    });
+    ASSERT_TRUE(end.ok());
+    ASSERT_GT(numbers.size(), 1000U);
+    EXPECT_EQ(numbers.back(), kLines);
+    EXPECT_EQ(*end, found.st_size);
+    // From a place whose line was dropped as from the beginning; from one that is there, there.
+    int first = 0;
+    const auto take_first = [&](const LogLine& line) {
+      return std::sscanf(std::string(line.text).c_str(), "line %d", &first) != 1;
+    };
+    ASSERT_TRUE(ReadLog(options.log, half + 40, take_first).ok());
+    EXPECT_EQ(first, numbers.front());
+    half = *end / 2;
+  }
+  EXPECT_FALSE(std::filesystem::exists(options.folder / "log"));
 }
 
 TEST_F(ChildTest, LogIsReadFromWhereItWasLeft) {

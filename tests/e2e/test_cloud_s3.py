@@ -47,7 +47,7 @@ class Cloud:
         self.port = None
         while self.port is None and time.monotonic() < end:
             text = self.log.read_bytes()[begin:].decode()
-            found = re.search(r"cloud on http://\S+:(\d+),", text)
+            found = re.search(r"cloud on https?://\S+:(\d+),", text)
             self.port = int(found.group(1)) if found else None
             if self.process.poll() is not None:
                 break
@@ -57,8 +57,8 @@ class Cloud:
     def url(self):
         return f"http://127.0.0.1:{self.port}"
 
-    def environment(self):
-        text = subprocess.run([self.bertie, "cloud", "env", "--data", self.data], check=True, text=True,
+    def environment(self, *flags):
+        text = subprocess.run([self.bertie, "cloud", "env", "--data", self.data, *flags], check=True, text=True,
                               capture_output=True).stdout
         return dict(shlex.split(line)[1].split("=", 1) for line in text.splitlines()
                     if line.startswith("export "))

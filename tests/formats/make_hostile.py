@@ -159,6 +159,8 @@ def tar_files(folder: pathlib.Path) -> None:
 
     config = ("config.json", b"{}")
     write("good", tar_bytes([("./config.json", b"{}"), ("a/b/deep.txt", b"deep"), special("c", tarfile.DIRTYPE)]))
+    # As SageMaker's SDK packs a folder.
+    write("root_entry", tar_bytes([special("/", tarfile.DIRTYPE), config]))
     write("gnu_long_name", tar_bytes([("x" * 200 + "/" + "y" * 200, b"1")], format=tarfile.GNU_FORMAT))
     write("pax_long_name", tar_bytes([("x" * 200 + "/" + "y" * 200, b"1")], format=tarfile.PAX_FORMAT))
     write("utf8_name", tar_bytes([("mod\u00e8le/\u6a21.txt", b"1")], format=tarfile.PAX_FORMAT))

@@ -65,6 +65,7 @@ TEST_F(TarTest, ExtractsWhatOthersPack) {
                        {"a/b", "(folder)"},
                        {"a/b/deep.txt", "deep"},
                        {"c", "(folder)"}});
+  ExpectFiles("root_entry", {{"config.json", "{}"}});
   const std::string x(200, 'x');
   const std::string y(200, 'y');
   const Files long_names = {{x, "(folder)"}, {x + "/" + y, "1"}};
@@ -132,8 +133,8 @@ TEST_F(TarTest, RefusesHostileArchivesAndWritesNothingOutside) {
 }
 
 TEST_F(TarTest, EveryStoredSampleIsTested) {
-  std::set<std::string> names = {"good",  "gnu_long_name", "pax_long_name", "utf8_name",
-                                 "plain", "members",       "duplicate",     "setuid"};
+  std::set<std::string> names = {"good",    "gnu_long_name", "pax_long_name", "utf8_name", "plain",
+                                 "members", "duplicate",     "setuid",        "root_entry"};
   for (const HostileTar& hostile : kHostileTars) names.insert(hostile.file);
   for (const auto& file : fs::directory_iterator(kTarData)) {
     EXPECT_TRUE(names.contains(file.path().stem().stem().string())) << file.path();

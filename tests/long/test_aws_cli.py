@@ -63,4 +63,4 @@ def test_copy_sync_list_and_remove(aws, tmp_path):
 
 def test_who_am_i(aws):
     assert '"Account": "123456789012"' in aws("sts", "get-caller-identity").stdout
-    assert "UnknownOperationException" in aws("sagemaker", "list-training-jobs").stderr
+    assert "UnknownOperationException" in aws("sagemaker", "list-pipelines").stderr

@@ -14,6 +14,7 @@
 #include "cli/command_line.h"
 #include "cli/commands.h"
 #include "cli/service.h"
+#include "cloud/client_variables.h"
 #include "cloud/cloud_server.h"
 #include "comm/socket.h"
 
@@ -40,6 +41,9 @@ struct CloudFlags {
   size_t max_connections = 4096;
   cloud::Settings settings;
   bool notebook_metadata = false;
+  bool tls = false;
+  std::optional<uint16_t> proxy_port;
+  bool through_proxy = false;  // of env
   std::vector<std::string> images;
 };
 
@@ -80,10 +84,13 @@ Error WithAdvice(const Error& error, const CloudFlags& flags) {
   if (error.code != ErrorCode::kUnavailable || error.message.find("--data") != std::string::npos) {
     return error;
   }
-  return {error.code, error.message +
-                          "; take another port with --port (0: any free one), or end "
-                          "the program that has " +
-                          std::to_string(flags.port)};
+  const bool proxy =
+      flags.proxy_port &&
+      error.message.find(":" + std::to_string(*flags.proxy_port) + ":") != std::string::npos;
+  return {error.code, error.message + "; take another port with " +
+                          (proxy ? "--proxy-port" : "--port") +
+                          " (0: any free one), or end the program that has " +
+                          std::to_string(proxy ? *flags.proxy_port : flags.port)};
 }
 
 int RunCloud(const CloudFlags& flags) {
@@ -103,17 +110,22 @@ int RunCloud(const CloudFlags& flags) {
   options.http.port = flags.port;
   options.http.max_connections = flags.max_connections;
   options.http.log = BoundedLog();
-  const CloudAddress template_address{.url = {}, .settings = options.settings};
+  options.tls = flags.tls;
+  options.proxy_port = flags.proxy_port;
   auto server = cloud::CloudServer::Start(std::move(options));
   if (!server.ok()) return ReportError(WithAdvice(server.error(), flags));
-  CloudAddress address = template_address;
-  address.url = LocalUrl(flags.host, (*server)->address());
-  if (Status wrote = WriteCloudAddress(folder, address); !wrote.ok()) {
+  if (Status wrote = WriteCloudAddress(folder, (*server)->settings()); !wrote.ok()) {
     return ReportError(wrote.error());
   }
-  Log("cloud on http://" + (*server)->address() + ", state in " + folder.string() +
-      ", signatures " + (*credentials ? "checked" : "not checked") + " (account " +
-      flags.settings.account + ", " + flags.settings.region + ")");
+  const cloud::Settings& settings = (*server)->settings();
+  Log(std::string("cloud on ") + (flags.tls ? "https" : "http") + "://" + (*server)->address() +
+      ", state in " + folder.string() + ", signatures " +
+      (*credentials ? "checked" : "not checked") + " (account " + flags.settings.account + ", " +
+      flags.settings.region + ")");
+  if (!settings.proxy_url.empty()) {
+    Log("proxy for Amazon's own host names on " + settings.proxy_url);
+  }
+  if (!settings.ca_file.empty()) Log("clients must trust " + settings.ca_file);
   std::vector<std::string> command{"bertie", "cloud", "env"};
   if (!flags.data.empty()) command.insert(command.end(), {"--data", flags.data});
   Log("clients: eval \"$(" + ShellLine(command) + ")\"");
@@ -136,26 +148,25 @@ Status WriteNotebookMetadata(const cloud::Settings& settings) {
 
 int RunEnv(const CloudFlags& flags) {
   const fs::path folder = FolderOf(flags);
-  auto address = ReadCloudAddress(folder);
-  if (!address.ok()) return ReportError(address.error());
-  const cloud::Settings& settings = address->settings;
-  auto config = WriteSageMakerConfig(fs::absolute(folder), settings);
+  const auto settings = ReadCloudAddress(folder);
+  if (!settings.ok()) return ReportError(settings.error());
+  auto config = WriteSageMakerConfig(fs::absolute(folder), *settings);
   if (!config.ok()) return ReportError(config.error());
   if (flags.notebook_metadata) {
-    if (Status wrote = WriteNotebookMetadata(settings); !wrote.ok()) {
+    if (Status wrote = WriteNotebookMetadata(*settings); !wrote.ok()) {
       return ReportError(wrote.error());
     }
   }
-  // Clients sign whether it is checked or not, and look elsewhere for credentials without these.
-  const cloud::Credentials none{.access_key = "local", .secret_key = "local"};
-  const cloud::Credentials credentials = settings.credentials.value_or(none);
-  Export("AWS_ENDPOINT_URL", address->url);
-  Export("AWS_ACCESS_KEY_ID", credentials.access_key);
-  Export("AWS_SECRET_ACCESS_KEY", credentials.secret_key);
-  std::cout << "unset AWS_SESSION_TOKEN AWS_PROFILE AWS_IGNORE_CONFIGURED_ENDPOINT_URLS\n";
-  Export("AWS_DEFAULT_REGION", settings.region);
-  Export("AWS_REGION", settings.region);
-  Export("AWS_EC2_METADATA_DISABLED", "true");
+  if (flags.through_proxy && settings->proxy_url.empty()) {
+    return ReportError(
+        {ErrorCode::kUnavailable, "--proxy: the cloud of " + folder.string() +
+                                      " has no proxy; start it with --proxy-port 4567"});
+  }
+  for (const auto& [name, value] :
+       flags.through_proxy ? cloud::ProxyVariables(*settings) : cloud::ClientVariables(*settings)) {
+    if (value) Export(name, *value);
+    if (!value) std::cout << "unset " << name << '\n';
+  }
   Export("SAGEMAKER_USER_CONFIG_OVERRIDE", config->string());
   return kExitOk;
 }
@@ -172,6 +183,9 @@ void AddEnv(CLI::App& cloud, const std::shared_ptr<CloudFlags>& flags, int& exit
   command->add_flag(
       "--notebook-metadata", flags->notebook_metadata,
       std::string("Also write ") + kMetadata + ", from which SageMaker's SDK takes its role");
+  command->add_flag("--proxy", flags->through_proxy,
+                    "For clients that name Amazon's own hosts: through the cloud's proxy, see "
+                    "--proxy-port");
   command->footer(
       "eval \"$(bertie cloud env)\" in a shell; from then on boto3, the aws command and "
       "SageMaker's\n"
@@ -191,6 +205,12 @@ void AddCloud(CLI::App& app, int& exit_code) {
       ->capture_default_str();
   command->add_option("--port", flags->port, "Port to listen on; 0: any free one")
       ->capture_default_str();
+  command->add_flag(
+      "--tls", flags->tls,
+      "Speak HTTPS, with a certificate of an authority kept in the folder (ca/ca.pem)");
+  command->add_option("--proxy-port", flags->proxy_port,
+                      "Also be an HTTPS proxy on this port, which plays Amazon's own hosts for "
+                      "clients that name them; 0: any free one");
   command
       ->add_option("--sigv4", flags->sigv4,
                    "Check signatures: on, off, or auto: where credentials are given")

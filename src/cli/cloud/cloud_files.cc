@@ -64,17 +64,18 @@ fs::path DefaultCloudFolder() {
   return fs::path(home != nullptr && *home != '\0' ? home : ".") / ".local/share/bertie/cloud";
 }
 
-Status WriteCloudAddress(const fs::path& folder, const CloudAddress& address) {
-  const cloud::Settings& settings = address.settings;
-  Json value{{"url", address.url},
+Status WriteCloudAddress(const fs::path& folder, const cloud::Settings& settings) {
+  Json value{{"url", settings.url},
              {"account", settings.account},
              {"region", settings.region},
              {"role", settings.role}};
+  if (!settings.ca_file.empty()) value["ca_file"] = settings.ca_file;
+  if (!settings.proxy_url.empty()) value["proxy_url"] = settings.proxy_url;
   if (settings.credentials) value["credentials"] = ToJson(*settings.credentials);
   return WriteSecret(folder / "cloud.json", value);
 }
 
-Result<CloudAddress> ReadCloudAddress(const fs::path& folder) {
+Result<cloud::Settings> ReadCloudAddress(const fs::path& folder) {
   auto value = formats::ReadJsonFile(folder / "cloud.json");
   if (!value.ok()) {
     if (value.error().code != ErrorCode::kNotFound) return value.error();
@@ -83,15 +84,15 @@ Result<CloudAddress> ReadCloudAddress(const fs::path& folder) {
                      " holds no cloud.json: start `bertie cloud` first, with the "
                      "same --data"};
   }
-  CloudAddress address;
-  address.url = Text(*value, "url");
-  address.settings.account = Text(*value, "account");
-  address.settings.region = Text(*value, "region");
-  address.settings.role = Text(*value, "role");
-  if (value->contains("credentials")) {
-    address.settings.credentials = CredentialsOf((*value)["credentials"]);
-  }
-  return address;
+  cloud::Settings settings;
+  settings.url = Text(*value, "url");
+  settings.ca_file = Text(*value, "ca_file");
+  settings.proxy_url = Text(*value, "proxy_url");
+  settings.account = Text(*value, "account");
+  settings.region = Text(*value, "region");
+  settings.role = Text(*value, "role");
+  if (value->contains("credentials")) settings.credentials = CredentialsOf((*value)["credentials"]);
+  return settings;
 }
 
 Result<fs::path> WriteSageMakerConfig(const fs::path& folder, const cloud::Settings& settings) {

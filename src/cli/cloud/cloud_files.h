@@ -12,15 +12,10 @@ namespace bertie::cli {
 // $XDG_DATA_HOME/bertie/cloud, or ~/.local/share/bertie/cloud.
 std::filesystem::path DefaultCloudFolder();
 
-// How clients on this machine reach the cloud.
-struct CloudAddress {
-  std::string url;  // http://127.0.0.1:4566
-  cloud::Settings settings;
-};
-
-// DATA/cloud.json, readable by its owner alone, as it holds the secret.
-Status WriteCloudAddress(const std::filesystem::path& folder, const CloudAddress& address);
-Result<CloudAddress> ReadCloudAddress(const std::filesystem::path& folder);
+// DATA/cloud.json: what clients must know of a cloud that listens. Readable by its owner alone, as
+// it holds the secret.
+Status WriteCloudAddress(const std::filesystem::path& folder, const cloud::Settings& settings);
+Result<cloud::Settings> ReadCloudAddress(const std::filesystem::path& folder);
 
 // DATA/sagemaker.yaml, which SAGEMAKER_USER_CONFIG_OVERRIDE names: it tells SageMaker's Python SDK
 // the default bucket, which it would else ask a regional host of STS for.

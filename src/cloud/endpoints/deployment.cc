@@ -56,6 +56,7 @@ void Deployment::AddWorkers(size_t index) {
                       .folder = FolderOf(plan) / number,
                       .model = ModelDataPath(plan.container, FolderOf(plan) / "data"),
                       .plan = plan,
+                      .log_file = options_.log_file(plan.name, workers.size()),
                       .served_before = options_.served_before,
                       .log = options_.log,
                       .close_connections = options_.close_connections}));

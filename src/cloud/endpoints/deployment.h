@@ -39,7 +39,9 @@ class Deployment {
   struct Options {
     std::string endpoint;
     std::filesystem::path folder;  // its own
-    bool served_before = false;    // see WorkerOptions
+    // Where an instance of a variant logs.
+    std::function<std::filesystem::path(const std::string& variant, size_t number)> log_file;
+    bool served_before = false;  // see WorkerOptions
     std::function<void(std::string_view)> log;
     std::function<void(uint16_t)> close_connections;  // see WorkerOptions
   };

@@ -100,12 +100,16 @@ fs::path Endpoint::FolderOf(const Json& deployment) const {
 std::unique_ptr<Deployment> Endpoint::Make(const std::string& deployment, bool served_before) {
   const Json json = ParseDeployment(deployment);
   return std::make_unique<Deployment>(
-      Deployment::Options{.endpoint = name_,
-                          .folder = FolderOf(json),
-                          .served_before = served_before,
-                          .log = context_.log,
-                          .close_connections = [&servers = context_.servers](
-                                                   uint16_t port) { servers.CloseIdle(port); }},
+      Deployment::Options{
+          .endpoint = name_,
+          .folder = FolderOf(json),
+          .log_file = [&logs = context_.logs, name = name_, id = IdOf(json)](
+                          const std::string& variant,
+                          size_t number) { return logs.FileOf(name, id, variant, number); },
+          .served_before = served_before,
+          .log = context_.log,
+          .close_connections = [&servers =
+                                    context_.servers](uint16_t port) { servers.CloseIdle(port); }},
       PlanOf(json));
 }
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cloud/endpoints/deployment.h"
+#include "cloud/endpoints/endpoint_logs.h"
 #include "cloud/endpoints/endpoint_rows.h"
 #include "cloud/endpoints/routes.h"
 #include "cloud/s3/object_store.h"
@@ -27,6 +28,7 @@ namespace bertie::cloud {
 struct EndpointContext {
   State& state;
   const ObjectStore& store;
+  const EndpointLogs& logs;
   std::filesystem::path folder;  // of all endpoints
   std::function<void(std::string_view)> log;
   http::ClientPool& servers;  // by which requests reach the workers

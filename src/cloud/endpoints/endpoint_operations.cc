@@ -1,5 +1,6 @@
 #include "cloud/endpoints/endpoint_operations.h"
 
+#include <map>
 #include <utility>
 
 #include "base/ascii.h"
@@ -8,6 +9,7 @@
 #include "cloud/named_rows.h"
 #include "cloud/paging.h"
 #include "cloud/request_reader.h"
+#include "cloud/tags.h"
 
 namespace bertie::cloud {
 namespace {
@@ -33,6 +35,7 @@ class EndpointKeeper {
   // A request about one endpoint, with whatever else it must hold.
   struct Asked {
     std::string name, config;
+    std::map<std::string, std::string> tags;
     std::shared_ptr<Endpoint> endpoint;
   };
   Outcome<Asked> Read(const Json& request, bool with_config, bool must_exist) const;
@@ -57,7 +60,7 @@ Outcome<EndpointKeeper::Asked> EndpointKeeper::Read(const Json& request, bool wi
   asked.name = reader.Text("EndpointName", Presence::kRequired, NameRule());
   if (with_config) {
     asked.config = reader.Text("EndpointConfigName", Presence::kRequired, NameRule());
-    reader.Tags();
+    asked.tags = reader.Tags();
     reader.Object("DeploymentConfig", Presence::kOptional);
     reader.Flag("RetainAllVariantProperties");
   }
@@ -96,15 +99,22 @@ Outcome<Json> EndpointKeeper::Create(const Json& request, const std::string& bod
   auto deployment = MakeDeployment(settings_, state_, asked->config);
   if (!deployment.ok()) return deployment.error();
   if (Done room = CheckInstances(asked->name, *deployment); !room.ok()) return room.error();
+  // Nothing of an earlier endpoint of that name, should a kill have left it.
+  const auto tag = [&](Database& database) -> Done {
+    if (Done fresh = DropTags(database, Arn(asked->name)); !fresh.ok()) return fresh;
+    return AddTags(database, Arn(asked->name), asked->tags);
+  };
   const Milliseconds now = Now();
   auto created = endpoints_.Create({.name = asked->name,
                                     .created = now,
                                     .modified = now,
                                     .request = body,
                                     .status = kCreating,
-                                    .target = formats::DumpJson(*deployment)});
+                                    .target = formats::DumpJson(*deployment)},
+                                   tag);
   if (!created.ok()) return created.error();
   if (!*created) return taken();
+  endpoints_.PruneLogs();
   return ArnAnswer(asked->name);
 }
 
@@ -179,6 +189,7 @@ Outcome<Json> EndpointKeeper::Update(const Json& request) {
     return std::monostate();
   });
   if (!done.ok()) return done.error();
+  endpoints_.PruneLogs();
   return ArnAnswer(asked->name);
 }
 
@@ -208,6 +219,7 @@ Outcome<Json> EndpointKeeper::Delete(const Json& request) {
   if (!asked.ok()) return asked.error();
   const Done done = asked->endpoint->Delete(InProgress(asked->name));
   if (!done.ok()) return done.error();
+  if (Done dropped = DropTags(state_, Arn(asked->name)); !dropped.ok()) return dropped.error();
   return Json::object();
 }
 

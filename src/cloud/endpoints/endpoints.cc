@@ -11,6 +11,7 @@ namespace bertie::cloud {
 namespace {
 
 namespace fs = std::filesystem;
+using formats::Json;
 
 std::vector<fs::path> Entries(const fs::path& folder) {
   std::vector<fs::path> paths;
@@ -46,7 +47,25 @@ Outcome<std::unique_ptr<Endpoints>> Endpoints::Open(EndpointContext context) {
     endpoints->endpoints_.emplace(
         name, std::make_shared<Endpoint>(endpoints->context_, std::move(row), true));
   }
+  endpoints->PruneLogs();
   return endpoints;
+}
+
+void Endpoints::PruneLogs() const {
+  std::set<fs::path> in_use;
+  for (const auto& endpoint : All()) {
+    const EndpointRow row = endpoint->row();
+    for (const std::string& text : {row.current, row.target}) {
+      if (text.empty()) continue;
+      const Json deployment = ParseDeployment(text);
+      for (const VariantPlan& variant : PlanOf(deployment).variants) {
+        for (size_t number = 0; number < static_cast<size_t>(variant.count); ++number) {
+          in_use.insert(context_.logs.FileOf(row.name, IdOf(deployment), variant.name, number));
+        }
+      }
+    }
+  }
+  context_.logs.Prune(in_use);
 }
 
 Endpoints::~Endpoints() {
@@ -68,12 +87,15 @@ std::vector<std::shared_ptr<Endpoint>> Endpoints::All() const {
   return all;
 }
 
-Outcome<bool> Endpoints::Create(const EndpointRow& row) {
+Outcome<bool> Endpoints::Create(const EndpointRow& row,
+                                const std::function<Done(Database&)>& more) {
   std::unique_lock lock(mutex_);
   std::erase_if(endpoints_, [](const auto& entry) { return entry.second->gone(); });
   if (endpoints_.contains(row.name)) return false;
-  Done done = context_.state.Change<std::monostate>(
-      [&](Database& database) { return WriteEndpoint(database, row); });
+  Done done = context_.state.Change<std::monostate>([&](Database& database) -> Done {
+    if (Done written = WriteEndpoint(database, row); !written.ok()) return written;
+    return more(database);
+  });
   if (!done.ok()) return done.error();
   endpoints_.emplace(row.name, std::make_shared<Endpoint>(context_, row, false));
   return true;

@@ -25,8 +25,11 @@ class Endpoints {
   // Null when there is none.
   std::shared_ptr<Endpoint> Find(const std::string& name) const;
   std::vector<std::shared_ptr<Endpoint>> All() const;
-  // A row with the status Creating. False: the name is taken.
-  Outcome<bool> Create(const EndpointRow& row);
+  // A row with the status Creating, and what else goes into the same transaction. False: the name
+  // is taken.
+  Outcome<bool> Create(const EndpointRow& row, const std::function<Done(Database&)>& more);
+  // Drops the oldest logs of instances that are no more.
+  void PruneLogs() const;
 
  private:
   explicit Endpoints(EndpointContext context) : context_(std::move(context)) {}

@@ -1,5 +1,6 @@
 #include "cloud/endpoints/model_operations.h"
 
+#include <map>
 #include <utility>
 
 #include "base/ascii.h"
@@ -8,6 +9,7 @@
 #include "cloud/named_rows.h"
 #include "cloud/paging.h"
 #include "cloud/request_reader.h"
+#include "cloud/tags.h"
 
 namespace bertie::cloud {
 namespace {
@@ -55,12 +57,17 @@ class Keeper {
   const Words& words() const { return words_; }
   std::string Arn(const std::string& name) const { return ArnOf(settings_, words_, name); }
 
-  Outcome<Json> Create(const NamedRow& row) const {
+  Outcome<Json> Create(const NamedRow& row, const std::map<std::string, std::string>& tags) const {
     return state_.Change<Json>([&](Database& database) -> Outcome<Json> {
       const Json answer{{words_.arn_member, Arn(row.name)}};
       auto inserted = InsertNamed(database, words_.kind, row);
       if (!inserted.ok()) return inserted.error();
-      if (*inserted) return answer;
+      if (*inserted) {
+        if (Done tagged = AddTags(database, Arn(row.name), tags); !tagged.ok()) {
+          return tagged.error();
+        }
+        return answer;
+      }
       auto first = FindNamed(database, words_.kind, row.name);
       if (!first.ok()) return first.error();
       if (IsRepeat((*first)->request, (*first)->created, row.request)) return answer;
@@ -99,6 +106,7 @@ class Keeper {
       auto deleted = DeleteNamed(database, words_.kind, *name);
       if (!deleted.ok()) return deleted.error();
       if (!*deleted) return Missing(settings_, words_, *name);
+      if (Done dropped = DropTags(database, Arn(*name)); !dropped.ok()) return dropped.error();
       return Json::object();
     });
   }
@@ -133,10 +141,10 @@ Outcome<Json> CreateModel(const Keeper& keeper, const ObjectStore& store, const 
   reader.Text("ExecutionRoleArn", Presence::kOptional, RoleArnRule());
   const ContainerPlan container = ReadContainer(reader);
   reader.Flag("EnableNetworkIsolation");
-  reader.Tags();
+  const auto tags = reader.Tags();
   if (auto failure = reader.failure()) return *failure;
   if (Done found = CheckModelData(store, container); !found.ok()) return found.error();
-  return keeper.Create({name, Now(), body});
+  return keeper.Create({name, Now(), body}, tags);
 }
 
 Outcome<Json> CreateConfig(const Keeper& keeper, const Settings& settings, const State& state,
@@ -144,7 +152,7 @@ Outcome<Json> CreateConfig(const Keeper& keeper, const Settings& settings, const
   RequestReader reader(request);
   const std::string name = reader.Text("EndpointConfigName", Presence::kRequired, NameRule());
   const std::vector<VariantPlan> variants = ReadVariants(reader);
-  reader.Tags();
+  const auto tags = reader.Tags();
   if (auto failure = reader.failure()) return *failure;
   for (const VariantPlan& variant : variants) {
     auto model = state.Read<std::optional<NamedRow>>(
@@ -152,7 +160,7 @@ Outcome<Json> CreateConfig(const Keeper& keeper, const Settings& settings, const
     if (!model.ok()) return model.error();
     if (!*model) return NoSuchModel(settings, variant.model);
   }
-  return keeper.Create({name, Now(), body});
+  return keeper.Create({name, Now(), body}, tags);
 }
 
 }  // namespace

@@ -31,6 +31,10 @@ http::Response RuntimeService::Deny(const http::RequestHead&, const AuthError& e
   return RuntimeError(403, JsonAuthCode(error.fault), error.message);
 }
 
+http::Response RuntimeService::Reject(const http::Refusal& refusal, const std::string&) {
+  return RuntimeError(refusal.status, refusal.type, refusal.message);
+}
+
 std::optional<http::Response> RuntimeService::Refuse(const http::RequestHead& head) {
   return CheckInvocation(head);
 }

@@ -51,8 +51,8 @@ std::string Replaced(std::string text, const std::string& from, const std::strin
 
 Worker::Worker(WorkerOptions options)
     : options_(std::move(options)),
-      serve_(options_.folder / "serve"),
-      accelerator_(options_.folder / "accelerator"),
+      serve_(options_.folder / "serve", options_.log_file),
+      accelerator_(options_.folder / "accelerator", options_.folder / "accelerator" / "log"),
       served_(options_.served_before) {}
 
 std::vector<std::string> Worker::Environment() const {
@@ -72,7 +72,10 @@ std::vector<std::string> Worker::Environment() const {
 
 bool Worker::Adopt() {
   const bool serves = serve_.Adopt();
-  if (has_accelerator() && accelerator_.Adopt()) accelerator_address_ = accelerator_.address();
+  // Where the server looks for it, whether it runs or not.
+  if (has_accelerator() && (accelerator_.Adopt() || serves)) {
+    accelerator_address_ = attached_ = accelerator_.address();
+  }
   started_at_ = ask_at_ = Clock::now();
   if (serves) Log(" adopted, process " + std::to_string(serve_.pid()));
   return serves;
@@ -94,7 +97,11 @@ void Worker::Tick() {
   if (failure_) return;
   if (has_accelerator() && !TickAccelerator(now)) return;
   if (const auto end = serve_.Poll()) return OnServeEnd(*end, now);
-  if (serve_.runs()) {
+  if (reattaching_) {
+    if (now >= kill_at_) serve_.Signal(SIGKILL);
+  } else if (serve_.runs() && attached_ != accelerator_address_) {
+    Reattach(now);
+  } else if (serve_.runs()) {
     if (now >= ask_at_) AskServe(now);
   } else if (now >= start_at_) {
     StartServe(now);
@@ -106,6 +113,8 @@ bool Worker::TickAccelerator(Clock::time_point now) {
   if (const auto end = accelerator_.Poll()) {
     Fail("ClientError: the accelerator ended with " + end->Text() + ": " +
          accelerator_.LastWords());
+    // One that never listened: another program may have its port by now.
+    if (accelerator_.address().empty()) accelerator_address_.clear();
     Retry(now);
   }
   if (failure_) return false;
@@ -127,6 +136,15 @@ bool Worker::TickAccelerator(Clock::time_point now) {
   return false;
 }
 
+// Its accelerator is somewhere else than before, of which a server cannot be told.
+void Worker::Reattach(Clock::time_point now) {
+  Log(": the accelerator is at " + accelerator_address_ + ", the server is started again");
+  target_->port = 0;
+  reattaching_ = true;
+  kill_at_ = now + kStopLimit;
+  serve_.Signal(SIGTERM);
+}
+
 void Worker::StartServe(Clock::time_point now) {
   std::error_code error;
   fs::remove_all(options_.folder / "tmp", error);
@@ -142,6 +160,7 @@ void Worker::StartServe(Clock::time_point now) {
         {"--threads", std::to_string(std::max<int64_t>(1, threads / options_.plan.count))});
   }
   if (has_accelerator()) {
+    attached_ = accelerator_address_;
     arguments.insert(arguments.end(), {"--accelerator", accelerator_address_, "--accelerator-type",
                                        options_.plan.accelerator_type});
     if (!Says(options_.plan, "BERTIE_ACCELERATOR_FALLBACK")) {
@@ -159,6 +178,10 @@ void Worker::StartServe(Clock::time_point now) {
 }
 
 void Worker::OnServeEnd(const ChildExit& end, Clock::time_point now) {
+  if (std::exchange(reattaching_, false)) {
+    start_at_ = now;
+    return;
+  }
   const bool was_ready = ready();
   target_->port = 0;
   // By the name that the user knows.

@@ -22,7 +22,8 @@ struct WorkerOptions {
   std::filesystem::path folder;  // its own; made when it is not there
   std::filesystem::path model;   // what `bertie serve` takes
   VariantPlan plan;
-  bool served_before = false;  // of an endpoint that was in service: its end is no failure
+  std::filesystem::path log_file;  // of the server's lines; kMaxInstanceLog
+  bool served_before = false;      // of an endpoint that was in service: its end is no failure
   std::function<void(std::string_view)> log;
   std::function<void(uint16_t)> close_connections;  // that are kept to a port and idle
 };
@@ -32,7 +33,9 @@ class WorkerProgram {
  public:
   using Clock = std::chrono::steady_clock;
 
-  explicit WorkerProgram(std::filesystem::path folder) : folder_(std::move(folder)) {}
+  // log: its file. In both: made when they are not there.
+  WorkerProgram(std::filesystem::path folder, std::filesystem::path log)
+      : folder_(std::move(folder)), log_(std::move(log)) {}
 
   // Takes over what an earlier process started here. False when none of it runs.
   bool Adopt();
@@ -51,7 +54,7 @@ class WorkerProgram {
   const std::filesystem::path& folder() const { return folder_; }
 
  private:
-  std::filesystem::path folder_;
+  std::filesystem::path folder_, log_;
   std::optional<ChildProcess> child_;
   uint64_t log_begin_ = 0;  // where what this child wrote begins
 };
@@ -83,6 +86,7 @@ class Worker {
 
   void TickStopping(Clock::time_point now);
   bool TickAccelerator(Clock::time_point now);
+  void Reattach(Clock::time_point now);
   void StartServe(Clock::time_point now);
   void OnServeEnd(const ChildExit& end, Clock::time_point now);
   void AskServe(Clock::time_point now);
@@ -97,6 +101,8 @@ class Worker {
   WorkerProgram serve_;
   WorkerProgram accelerator_;
   std::string accelerator_address_;  // kept, so that the server finds the next one there too
+  std::string attached_;             // the one that the server was told
+  bool reattaching_ = false;         // the server was told to end, for the next one's address
   bool served_ = false;
   bool stopping_ = false;
   bool accelerator_told_ = false;
@@ -106,7 +112,7 @@ class Worker {
   Clock::time_point start_at_;    // not before
   Clock::time_point started_at_;  // of the server that runs
   Clock::time_point ask_at_;      // the next ping
-  Clock::time_point kill_at_;     // when stopping
+  Clock::time_point kill_at_;     // when stopping or reattaching
   int unanswered_ = 0;            // pings in a row
 };
 

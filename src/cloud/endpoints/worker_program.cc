@@ -1,6 +1,8 @@
 #include <system_error>
 
+#include "base/directory.h"
 #include "base/file.h"
+#include "cloud/endpoints/endpoint_logs.h"
 #include "cloud/endpoints/worker.h"
 #include "cloud/processes/stamped_log.h"
 
@@ -24,13 +26,16 @@ Status WorkerProgram::Start(std::vector<std::string> arguments,
                             std::vector<std::string> environment) {
   std::error_code error;
   fs::remove(address_file(), error);
-  const uintmax_t size = fs::file_size(folder_ / "log", error);
+  BERTIE_RETURN_IF_ERROR(MakeFolders(log_.parent_path()));
+  const uintmax_t size = fs::file_size(log_, error);
   log_begin_ = error ? 0 : size;
   BERTIE_ASSIGN_OR_RETURN(ChildProcess child,
                           ChildProcess::Start({.arguments = std::move(arguments),
                                                .environment = std::move(environment),
                                                .working_folder = {},
-                                               .folder = folder_}));
+                                               .folder = folder_,
+                                               .log = log_,
+                                               .max_log = kMaxInstanceLog}));
   child_ = std::move(child);
   return {};
 }
@@ -53,7 +58,7 @@ std::string WorkerProgram::address() const {
 
 std::string WorkerProgram::LastWords() const {
   std::string last;
-  const auto read = ReadLog(folder_ / "log", log_begin_, [&](const LogLine& line) {
+  const auto read = ReadLog(log_, log_begin_, [&](const LogLine& line) {
     if (!line.text.empty()) last = line.text;
     return true;
   });

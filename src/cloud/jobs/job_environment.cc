@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cctype>
 #include <thread>
+#include <utility>
 
 #include "base/directory.h"
 #include "base/file.h"
+#include "cloud/client_variables.h"
 
 namespace bertie::cloud {
 namespace {
@@ -108,7 +110,6 @@ Variables JobVariables(const JobRequest& job, const Settings& settings, const Jo
   variables.emplace_back("SAGEMAKER_BASE_DIR", host.base.string());
   variables.emplace_back("TRAINING_JOB_NAME", job.name);
   variables.emplace_back("TRAINING_JOB_ARN", settings.Arn("training-job", job.name));
-  variables.emplace_back("AWS_REGION", settings.region);
   variables.emplace_back("CURRENT_HOST", host.name);
   for (const char* name :
        {"program", "submit_directory", "region", "job_name", "container_log_level"}) {
@@ -116,6 +117,8 @@ Variables JobVariables(const JobRequest& job, const Settings& settings, const Jo
       variables.emplace_back("SAGEMAKER_" + Upper(name), value);
     }
   }
+  // A program that asks for S3 gets this cloud's.
+  for (auto& variable : ClientVariables(settings)) variables.push_back(std::move(variable));
   variables.emplace_back("MASTER_ADDR", "127.0.0.1");
   variables.emplace_back("MASTER_PORT", std::to_string(meeting.port));
   variables.emplace_back("RANK", std::to_string(host.rank));

@@ -39,7 +39,8 @@ void WriteFully(int fd, const char* bytes, size_t size) {
 // Puts the time in front of each line.
 class Stamper {
  public:
-  explicit Stamper(int log) : log_(log) {}
+  Stamper(int log, uint64_t max_log)
+      : log_(log), max_log_(max_log), end_(std::max<off_t>(0, lseek(log, 0, SEEK_END))) {}
 
   // False at the output's end.
   bool Pump(int from) {
@@ -75,10 +76,23 @@ class Stamper {
     WriteStamp(last_, line_);
     line_[size_++] = '\n';
     WriteFully(log_, line_, size_);
+    end_ += size_;
     size_ = kStampSize;
+    if (max_log_ > 0 && end_ - begin_ > max_log_ + max_log_ / 4) DropOldest();
+  }
+  // A hole takes the place of the oldest lines, so that the others stay where they are, and readers
+  // in the middle of them. On a file system without holes all lines go.
+  void DropOldest() {
+    begin_ = end_ - max_log_;
+    const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    if (fallocate(log_, mode, 0, static_cast<off_t>(begin_)) == 0) return;
+    if (ftruncate(log_, 0) == 0) begin_ = end_ = 0;
   }
 
   int log_;
+  uint64_t max_log_;
+  uint64_t begin_ = 0;  // of what is kept, as far as this process knows
+  uint64_t end_;
   int64_t last_ = 0;
   bool returned_ = false;
   size_t size_ = kStampSize;
@@ -180,7 +194,7 @@ void RunKeeper(const KeeperPlan& plan) {
   if (report.program == 0) _exit(1);
 
   fcntl(output[0], F_SETFL, O_NONBLOCK);
-  Stamper stamper(plan.log);
+  Stamper stamper(plan.log, plan.max_log);
   siginfo_t end{};
   bool open = true;
   while (end.si_pid == 0) {

@@ -4,6 +4,8 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
+
 namespace bertie::cloud {
 
 // What the keeper works with: made before the fork, since nothing may be allocated after it.
@@ -15,6 +17,7 @@ struct KeeperPlan {
   const char* exit_file;
   const char* exit_draft;  // a name beside it, renamed to it
   int log = -1;            // open for appending
+  uint64_t max_log = 0;    // bytes of it that are kept; 0: all
   int report = -1;         // a KeeperReport goes in, then an int: errno where exec failed
   int go = -1;             // a byte comes out when the program may run; its end: it may not
 };

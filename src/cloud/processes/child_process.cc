@@ -175,7 +175,7 @@ Result<ChildProcess> ChildProcess::Start(const ChildOptions& options) {
   const std::string program = FindProgram(arguments.front(), environment);
   const std::string exit_file = (options.folder / "exit").string();
   const std::string exit_draft = (options.folder / ".exit.new").string();
-  const std::string log = (options.folder / "log").string();
+  const std::string log = (options.log.empty() ? options.folder / "log" : options.log).string();
 
   Pipe report, go;
   if (!report.Make() || !go.Make()) return SystemError(errno, "make a pipe");
@@ -189,6 +189,7 @@ Result<ChildProcess> ChildProcess::Start(const ChildOptions& options) {
       .exit_file = exit_file.c_str(),
       .exit_draft = exit_draft.c_str(),
       .log = log_fd,
+      .max_log = options.max_log,
       .report = report.ends[1],
       .go = go.ends[0]};
   const pid_t keeper = ::fork();

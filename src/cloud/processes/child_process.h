@@ -8,7 +8,7 @@
 // All that is known about a child is in files of a folder that it has for itself:
 //   pid   who it is, written before the program runs: no child is ever lost by a kill at any point
 //   exit  how it ended
-//   log   its output, in cloud/processes/stamped_log.h's form; appended to
+//   log   its output, in cloud/processes/stamped_log.h's form; appended to; or elsewhere
 #pragma once
 
 #include <sys/types.h>
@@ -30,6 +30,10 @@ struct ChildOptions {
   std::vector<std::string> environment = {};  // NAME=value, all of it: ThisEnvironment() and more
   std::filesystem::path working_folder = {};  // empty: this process's
   std::filesystem::path folder;               // of the files above; made when it is not there
+  std::filesystem::path log = {};             // empty: in the folder
+  // Of the log about so many bytes are kept, the newest (stamped_log.h: where the others were);
+  // 0: all.
+  uint64_t max_log = 0;
 };
 
 // This program: what `bertie` children run.

@@ -25,6 +25,28 @@ std::optional<Milliseconds> TakeStamp(std::string_view& line) {
   return time;
 }
 
+// Where the first whole line begins at an offset or after it: behind the dropped lines and what is
+// left of the last of them.
+uint64_t PastDropped(int file, uint64_t offset) {
+  char bytes[4096];
+  // ENXIO: nothing is after it; otherwise a file system that does not tell holes from zeros.
+  const off_t data = ::lseek(file, static_cast<off_t>(offset), SEEK_DATA);
+  const bool in_hole = data > static_cast<off_t>(offset);
+  uint64_t at = in_hole ? static_cast<uint64_t>(data) : offset;
+  bool text = false;
+  while (true) {
+    const ssize_t size = ::pread(file, bytes, sizeof(bytes), static_cast<off_t>(at));
+    if (size <= 0) return at;
+    const std::string_view rest(bytes, static_cast<size_t>(size));
+    if (!in_hole && at == offset && rest[0] != '\0') return offset;
+    const size_t begin = text ? 0 : rest.find_first_not_of('\0');
+    text = begin != rest.npos;
+    const size_t end = text ? rest.find('\n', begin) : rest.npos;
+    if (end != rest.npos) return at + end + 1;
+    at += rest.size();
+  }
+}
+
 }  // namespace
 
 void WriteStamp(int64_t time, char* to) {
@@ -62,6 +84,7 @@ Result<uint64_t> ReadLog(const std::filesystem::path& path, uint64_t offset,
     if (errno == ENOENT) return offset;
     return FileError(errno, path, "open");
   }
+  offset = PastDropped(file.get(), offset);
   std::string held(256 * 1024, '\0');
   Milliseconds last = 0;
   while (true) {

@@ -1,4 +1,6 @@
 // A log whose lines carry their times: "1700000000123 text", milliseconds since 1970, a line each.
+// Where the oldest lines were dropped, zeros stand in their place (a hole, which takes no room on
+// the disk), and the rest of the line after them.
 #pragma once
 
 #include <cstddef>
@@ -34,8 +36,8 @@ struct LogLine {
 
 // Calls take for each whole line from an offset on, which is where a line begins; ends after the
 // one for which it returns false. A line that is being written is left for the next call. Lines
-// without a time get the time of the one before. Returns where the next line begins. A file that is
-// not there is empty.
+// without a time get the time of the one before. Lines that were dropped are passed over. Returns
+// where the next line begins. A file that is not there is empty.
 Result<uint64_t> ReadLog(const std::filesystem::path& path, uint64_t offset,
                          const std::function<bool(const LogLine&)>& take);
 

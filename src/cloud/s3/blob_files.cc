@@ -66,12 +66,14 @@ Status BlobWriter::ToFile(std::string_view bytes) {
 Status BlobWriter::Keep() {
   if (fd_ < 0 && kind_ == BlobKind::kAny) return {};
   if (fd_ < 0) BERTIE_RETURN_IF_ERROR(MakeFile());  // an empty one
-  if (::fsync(fd_) != 0) return FileError(errno, path_, "sync");
-  if (::close(std::exchange(fd_, -1)) != 0) return FileError(errno, path_, "close");
   const fs::path shard = ShardOf(folder_, name_);
   const fs::path target = shard / name_;
+  // Nobody knows the name yet. Given before the sync, it goes to the disk with the bytes, and the
+  // folder's own sync has nothing left to write.
   if (::rename(path_.c_str(), target.c_str()) != 0) return FileError(errno, target, "name");
   path_ = target;
+  if (::fsync(fd_) != 0) return FileError(errno, path_, "sync");
+  if (::close(std::exchange(fd_, -1)) != 0) return FileError(errno, path_, "close");
   return SyncDirectory(shard);
 }
 

@@ -84,6 +84,15 @@ http::Response S3Service::Deny(const http::RequestHead& head, const AuthError& e
   return S3Error(Failure(S3AuthCode(error.fault), std::move(message)), head, request_id);
 }
 
+http::Response S3Service::Reject(const http::Refusal& refusal, const std::string& request_id) {
+  XmlWriter xml;
+  xml.Open("Error").Text("Code", refusal.type).Text("Message", refusal.message);
+  xml.Text("RequestId", request_id).Text("HostId", request_id);
+  http::Response response = S3Xml(xml);
+  response.status = refusal.status;
+  return response;
+}
+
 Done S3Service::CheckOwner(const http::RequestHead& head) const {
   for (const char* name : {"x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"}) {
     const std::string* owner = head.Find(name);

@@ -24,6 +24,7 @@ class S3Service : public Service {
 
   http::Response Deny(const http::RequestHead& head, const AuthError& error,
                       const std::string& request_id) override;
+  http::Response Reject(const http::Refusal& refusal, const std::string& request_id) override;
   bool WantsStream(const http::RequestHead& head) override;
   http::Admission Open(const http::RequestHead& head, const Verified& verified,
                        const std::string& request_id) override;

@@ -1,0 +1,153 @@
+// TLS on the server's side, from the outside of it: what is no handshake, the way there by CONNECT,
+// and certificates. Real clients of TLS: tests/e2e/test_cloud_tls.py.
+#include "http/tls.h"
+
+#include <gtest/gtest.h>
+
+#include "base/directory.h"
+#include "base/file.h"
+#include "eventually.h"
+#include "http/certificate_authority.h"
+#include "http/server.h"
+#include "http/test_client.h"
+
+namespace bertie::http {
+namespace {
+
+using std::chrono::milliseconds;
+
+class PlainHandler : public Handler {
+ public:
+  std::optional<Response> OnHead(const RequestHead&) override { return std::nullopt; }
+  void OnRequest(Request, std::shared_ptr<Exchange> exchange) override {
+    exchange->Respond({.body = "answer"});
+  }
+  Response OnRefusal(const Refusal& refusal) override {
+    return {.status = refusal.status, .content_type = "text/plain", .body = refusal.message};
+  }
+};
+
+class TlsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto opened = CertificateAuthority::Open(folder.path() / "ca", "test");
+    ASSERT_TRUE(opened.ok()) << opened.error().message;
+    authority = *std::move(opened);
+    options.log = [](std::string_view) {};
+    options.handshake_timeout = milliseconds(200);
+  }
+  void Start() {
+    auto listening = Server::Listen(options, handler);
+    ASSERT_TRUE(listening.ok()) << listening.error().message;
+    server = *std::move(listening);
+    server->Start();
+  }
+  void StartProxy() {
+    options.connect =
+        [this](const std::string& wanted) -> Result<std::shared_ptr<const TlsIdentity>> {
+      if (wanted == "host:443") return authority->Issue({"host"});
+      return Error{ErrorCode::kInvalidArgument, "not " + wanted};
+    };
+    Start();
+  }
+
+  TemporaryDirectory folder = *TemporaryDirectory::Create();
+  std::unique_ptr<CertificateAuthority> authority;
+  PlainHandler handler;
+  ServerOptions options;
+  std::unique_ptr<Server> server;
+};
+
+TEST_F(TlsTest, SilentAndGarbledHandshakesEnd) {
+  options.tls = std::make_shared<TlsHolder>(*authority->Issue({"localhost"}));
+  Start();
+  EXPECT_EQ(server->url(), "https://" + server->address());
+  TestClient silent(server->port());
+  TestClient partial(server->port());
+  ASSERT_TRUE(partial.Send(std::string("\x16\x03\x01\x40\x00\x01", 6)));
+  TestClient garbled(server->port());
+  ASSERT_TRUE(garbled.Send(std::string(400, '\xee')));
+  silent.ReceiveAll();
+  EXPECT_TRUE(silent.AtEnd());
+  partial.ReceiveAll();
+  EXPECT_TRUE(partial.AtEnd());
+  garbled.ReceiveAll();
+  EXPECT_TRUE(Eventually([&] { return server->connections() == 0; }));
+}
+
+TEST_F(TlsTest, PlainHttpIsToldSo) {
+  options.tls = std::make_shared<TlsHolder>(*authority->Issue({"localhost"}));
+  Start();
+  TestClient client(server->port());
+  ASSERT_TRUE(client.Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
+  EXPECT_NE(client.Receive().find("400 Bad Request"), std::string::npos);
+}
+
+TEST_F(TlsTest, ConnectLeadsToTheHandshakeOrNowhere) {
+  StartProxy();
+  TestClient client(server->port());
+  ASSERT_TRUE(client.Send("CONNECT host:443 HTTP/1.1\r\nHost: host:443\r\n\r\n"));
+  EXPECT_TRUE(client.Receive().starts_with("HTTP/1.1 200 "));
+  EXPECT_TRUE(client.AtEnd());  // no handshake came
+
+  TestClient other(server->port());
+  ASSERT_TRUE(other.Send("CONNECT other:443 HTTP/1.1\r\nHost: other:443\r\n\r\n"));
+  const std::string refused = other.ReceiveAll();
+  EXPECT_TRUE(refused.starts_with("HTTP/1.1 403 ")) << refused;
+  EXPECT_NE(refused.find("not other:443"), std::string::npos) << refused;
+
+  TestClient hasty(server->port());
+  ASSERT_TRUE(hasty.Send("CONNECT host:443 HTTP/1.1\r\nHost: host:443\r\n\r\nmore"));
+  EXPECT_TRUE(hasty.ReceiveAll().starts_with("HTTP/1.1 400 "));
+
+  TestClient ordinary(server->port());
+  ASSERT_TRUE(ordinary.Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
+  EXPECT_NE(ordinary.Receive().find("answer"), std::string::npos);
+}
+
+TEST_F(TlsTest, DrainDoesNotWaitForHandshakes) {
+  options.tls = std::make_shared<TlsHolder>(*authority->Issue({"localhost"}));
+  options.handshake_timeout = std::chrono::minutes(1);
+  options.drain_linger = milliseconds(50);
+  Start();
+  TestClient silent(server->port());
+  ASSERT_TRUE(Eventually([&] { return server->connections() == 1; }));
+  server->BeginDrain();
+  EXPECT_TRUE(server->WaitDrained(std::chrono::seconds(10)));
+}
+
+TEST_F(TlsTest, AnAuthorityIsKeptAndIssuesOnlyForHosts) {
+  const std::string made = *ReadFile(authority->certificate_file(), 1 << 20);
+  ASSERT_TRUE(CertificateAuthority::Open(folder.path() / "ca", "again").ok());
+  EXPECT_EQ(*ReadFile(authority->certificate_file(), 1 << 20), made);
+  EXPECT_EQ(*authority->Issue({"a.example"}), *authority->Issue({"a.example"}));
+  EXPECT_NE(*authority->Issue({"a.example"}), *authority->Issue({"b.example"}));
+  for (const char* bad : {"", "a,DNS:b", "a\nb", "a b", "a:443", "@section"}) {
+    EXPECT_FALSE(authority->Issue({bad}).ok()) << bad;
+  }
+  EXPECT_FALSE(authority->Issue({}).ok());
+  EXPECT_TRUE(authority->Issue({std::string(200, 'x') + ".example", "127.0.0.1", "::1"}).ok());
+}
+
+TEST_F(TlsTest, WhatIsNoIdentityIsNamed) {
+  ASSERT_TRUE(CertificateAuthority::Open(folder.path() / "other", "other").ok());
+  const auto text = [&](const char* name) { return *ReadFile(folder.path() / name, 1 << 20); };
+  const auto error = [](const std::string& chain, const std::string& key) {
+    auto identity = TlsIdentity::FromPem(chain, key, "files");
+    return identity.ok() ? "none" : identity.error().message;
+  };
+  EXPECT_EQ(error(text("ca/ca.pem"), text("ca/ca.key")), "none");
+  EXPECT_NE(error("nothing", text("ca/ca.key")).find("files: expected a certificate"),
+            std::string::npos);
+  EXPECT_NE(error(text("ca/ca.pem"), "nothing").find("private key"), std::string::npos);
+  EXPECT_NE(error(text("ca/ca.pem"), text("other/ca.key")).find("does not belong"),
+            std::string::npos);
+  EXPECT_FALSE(TlsIdentity::FromFiles(folder.path() / "none.pem", folder.path() / "ca.key").ok());
+  ASSERT_TRUE(WriteFileAtomically(folder.path() / "ca" / "ca.key", "broken").ok());
+  const auto broken = CertificateAuthority::Open(folder.path() / "ca", "test");
+  ASSERT_FALSE(broken.ok());
+  EXPECT_EQ(broken.error().code, ErrorCode::kInvalidData);
+}
+
+}  // namespace
+}  // namespace bertie::http
