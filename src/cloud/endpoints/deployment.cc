@@ -35,6 +35,8 @@ bool Retired::Tick() {
   return true;
 }
 
+void Retired::CutOff() { cut_off_ = Clock::now(); }
+
 void Retired::Kill() {
   for (const auto& worker : workers_) worker->Kill();
 }
@@ -52,7 +54,7 @@ void Deployment::AddWorkers(size_t index) {
   while (static_cast<int64_t>(workers.size()) < plan.count) {
     const std::string number = std::to_string(workers.size());
     workers.push_back(std::make_unique<Worker>(
-        WorkerOptions{.label = "endpoint " + options_.endpoint + ": " + plan.name + "/" + number,
+        WorkerOptions{.label = options_.label + ": " + plan.name + "/" + number,
                       .folder = FolderOf(plan) / number,
                       .model = ModelDataPath(plan.container, FolderOf(plan) / "data"),
                       .plan = plan,

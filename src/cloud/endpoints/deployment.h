@@ -25,6 +25,8 @@ class Retired {
   void Add(std::unique_ptr<Worker> worker);
   // Ends each worker once it has answered what it was asked. True when all have ended.
   bool Tick();
+  // Nothing more of what they were asked is waited for.
+  void CutOff();
   void Kill();
 
  private:
@@ -37,7 +39,7 @@ class Retired {
 class Deployment {
  public:
   struct Options {
-    std::string endpoint;
+    std::string label;             // in log lines: "endpoint NAME"
     std::filesystem::path folder;  // its own
     bool served_before = false;    // see WorkerOptions
     std::function<void(std::string_view)> log;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "cloud/s3/s3_members.h"
+
 namespace bertie::cloud {
 namespace {
 
@@ -13,6 +15,8 @@ const std::vector<std::string> kAcceleratorTypes = {"ml.eia1.medium", "ml.eia1.l
                                                     "ml.eia2.large",  "ml.eia2.xlarge"};
 
 constexpr int64_t kVariantInstances = 64;  // of one variant
+constexpr int64_t kMaxConcurrent = 1000;
+constexpr std::chrono::seconds kLongestInvocation{3600};
 constexpr char kNotOffered[] = "Member must be absent: bertie cloud does not offer ";
 
 void Refuse(RequestReader& reader, const char* member, const std::string& what) {
@@ -126,9 +130,6 @@ std::vector<VariantPlan> ReadVariants(RequestReader& config) {
   if (config.Array("ShadowProductionVariants", Presence::kOptional, 0, 10) != nullptr) {
     Refuse(config, "ShadowProductionVariants", "shadow variants");
   }
-  if (config.Object("AsyncInferenceConfig", Presence::kOptional) != nullptr) {
-    Refuse(config, "AsyncInferenceConfig", "asynchronous inference");
-  }
   if (const Json* capture = config.Object("DataCaptureConfig", Presence::kOptional)) {
     if (config.Inside("DataCaptureConfig", *capture).Flag("EnableCapture")) {
       Refuse(config, "DataCaptureConfig", "capture of data");
@@ -137,14 +138,48 @@ std::vector<VariantPlan> ReadVariants(RequestReader& config) {
   return plans;
 }
 
+std::optional<AsyncPlan> ReadAsync(RequestReader& config) {
+  const Json* async = config.Object("AsyncInferenceConfig", Presence::kOptional);
+  if (async == nullptr) return std::nullopt;
+  RequestReader reader = config.Inside("AsyncInferenceConfig", *async);
+  AsyncPlan plan;
+  if (const Json* client = reader.Object("ClientConfig", Presence::kOptional)) {
+    plan.max_concurrent = reader.Inside("ClientConfig", *client)
+                              .Integer("MaxConcurrentInvocationsPerInstance", Presence::kOptional,
+                                       1, kMaxConcurrent, plan.max_concurrent);
+  }
+  const Json* output = reader.Object("OutputConfig", Presence::kRequired);
+  if (output == nullptr) return plan;
+  RequestReader inside = reader.Inside("OutputConfig", *output);
+  plan.output = ReadS3Folder(inside, "S3OutputPath");
+  if (inside.Has("S3FailurePath")) {
+    plan.failure = ReadS3Folder(inside, "S3FailurePath");
+  }
+  if (inside.Has("NotificationConfig")) {
+    Refuse(inside, "NotificationConfig", "notifications: look for the output's object");
+  }
+  return plan;
+}
+
+void AllowLargeRequests(VariantPlan& variant, std::chrono::seconds time_limit) {
+  // Before the model's own, so that its values count.
+  auto& environment = variant.container.environment;
+  environment.insert(environment.begin(),
+                     {{"SAGEMAKER_MAX_PAYLOAD_IN_MB", "1024"},
+                      {"SAGEMAKER_MODEL_SERVER_TIMEOUT", std::to_string(time_limit.count())}});
+  variant.serve_flags = {"--max-texts", "1000000", "--max-queue-tokens", "1000000000"};
+}
+
 EndpointPlan PlanOf(const Json& deployment) {
   EndpointPlan plan;
   RequestReader config(deployment["config"]);
   plan.config = config.Text("EndpointConfigName", Presence::kRequired);
   plan.variants = ReadVariants(config);
+  plan.async = ReadAsync(config);
   for (VariantPlan& variant : plan.variants) {
     RequestReader model(deployment["models"][variant.model]);
     variant.container = ReadContainer(model);
+    if (plan.async) AllowLargeRequests(variant, kLongestInvocation);
     const auto& changes = deployment["variants"];
     const auto change = changes.find(variant.name);
     if (change == changes.end()) continue;

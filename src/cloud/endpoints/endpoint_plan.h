@@ -3,12 +3,14 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "cloud/failure.h"
 #include "cloud/request_reader.h"
+#include "cloud/s3/s3_uri.h"
 #include "formats/json.h"
 
 namespace bertie::cloud {
@@ -31,12 +33,21 @@ struct VariantPlan {
   std::string accelerator_type;  // "": none
   Routing routing = Routing::kLeastOutstanding;
   std::chrono::seconds startup_limit{480};
-  ContainerPlan container = {};  // not read by ReadVariants
+  ContainerPlan container = {};               // not read by ReadVariants
+  std::vector<std::string> serve_flags = {};  // more arguments of `bertie serve`; the same
+};
+
+// Requests that are kept, and answered in objects.
+struct AsyncPlan {
+  int64_t max_concurrent = 4;  // invocations of an instance
+  S3Uri output;                // a folder: a key without a slash at its end
+  std::optional<S3Uri> failure = {};
 };
 
 struct EndpointPlan {
   std::string config;
   std::vector<VariantPlan> variants;
+  std::optional<AsyncPlan> async = {};
 
   int64_t instances() const;  // of all variants
 };
@@ -45,6 +56,11 @@ struct EndpointPlan {
 // does not do (several containers, several models, capture of data, ...) is a fault too.
 ContainerPlan ReadContainer(RequestReader& model);
 std::vector<VariantPlan> ReadVariants(RequestReader& config);
+std::optional<AsyncPlan> ReadAsync(RequestReader& config);
+
+// Has the variant's servers take requests of any size that the machine can hold, and for so long.
+// What the model's Environment says counts before it.
+void AllowLargeRequests(VariantPlan& variant, std::chrono::seconds time_limit);
 
 // What is kept of an endpoint's deployment, since configurations and models may be deleted while it
 // runs: {"id", "config": {...}, "models": {NAME: {...}}, "variants": {NAME: {"weight", "count"}}},

@@ -42,8 +42,12 @@ Outcome<Json> MakeDeployment(const Settings& settings, const State& state,
   auto config = FindRequest(state, NamedKind::kEndpointConfig, config_name);
   if (!config.ok()) return config.error();
   if (!*config) return NoSuchConfig(settings, config_name);
+  return MakeDeployment(settings, state, **std::move(config));
+}
+
+Outcome<Json> MakeDeployment(const Settings& settings, const State& state, Json config) {
   Json models = Json::object();
-  RequestReader reader(**config);
+  RequestReader reader(config);
   for (const VariantPlan& variant : ReadVariants(reader)) {
     auto model = FindRequest(state, NamedKind::kModel, variant.model);
     if (!model.ok()) return model.error();
@@ -51,7 +55,7 @@ Outcome<Json> MakeDeployment(const Settings& settings, const State& state,
     models[variant.model] = **std::move(model);
   }
   return Json{{"id", Hex(AsText(RandomBytes32()).substr(0, 6))},
-              {"config", **std::move(config)},
+              {"config", std::move(config)},
               {"models", std::move(models)},
               {"variants", Json::object()}};
 }

@@ -128,31 +128,35 @@ std::vector<http::Field> FieldsForServer(const http::RequestHead& head) {
   return fields;
 }
 
+std::optional<http::Response> CheckInvocationFields(const http::RequestHead& head) {
+  for (const http::Field& field : head.fields) {
+    const OwnField* own = FindOwn(field.name);
+    if (own == nullptr || field.value.size() <= own->max) continue;
+    return RuntimeError(400, "ValidationError",
+                        field.name + " has " + std::to_string(field.value.size()) +
+                            " bytes; the limit is " + std::to_string(own->max) + ".");
+  }
+  return std::nullopt;
+}
+
 std::optional<http::Response> CheckInvocation(const http::RequestHead& head) {
-  const auto invalid = [](const std::string& message) {
-    return RuntimeError(400, "ValidationError", message);
-  };
   if (head.content_length > kMaxInvocationBody) {
     return RuntimeError(413, "ValidationError",
                         "The body has " + std::to_string(head.content_length) +
                             " bytes; the limit is " + std::to_string(kMaxInvocationBody) + ".");
   }
   if (!head.path.ends_with("/invocations")) {
-    return invalid("bertie cloud offers /endpoints/NAME/invocations alone; found " +
-                   Quote(head.path));
+    return RuntimeError(400, "ValidationError",
+                        "bertie cloud offers /endpoints/NAME/invocations and "
+                        "/endpoints/NAME/async-invocations; found " +
+                            Quote(head.path));
   }
-  for (const http::Field& field : head.fields) {
-    const OwnField* own = FindOwn(field.name);
-    if (own == nullptr) continue;
-    if (field.value.size() > own->max) {
-      return invalid(field.name + " has " + std::to_string(field.value.size()) +
-                     " bytes; the limit is " + std::to_string(own->max) + ".");
-    }
-    if (own->name == "Target-Model") {
-      return invalid("Invocation with TargetModel is not allowed: the endpoint serves one model.");
-    }
+  if (head.Find("X-Amzn-SageMaker-Target-Model") != nullptr) {
+    return RuntimeError(
+        400, "ValidationError",
+        "Invocation with TargetModel is not allowed: the endpoint serves one model.");
   }
-  return std::nullopt;
+  return CheckInvocationFields(head);
 }
 
 http::Response RouteError(RouteFault fault, const InvocationNames& names,

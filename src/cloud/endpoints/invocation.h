@@ -23,7 +23,9 @@ std::string EndpointInPath(const std::string& path);
 // Those that reach the server: Content-Type, Accept, and the invocation's own.
 std::vector<http::Field> FieldsForServer(const http::RequestHead& head);
 
-// Why a request is refused before any server is asked; nullopt: it is not.
+// Why a request is refused before any server is asked; nullopt: it is not. Of the invocation's own
+// fields, and of all that is known from the head of one that is answered at once.
+std::optional<http::Response> CheckInvocationFields(const http::RequestHead& head);
 std::optional<http::Response> CheckInvocation(const http::RequestHead& head);
 
 struct InvocationNames {

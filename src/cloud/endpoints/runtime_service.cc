@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::chrono::seconds kTimeLimit{60};
 
+bool IsAsync(const http::RequestHead& head) { return head.path.ends_with("/async-invocations"); }
+
 }  // namespace
 
 // One request, until it is answered.
@@ -30,10 +32,11 @@ http::Response RuntimeService::Deny(const http::RequestHead&, const AuthError& e
 }
 
 std::optional<http::Response> RuntimeService::Refuse(const http::RequestHead& head) {
-  return CheckInvocation(head);
+  return IsAsync(head) ? async_->Refuse(head) : CheckInvocation(head);
 }
 
 void RuntimeService::Handle(Call call, std::shared_ptr<http::Exchange> exchange) {
+  if (IsAsync(call.request.head)) return async_->Handle(std::move(call), std::move(exchange));
   auto invocation =
       std::make_shared<Invocation>(Invocation{.call = std::move(call),
                                               .exchange = std::move(exchange),
@@ -55,6 +58,13 @@ void RuntimeService::Handle(Call call, std::shared_ptr<http::Exchange> exchange)
 
 void RuntimeService::Ask(std::shared_ptr<Invocation> invocation) {
   Invocation& it = *invocation;
+  const auto plan = it.endpoint ? it.endpoint->plan() : nullptr;
+  if (plan && plan->async) {
+    return it.exchange->Respond(
+        RuntimeError(400, "ValidationError",
+                     "Endpoint " + it.names.endpoint +
+                         " is for asynchronous inference: use InvokeEndpointAsync."));
+  }
   it.choice = it.endpoint ? it.endpoint->routes().Choose(it.wanted_variant, it.failed.get())
                           : Choice{.fault = RouteFault::kNoRoutes};
   if (it.choice.fault != RouteFault::kNone) {

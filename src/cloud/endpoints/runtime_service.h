@@ -1,9 +1,11 @@
-// SageMaker's runtime: POST /endpoints/NAME/invocations, passed on to the endpoint's servers.
+// SageMaker's runtime: POST /endpoints/NAME/invocations, passed on to the endpoint's servers;
+// /endpoints/NAME/async-invocations is another service's.
 #pragma once
 
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "cloud/endpoints/endpoints.h"
 #include "cloud/endpoints/routes.h"
@@ -16,8 +18,9 @@ namespace bertie::cloud {
 class RuntimeService : public Service {
  public:
   // All must outlive the service, which stops servers at its end.
-  RuntimeService(const Settings& settings, const Endpoints& endpoints, http::ClientPool& servers)
-      : settings_(settings), endpoints_(endpoints), servers_(servers) {}
+  RuntimeService(const Settings& settings, const Endpoints& endpoints, http::ClientPool& servers,
+                 std::shared_ptr<Service> async)
+      : settings_(settings), endpoints_(endpoints), servers_(servers), async_(std::move(async)) {}
   ~RuntimeService() override { servers_.Stop(); }
 
   http::Response Deny(const http::RequestHead& head, const AuthError& error,
@@ -32,6 +35,7 @@ class RuntimeService : public Service {
   const Settings& settings_;
   const Endpoints& endpoints_;
   http::ClientPool& servers_;
+  std::shared_ptr<Service> async_;
 };
 
 }  // namespace bertie::cloud

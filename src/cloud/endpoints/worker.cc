@@ -141,6 +141,8 @@ void Worker::StartServe(Clock::time_point now) {
         arguments.end(),
         {"--threads", std::to_string(std::max<int64_t>(1, threads / options_.plan.count))});
   }
+  const auto& flags = options_.plan.serve_flags;
+  arguments.insert(arguments.end(), flags.begin(), flags.end());
   if (has_accelerator()) {
     arguments.insert(arguments.end(), {"--accelerator", accelerator_address_, "--accelerator-type",
                                        options_.plan.accelerator_type});
