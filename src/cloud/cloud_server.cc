@@ -99,7 +99,7 @@ Result<std::unique_ptr<CloudServer>> CloudServer::Start(CloudServerOptions optio
       .iam = std::make_shared<IamService>(settings),
       .sagemaker = std::make_shared<JsonService>(std::move(sagemaker)),
       .runtime = std::make_shared<RuntimeService>(
-          settings, *impl->endpoints, impl->servers,
+          settings, *impl->endpoints, impl->servers, *impl->store,
           std::make_shared<AsyncService>(settings, *impl->endpoints, *impl->async)),
       .logs = std::make_shared<JsonService>(
           LogOperations(settings, {impl->training.get(), impl->transforms.get()})),

@@ -71,6 +71,7 @@ class Deployment {
  private:
   struct Variant {
     std::vector<std::unique_ptr<Worker>> workers;
+    std::shared_ptr<ModelCache> models = {};  // where it serves several
   };
   void AddWorkers(size_t variant);
   void RemoveSurplus(const VariantPlan& plan) const;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "base/quote.h"
+#include "cloud/endpoints/model_data.h"
 #include "cloud/s3/s3_members.h"
 
 namespace bertie::cloud {
@@ -57,7 +59,17 @@ ContainerPlan ReadOneContainer(RequestReader reader) {
       reader.Map("Environment", 100, {.max = 1024, .pattern = "[a-zA-Z_][a-zA-Z0-9_]*"}, {});
   const std::string mode =
       reader.Text("Mode", Presence::kOptional, {.one_of = {"SingleModel", "MultiModel"}});
-  if (mode == "MultiModel") Refuse(reader, "Mode", "endpoints of several models");
+  plan.multi_model = mode == "MultiModel";
+  if (plan.multi_model && !ParseS3Url(plan.data_url)) {
+    reader.Fault("ModelDataUrl", Quote(plan.data_url),
+                 "Member must be s3://BUCKET/PREFIX of the models of a MultiModel container");
+  }
+  if (const Json* config = reader.Object("MultiModelConfig", Presence::kOptional)) {
+    RequestReader inside = reader.Inside("MultiModelConfig", *config);
+    const std::string setting =
+        inside.Text("ModelCacheSetting", Presence::kOptional, {.one_of = {"Enabled", "Disabled"}});
+    if (setting == "Disabled") Refuse(inside, "ModelCacheSetting", "models that are not kept");
+  }
   return plan;
 }
 
@@ -82,7 +94,7 @@ VariantPlan ReadVariant(RequestReader& reader) {
   plan.weight = reader.Number("InitialVariantWeight", 0, 1);
   plan.accelerator_type =
       reader.Text("AcceleratorType", Presence::kOptional, {.one_of = kAcceleratorTypes});
-  reader.Integer("VolumeSizeInGB", Presence::kOptional, 1, 512);
+  plan.volume_gb = reader.Integer("VolumeSizeInGB", Presence::kOptional, 1, 512, plan.volume_gb);
   reader.Integer("ModelDataDownloadTimeoutInSeconds", Presence::kOptional, 60, 3600);
   plan.startup_limit = std::chrono::seconds(reader.Integer(
       "ContainerStartupHealthCheckTimeoutInSeconds", Presence::kOptional, 60, 3600, 480));
@@ -93,6 +105,13 @@ VariantPlan ReadVariant(RequestReader& reader) {
     if (strategy == "RANDOM") plan.routing = Routing::kRandom;
   }
   return plan;
+}
+
+// The memory of a server's models, where the model's Environment says.
+void BoundModels(VariantPlan& variant) {
+  for (const auto& [name, value] : variant.container.environment) {
+    if (name == "BERTIE_MAX_MODELS_MB") variant.serve_flags = {"--max-models-mb", value};
+  }
 }
 
 }  // namespace
@@ -180,6 +199,7 @@ EndpointPlan PlanOf(const Json& deployment) {
     RequestReader model(deployment["models"][variant.model]);
     variant.container = ReadContainer(model);
     if (plan.async) AllowLargeRequests(variant, kLongestInvocation);
+    if (variant.container.multi_model) BoundModels(variant);
     const auto& changes = deployment["variants"];
     const auto change = changes.find(variant.name);
     if (change == changes.end()) continue;

@@ -22,6 +22,7 @@ struct ContainerPlan {
   std::string image;
   std::string data_url;      // "" where there is none
   bool data_folder = false;  // a prefix of objects that are the folder's files, not an archive
+  bool multi_model = false;  // a prefix of archives, each a model
   std::vector<std::pair<std::string, std::string>> environment;
 };
 
@@ -31,6 +32,7 @@ struct VariantPlan {
   int64_t count = 1;
   double weight = 1;
   std::string accelerator_type;  // "": none
+  int64_t volume_gb = 30;        // for the artifacts of a container of several models
   Routing routing = Routing::kLeastOutstanding;
   std::chrono::seconds startup_limit{480};
   ContainerPlan container = {};               // not read by ReadVariants

@@ -48,10 +48,19 @@ Outcome<Json> MakeDeployment(const Settings& settings, const State& state,
 Outcome<Json> MakeDeployment(const Settings& settings, const State& state, Json config) {
   Json models = Json::object();
   RequestReader reader(config);
+  const bool async = ReadAsync(reader).has_value();
   for (const VariantPlan& variant : ReadVariants(reader)) {
     auto model = FindRequest(state, NamedKind::kModel, variant.model);
     if (!model.ok()) return model.error();
     if (!*model) return NoSuchModel(settings, variant.model);
+    RequestReader container(**model);
+    const bool multi_model = ReadContainer(container).multi_model;
+    if (multi_model && (async || !variant.accelerator_type.empty())) {
+      return Failure("ValidationException",
+                     "Model " + Quote(variant.model) +
+                         " has the mode MultiModel: bertie cloud offers that without "
+                         "AsyncInferenceConfig and without AcceleratorType");
+    }
     models[variant.model] = **std::move(model);
   }
   return Json{{"id", Hex(AsText(RandomBytes32()).substr(0, 6))},

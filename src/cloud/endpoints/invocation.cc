@@ -151,11 +151,6 @@ std::optional<http::Response> CheckInvocation(const http::RequestHead& head) {
                         "/endpoints/NAME/async-invocations; found " +
                             Quote(head.path));
   }
-  if (head.Find("X-Amzn-SageMaker-Target-Model") != nullptr) {
-    return RuntimeError(
-        400, "ValidationError",
-        "Invocation with TargetModel is not allowed: the endpoint serves one model.");
-  }
   return CheckInvocationFields(head);
 }
 
@@ -194,6 +189,36 @@ http::Response InvocationAnswer(Result<http::ClientAnswer> answer, const Invocat
   response.fields.push_back({"x-Amzn-Invoked-Production-Variant", names.variant});
   response.body = std::move(answer->body);
   return response;
+}
+
+std::optional<http::Response> CheckTargetModel(bool multi_model, const std::string& target) {
+  if (multi_model == !target.empty()) return std::nullopt;
+  return RuntimeError(
+      400, "ValidationError",
+      multi_model ? "TargetModel must be given: the endpoint serves several models."
+                  : "Invocation with TargetModel is not allowed: the endpoint serves one model.");
+}
+
+http::Response LoadRefusal(LoadAnswer answer, const InvocationNames& names) {
+  switch (answer.kind) {
+    case LoadAnswer::Kind::kMissing:
+      return RuntimeError(400, "ValidationError",
+                          "Failed to download model data (" + answer.message +
+                              "). Please ensure that there is an object located at the URL.");
+    case LoadAnswer::Kind::kNotReady:
+      return RuntimeError(429, "ModelNotReadyException",
+                          "The model is still being loaded by endpoint " + names.endpoint + ".");
+    case LoadAnswer::Kind::kRefused:
+      return InvocationAnswer(std::move(answer.answer), names);
+    default:
+      return RuntimeError(
+          503, "ServiceUnavailable",
+          "Endpoint " + names.endpoint + " cannot load the model: " + answer.message);
+  }
+}
+
+bool IsUnknownModel(const http::ClientAnswer& answer) {
+  return answer.status == 404 && TypeOf(answer.body) == "ModelNotFound";
 }
 
 bool MayAskAnother(const Error& error) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "cloud/endpoints/model_loader.h"
 #include "cloud/endpoints/routes.h"
 #include "cloud/settings.h"
 #include "http/client_message.h"
@@ -43,6 +44,15 @@ http::Response RouteError(RouteFault fault, const InvocationNames& names,
 
 // What the server's answer, or the lack of one, is to the client.
 http::Response InvocationAnswer(Result<http::ClientAnswer> answer, const InvocationNames& names);
+
+// TargetModel is for endpoints of several models, and must be there for those.
+std::optional<http::Response> CheckTargetModel(bool multi_model, const std::string& target);
+
+// Why the wanted model is not there. answer: not kReady.
+http::Response LoadRefusal(LoadAnswer answer, const InvocationNames& names);
+
+// The server has not loaded the model, or not any more.
+bool IsUnknownModel(const http::ClientAnswer& answer);
 
 // Whether another server may be asked in the place of this one: it did not answer at all, and what
 // it was asked changes nothing.

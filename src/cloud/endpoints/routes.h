@@ -12,12 +12,17 @@
 #include <vector>
 
 #include "cloud/endpoints/endpoint_plan.h"
+#include "cloud/endpoints/model_host.h"
 
 namespace bertie::cloud {
 
 // A server of one variant. Whoever runs it sets the port; the rest counts by itself. Any thread.
 struct Target {
-  std::atomic<uint16_t> port{0};  // 0: takes no requests at the moment
+  explicit Target(std::shared_ptr<ModelHost> the_models = nullptr)
+      : models(std::move(the_models)) {}
+
+  const std::shared_ptr<ModelHost> models;  // null: it serves one
+  std::atomic<uint16_t> port{0};            // 0: takes no requests at the moment
   std::atomic<int> outstanding{0};
 };
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cloud/endpoints/endpoints.h"
+#include "cloud/endpoints/model_loader.h"
 #include "cloud/endpoints/routes.h"
 #include "cloud/service.h"
 #include "cloud/settings.h"
@@ -17,10 +18,14 @@ namespace bertie::cloud {
 
 class RuntimeService : public Service {
  public:
-  // All must outlive the service, which stops servers at its end.
+  // All must outlive the service, which stops servers at its end. store: of several models.
   RuntimeService(const Settings& settings, const Endpoints& endpoints, http::ClientPool& servers,
-                 std::shared_ptr<Service> async)
-      : settings_(settings), endpoints_(endpoints), servers_(servers), async_(std::move(async)) {}
+                 const ObjectStore& store, std::shared_ptr<Service> async)
+      : settings_(settings),
+        endpoints_(endpoints),
+        servers_(servers),
+        async_(std::move(async)),
+        loader_(store, servers) {}
   ~RuntimeService() override { servers_.Stop(); }
 
   http::Response Deny(const http::RequestHead& head, const AuthError& error,
@@ -31,11 +36,15 @@ class RuntimeService : public Service {
  private:
   struct Invocation;
   void Ask(std::shared_ptr<Invocation> invocation);
+  void LoadThenSend(const std::shared_ptr<Invocation>& invocation);
+  void Send(const std::shared_ptr<Invocation>& invocation, const std::string& target);
+  static bool AskAgain(Invocation& invocation, const Result<http::ClientAnswer>& answer);
 
   const Settings& settings_;
   const Endpoints& endpoints_;
   http::ClientPool& servers_;
   std::shared_ptr<Service> async_;
+  ModelLoader loader_;
 };
 
 }  // namespace bertie::cloud

@@ -51,6 +51,7 @@ std::string Replaced(std::string text, const std::string& from, const std::strin
 
 Worker::Worker(WorkerOptions options)
     : options_(std::move(options)),
+      target_(std::make_shared<Target>(options_.models)),
       serve_(options_.folder / "serve"),
       accelerator_(options_.folder / "accelerator"),
       served_(options_.served_before) {}
@@ -132,7 +133,7 @@ void Worker::StartServe(Clock::time_point now) {
   fs::remove_all(options_.folder / "tmp", error);
   fs::create_directories(options_.folder / "tmp", error);
   std::vector<std::string> arguments = {
-      kThisProgram, "serve",          options_.model.string(),
+      kThisProgram, "serve",          options_.models ? "--multi-model" : options_.model.string(),
       "--host",     "127.0.0.1",      "--port",
       "0",          "--address-file", serve_.address_file().string()};
   const auto threads = static_cast<int64_t>(std::max(1U, std::thread::hardware_concurrency()));

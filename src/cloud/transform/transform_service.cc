@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/quote.h"
 #include "cloud/endpoints/endpoint_plan.h"
 #include "cloud/endpoints/endpoint_request.h"
 #include "cloud/paging.h"
@@ -116,6 +117,10 @@ Outcome<Json> TransformService::Create(const Json& request, const std::string& b
   if (!job.ok()) return job.error();
   auto deployment = MakeDeployment(settings_, state_, ConfigOf(*job));
   if (!deployment.ok()) return deployment.error();
+  if (PlanOf(*deployment).variants.front().container.multi_model) {
+    return Failure("ValidationException",
+                   "Model " + Quote(job->model) + " has the mode MultiModel; a job has one model");
+  }
   const std::string name = job->name;
   const Milliseconds now = Now();
   bool repeated = false;
