@@ -65,9 +65,9 @@ TEST_F(ObjectWorkTest, RowsArePackedWhole) {
   EXPECT_EQ(Requests("aaa\nbbb\nc\n", job), "[aaa\nbbb\n][c\n]");
   EXPECT_EQ(Requests("", job), "");
   EXPECT_EQ(Requests("a\n123456789\n", job),
-            "[a\n]record 2 has more than the 8 bytes of MaxPayloadInMB");
+            "record 2 has more than the 8 bytes of MaxPayloadInMB");
   EXPECT_EQ(Requests("a\n" + std::string(1 << 20, 'x'), job),
-            "[a\n]record 2 has more than the 8 bytes of MaxPayloadInMB");
+            "record 2 has more than the 8 bytes of MaxPayloadInMB");
   job.single_record = true;
   EXPECT_EQ(Requests("aaa\nbb\n", job), "[aaa\n][bb\n]");
   job.by_line = false;

@@ -48,7 +48,7 @@ class AsyncAccount(Account):
     def fault(self, asked):
         eventually(lambda: self.find(asked["FailureLocation"]) is not None)
         assert self.find(asked["OutputLocation"]) is None
-        return self.find(asked["FailureLocation"]).decode()
+        return json.loads(self.find(asked["FailureLocation"]))["Message"]
 
     def keys(self, prefix):
         listing = self.s3.list_objects_v2(Bucket="models", Prefix=prefix)

@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import signal
+import urllib.request
 
 import pytest
 
@@ -123,6 +124,11 @@ def test_the_least_recently_used_makes_room(account, tiny_model):
         account.upload(f"many/{name}.tar.gz", variant_of(tiny_model, name))
     for _ in range(2):
         assert [account.labels("small", f"{name}.tar.gz") for name in names] == names
+    address = next((account.cloud.data / "endpoints" / "small").glob("*/AllTraffic/0/serve/address")).read_text()
+    with urllib.request.urlopen(f"http://{address.strip()}/models") as answer:
+        loaded = [model["modelName"].split(".")[0] for model in json.load(answer)["models"]]
+    assert 2 < len(loaded) < len(names)
+    assert set(loaded) == set(names[-len(loaded):])
     account.delete("small")
 
 

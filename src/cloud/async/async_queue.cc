@@ -220,7 +220,8 @@ void AsyncQueue::AskAgain(const JobPtr& job, milliseconds wait) {
 
 void AsyncQueue::Fail(JobPtr job, const std::string& why) {
   Log(job->request, why);
-  Give({std::move(job), false, why, "text/plain"});
+  // In JSON: SageMaker's SDK reads it as it would an answer.
+  Give({std::move(job), false, formats::DumpJson({{"Message", why}}), "application/json"});
 }
 
 void AsyncQueue::Give(Answer answer) {

@@ -58,8 +58,8 @@ class AsyncQueue {
   struct Answer {
     JobPtr job;
     bool good = false;
-    std::string text;          // the output, or what went wrong
-    std::string content_type;  // of the output
+    std::string text;  // the output, or what went wrong
+    std::string content_type;
   };
 
   explicit AsyncQueue(AsyncContext context);

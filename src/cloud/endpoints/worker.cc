@@ -62,6 +62,9 @@ std::vector<std::string> Worker::Environment() const {
       {"BERTIE_CLOUD_SECRET_ACCESS_KEY", std::nullopt},
       {"BERTIE_ACCELERATOR", std::nullopt},
       {"BERTIE_ACCELERATOR_TYPE", std::nullopt},
+      {"BERTIE_API_KEY", std::nullopt},
+      {"BERTIE_ADMIN_TOKEN", std::nullopt},
+      {"SAGEMAKER_MULTI_MODEL", std::nullopt},
       {"SAGEMAKER_BIND_TO_PORT", std::nullopt}};
   for (const auto& [name, value] : options_.plan.container.environment) {
     if (IsAllowed(name)) changes.emplace_back(name, value);

@@ -8,10 +8,7 @@ namespace {
 
 using View = std::string_view;
 
-Outcome<std::vector<TransformRecord>> Load(Database& database) {
-  BERTIE_ASSIGN_OR_RETURN(
-      Rows rows, database.Query("SELECT name, created, modified, status, request, deployment, "
-                                "started, ended, failure FROM transform_jobs ORDER BY name"));
+Outcome<std::vector<TransformRecord>> ReadAll(Rows rows) {
   std::vector<TransformRecord> records;
   while (true) {
     BERTIE_ASSIGN_OR_RETURN(const bool more, rows.Next());
@@ -28,6 +25,24 @@ Outcome<std::vector<TransformRecord>> Load(Database& database) {
   }
 }
 
+Outcome<std::vector<TransformRecord>> Load(Database& database) {
+  BERTIE_ASSIGN_OR_RETURN(
+      Rows rows, database.Query("SELECT name, created, modified, status, request, deployment, "
+                                "started, ended, failure FROM transform_jobs ORDER BY name"));
+  return ReadAll(std::move(rows));
+}
+
+Outcome<TransformRecord> LoadOne(Database& database, const std::string& name) {
+  BERTIE_ASSIGN_OR_RETURN(
+      Rows rows, database.Query("SELECT name, created, modified, status, request, deployment, "
+                                "started, ended, failure FROM transform_jobs WHERE name=?",
+                                {View(name)}));
+  auto records = ReadAll(std::move(rows));
+  if (!records.ok()) return records.error();
+  if (records->empty()) return Failure("ValidationException", "Requested resource not found.");
+  return std::move(records->front());
+}
+
 Done Save(Database& database, const TransformRecord& record) {
   BERTIE_RETURN_IF_ERROR(database.Run(
       "INSERT OR REPLACE INTO transform_jobs(name, created, modified, status, request, deployment, "
@@ -36,15 +51,6 @@ Done Save(Database& database, const TransformRecord& record) {
        View(record.request), View(record.deployment), record.started, record.ended,
        View(record.failure)}));
   return std::monostate();
-}
-
-Outcome<TransformRecord> Pick(Outcome<std::vector<TransformRecord>> records,
-                              const std::string& name) {
-  if (!records.ok()) return records.error();
-  for (TransformRecord& record : *records) {
-    if (record.name == name) return std::move(record);
-  }
-  return Failure("ValidationException", "Requested resource not found.");
 }
 
 }  // namespace
@@ -75,13 +81,13 @@ Outcome<std::vector<TransformRecord>> AllTransforms(const State& state) {
 }
 
 Outcome<TransformRecord> FindTransform(const State& state, const std::string& name) {
-  return Pick(AllTransforms(state), name);
+  return state.Read<TransformRecord>([&](Database& database) { return LoadOne(database, name); });
 }
 
 Done ChangeTransform(State& state, const std::string& name,
                      const std::function<Done(TransformRecord&)>& change) {
   return state.Change<std::monostate>([&](Database& database) -> Done {
-    auto record = Pick(Load(database), name);
+    auto record = LoadOne(database, name);
     if (!record.ok()) return record.error();
     if (Done done = change(*record); !done.ok()) return done;
     record->modified = Now();

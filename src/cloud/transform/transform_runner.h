@@ -81,7 +81,6 @@ class TransformRunner {
   size_t open_ = 0;  // the input whose requests come next
   std::optional<ObjectRequests> requests_;
   std::deque<std::shared_ptr<TransformTask>> tasks_;  // in the order of the output
-  size_t finished_ = 0;                               // inputs that need no more
   std::string first_fault_;
 };
 

@@ -228,7 +228,9 @@ std::optional<std::vector<LogStream>> TransformService::Streams(const std::strin
     const fs::path folder = context_.folder / record.name;
     const Json deployment = ParseDeployment(record.deployment);
     const std::string prefix = record.name + "/i-" + IdOf(deployment);
-    for (int64_t n = 0; n < PlanOf(deployment).instances(); ++n) {
+    auto request = ParseRequest(record.request);
+    const int64_t instances = request.ok() ? TransformInstancesIn(*request) : 0;
+    for (int64_t n = 0; n < instances; ++n) {
       const std::string number = std::to_string(n);
       const std::string instance = prefix + std::string(5 - number.size(), '0') + number;
       streams.push_back({instance, ServerLog(folder, n), record.created});
