@@ -7,6 +7,9 @@
 #include <vector>
 
 #include "cloud/amazon_hosts.h"
+#include "cloud/async/async_queue.h"
+#include "cloud/async/async_rows.h"
+#include "cloud/async/async_service.h"
 #include "cloud/browsers.h"
 #include "cloud/endpoints/endpoint_logs.h"
 #include "cloud/endpoints/endpoint_metrics.h"
@@ -29,6 +32,8 @@
 #include "cloud/sigv4.h"
 #include "cloud/state.h"
 #include "cloud/tags.h"
+#include "cloud/transform/transform_rows.h"
+#include "cloud/transform/transform_service.h"
 #include "http/certificate_authority.h"
 #include "http/client_pool.h"
 
@@ -57,6 +62,8 @@ struct CloudServer::Impl {
   std::unique_ptr<EndpointLogs> endpoint_logs;
   http::ClientPool servers{{.limits = {.max_body_bytes = kMaxInvocationBody}}};
   std::unique_ptr<Endpoints> endpoints;
+  std::unique_ptr<AsyncQueue> async;
+  std::unique_ptr<TransformService> transforms;
   std::unique_ptr<Router> router;
   std::unique_ptr<http::CertificateAuthority> authority;  // where there is TLS
   std::unique_ptr<http::Server> server, proxy;            // end first
@@ -126,7 +133,8 @@ Result<std::unique_ptr<CloudServer>> CloudServer::Start(CloudServerOptions optio
   http.always_on_pool = true;
   BERTIE_ASSIGN_OR_RETURN(impl->store, ObjectStore::Open(impl->options.data, http.log));
   BERTIE_RETURN_IF_ERROR(impl->Listen());
-  const std::vector<SchemaPart> schemas{NamedSchema(), EndpointSchema(), JobSchema(), TagSchema()};
+  const std::vector<SchemaPart> schemas{NamedSchema(), EndpointSchema(),  AsyncSchema(),
+                                        JobSchema(),   TransformSchema(), TagSchema()};
   BERTIE_ASSIGN_OR_RETURN(impl->state, State::Open(impl->options.data, schemas));
   BERTIE_ASSIGN_OR_RETURN(impl->training,
                           TrainingService::Open(settings, *impl->store, *impl->state,
@@ -140,19 +148,28 @@ Result<std::unique_ptr<CloudServer>> CloudServer::Start(CloudServerOptions optio
                                     .servers = impl->servers});
   if (!endpoints.ok()) return Error{ErrorCode::kIo, endpoints.error().message};
   impl->endpoints = *std::move(endpoints);
+  auto async = AsyncQueue::Open({settings, *impl->state, *impl->store, *impl->endpoints, http.log});
+  if (!async.ok()) return Error{ErrorCode::kIo, async.error().message};
+  impl->async = *std::move(async);
+  auto transforms = TransformService::Open(settings, *impl->store, *impl->state,
+                                           impl->options.data / "transforms", http.log);
+  if (!transforms.ok()) return Error{ErrorCode::kIo, transforms.error().message};
+  impl->transforms = *std::move(transforms);
   JsonService::Operations sagemaker = ModelOperations(settings, *impl->state, *impl->store);
   sagemaker.merge(EndpointOperations(settings, *impl->state, *impl->endpoints));
   sagemaker.merge(impl->training->Operations());
+  sagemaker.merge(impl->transforms->Operations());
   sagemaker.merge(TagOperations(*impl->state));
   Services services{
       .s3 = std::make_shared<S3Service>(settings, *impl->store, http.log),
       .sts = std::make_shared<StsService>(settings, impl->verifier),
       .iam = std::make_shared<IamService>(settings),
       .sagemaker = std::make_shared<JsonService>(std::move(sagemaker)),
-      .runtime = std::make_shared<RuntimeService>(settings, *impl->endpoints, impl->servers,
-                                                  impl->endpoint_metrics),
-      .logs = std::make_shared<JsonService>(
-          LogOperations(settings, {impl->training.get(), impl->endpoint_logs.get()})),
+      .runtime = std::make_shared<RuntimeService>(
+          settings, *impl->endpoints, impl->servers, *impl->store, impl->endpoint_metrics,
+          std::make_shared<AsyncService>(settings, *impl->endpoints, *impl->async)),
+      .logs = std::make_shared<JsonService>(LogOperations(
+          settings, {impl->training.get(), impl->transforms.get(), impl->endpoint_logs.get()})),
       .monitoring = std::make_shared<MetricService>(
           MetricOperations({&impl->endpoint_metrics.source(), &impl->training->metrics()})),
   };

@@ -36,7 +36,7 @@ struct Settings {
   // part after the last slash, with the tag or without.
   std::map<std::string, std::string> images = {};
 
-  // kind: model, endpoint-config, endpoint, training-job.
+  // kind: model, endpoint-config, endpoint, training-job, transform-job.
   std::string Arn(const std::string& kind, const std::string& entity) const {
     return "arn:aws:sagemaker:" + region + ":" + account + ":" + kind + "/" + entity;
   }

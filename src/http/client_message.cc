@@ -107,8 +107,9 @@ std::string SerializeRequestHead(const std::string& authority, const ClientReque
   std::string head =
       request.method + " " + request.target + " HTTP/1.1\r\nHost: " + authority + "\r\n";
   if (!request.content_type.empty()) head += "Content-Type: " + request.content_type + "\r\n";
-  if (!request.body.empty() || request.method == "POST") {
-    head += "Content-Length: " + std::to_string(request.body.size()) + "\r\n";
+  const uint64_t size = request.body.size() + request.more_bytes;
+  if (size > 0 || request.method == "POST") {
+    head += "Content-Length: " + std::to_string(size) + "\r\n";
   }
   for (const Field& field : request.fields) head += field.name + ": " + field.value + "\r\n";
   return head + "\r\n";

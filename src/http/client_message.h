@@ -33,6 +33,7 @@ struct ClientRequest {
   std::string content_type = {};   // no field when empty
   std::vector<Field> fields = {};  // beside Host, Content-Type and Content-Length
   std::string_view body = {};
+  uint64_t more_bytes = 0;  // of the body, that whoever sends it sends after these
 };
 
 // The request line and fields with the blank line after them; the body follows.

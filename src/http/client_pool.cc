@@ -1,6 +1,7 @@
 #include "http/client_pool.h"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -24,6 +25,8 @@ using boost::system::error_code;
 
 // One read: most answers are smaller.
 constexpr size_t kAnswerBytes = 16 * 1024;
+// Of a file, read at once.
+constexpr size_t kFileBytes = 256 * 1024;
 constexpr char kEnding[] = "the program is ending";
 
 // An idle connection on which something has come: its end, or bytes that nobody asked for.
@@ -67,6 +70,7 @@ class ClientPool::Link : public std::enable_shared_from_this<Link> {
  private:
   void Connect();
   void Write();
+  void WriteFiles();
   void Read();
   void OnRead(const error_code& error, size_t size);
   void Finish(Result<ClientAnswer> answer);
@@ -88,6 +92,7 @@ class ClientPool::Link : public std::enable_shared_from_this<Link> {
   std::string head_;
   std::string input_;
   std::array<char, kAnswerBytes> bytes_;
+  std::vector<char> file_bytes_;  // those that are being written
   std::optional<AnswerReader> reader_;
   std::optional<std::stop_callback<std::function<void()>>> on_cancel_;
 };
@@ -128,10 +133,13 @@ void ClientPool::Link::Begin(PoolRequest request, Done done) {
   done_ = std::move(done);
   state_.busy.insert(shared_from_this());
   const std::string authority = "127.0.0.1:" + std::to_string(port_);
+  uint64_t more_bytes = 0;
+  for (const FilePiece& piece : request_.files) more_bytes += piece.size;
   head_ = SerializeRequestHead(authority, {.method = request_.method,
                                            .target = request_.target,
                                            .fields = std::move(request_.fields),
-                                           .body = request_.body});
+                                           .body = request_.body,
+                                           .more_bytes = more_bytes});
   reader_.emplace(authority, request_.method == "HEAD", state_.options.limits);
   if (request_.cancelled.stop_possible()) {
     on_cancel_.emplace(request_.cancelled, [this, weak = weak_from_this()] {
@@ -165,9 +173,33 @@ void ClientPool::Link::Write() {
   // that an error of writing is left to the reading.
   writing_ = true;
   asio::async_write(socket_, buffers, [self = shared_from_this()](const error_code& error, size_t) {
-    self->writing_ = static_cast<bool>(error);
+    if (!error) self->WriteFiles();
   });
   Read();
+}
+
+// The next of the files' bytes, and so on to their end.
+void ClientPool::Link::WriteFiles() {
+  if (!done_) return;  // answered before
+  while (!request_.files.empty() && request_.files.front().size == 0) {
+    request_.files.erase(request_.files.begin());
+  }
+  writing_ = !request_.files.empty();
+  if (!writing_) return;
+  FilePiece& piece = request_.files.front();
+  file_bytes_.resize(kFileBytes);
+  const ssize_t got =
+      ::pread(piece.file->fd(), file_bytes_.data(),
+              static_cast<size_t>(std::min<uint64_t>(piece.size, file_bytes_.size())),
+              static_cast<off_t>(piece.offset));
+  if (got < 0 && errno == EINTR) return WriteFiles();
+  if (got <= 0) return Fail(ErrorCode::kIo, "a file of the request's body cannot be read");
+  piece.offset += static_cast<uint64_t>(got);
+  piece.size -= static_cast<uint64_t>(got);
+  asio::async_write(socket_, asio::buffer(file_bytes_.data(), static_cast<size_t>(got)),
+                    [self = shared_from_this()](const error_code& error, size_t) {
+                      if (!error) self->WriteFiles();
+                    });
 }
 
 void ClientPool::Link::Read() {

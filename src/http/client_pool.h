@@ -31,6 +31,7 @@ struct PoolRequest {
   std::string target = "/";
   std::vector<Field> fields = {};  // beside Host and Content-Length
   std::string body = {};
+  std::vector<FilePiece> files = {};  // the body goes on with these, in order, read as they go
   std::chrono::milliseconds timeout{60'000};  // for all of it
   std::stop_token cancelled = {};             // drops it, and its connection
 };
@@ -39,7 +40,8 @@ struct PoolRequest {
 class ClientPool {
  public:
   // Called once, on the pool's thread; must not block. Errors: kUnavailable: no connection to be
-  // had, so that nothing was sent; kIo: the connection broke before the whole answer was there;
+  // had, so that nothing was sent; kIo: the connection broke before the whole answer was there, or
+  // a file could not be read;
   // kDeadlineExceeded; kCancelled; kInvalidData and kResourceExhausted: AnswerReader's. Nothing is
   // sent twice.
   using Done = std::function<void(Result<ClientAnswer>)>;

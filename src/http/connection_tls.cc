@@ -15,7 +15,7 @@ using boost::system::error_code;
 constexpr std::string_view kEstablished = "HTTP/1.1 200 Connection established\r\n\r\n";
 // What is encrypted at once of a file, and in one turn of a connection; then the others have
 // theirs.
-constexpr size_t kFileBytes = 128 * 1024;
+constexpr size_t kTlsFileBytes = 128 * 1024;
 constexpr size_t kTurnBytes = 1024 * 1024;
 
 }  // namespace
@@ -108,7 +108,7 @@ bool Connection::NextOutput() {
       ++files_sent_;
       continue;
     }
-    output_head_.resize(std::min<uint64_t>(piece.size, kFileBytes));
+    output_head_.resize(std::min<uint64_t>(piece.size, kTlsFileBytes));
     const ssize_t got = ::pread(piece.file->fd(), output_head_.data(), output_head_.size(),
                                 static_cast<off_t>(piece.offset));
     // As in SendFiles.

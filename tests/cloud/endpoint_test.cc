@@ -58,6 +58,12 @@ TEST(RoutesTest, TheLeastBusyThatTakesRequests) {
   }
   EXPECT_EQ(targets[0]->outstanding, 0);
   EXPECT_EQ(routes.Choose("", targets[0].get()).port, 12);
+  {
+    const Choice first = routes.Choose("", nullptr, 1);
+    const Choice second = routes.Choose("", nullptr, 1);
+    EXPECT_NE(first.port, second.port);
+    EXPECT_EQ(routes.Choose("", nullptr, 1).fault, RouteFault::kDown);
+  }
   targets[1]->port = 0;
   EXPECT_EQ(routes.Choose("", targets[0].get()).fault, RouteFault::kDown);
 }
@@ -117,10 +123,13 @@ TEST(InvocationTest, ChecksAndPassesFields) {
   head.content_length = kMaxInvocationBody + 1;
   EXPECT_EQ(CheckInvocation(head)->status, 413);
   head.content_length = 0;
-  head.fields.push_back({"X-Amzn-SageMaker-Target-Model", "m.tar.gz"});
+  head.fields.push_back({"X-Amzn-SageMaker-Inference-Id", std::string(65, 'x')});
   EXPECT_EQ(CodeOf(*CheckInvocation(head)), "400ValidationError");
-  head.fields.back() = {"X-Amzn-SageMaker-Inference-Id", std::string(65, 'x')};
-  EXPECT_EQ(CodeOf(*CheckInvocation(head)), "400ValidationError");
+
+  EXPECT_FALSE(CheckTargetModel(true, "m.tar.gz"));
+  EXPECT_FALSE(CheckTargetModel(false, ""));
+  EXPECT_EQ(CodeOf(*CheckTargetModel(false, "m.tar.gz")), "400ValidationError");
+  EXPECT_EQ(CodeOf(*CheckTargetModel(true, "")), "400ValidationError");
 }
 
 TEST(RequestReaderTest, TellsOfAllFaults) {

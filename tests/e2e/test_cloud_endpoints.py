@@ -237,11 +237,8 @@ def test_models_and_configurations(account):
         assert found[0] == "ValidationException" and words in found[1], found
     bad = code(account.config, "bad", {"ModelName": "tiny", "AcceleratorType": "ml.eia9.huge"})
     assert bad[0] == "ValidationException" and "acceleratorType" in bad[1]
-    unknown = code(sm.create_transform_job, TransformJobName="t", ModelName="tiny",
-                   TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/p"}}},
-                   TransformOutput={"S3OutputPath": "s3://b/o"},
-                   TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1})
-    assert unknown[0] == "UnknownOperationException" and "CreateTransformJob" in unknown[1]
+    unknown = code(sm.list_processing_jobs)
+    assert unknown[0] == "UnknownOperationException" and "ListProcessingJobs" in unknown[1]
 
 
 def test_no_request_is_lost_in_an_update(account):

@@ -35,6 +35,8 @@ bool Retired::Tick() {
   return true;
 }
 
+void Retired::CutOff() { cut_off_ = Clock::now(); }
+
 void Retired::Kill() {
   for (const auto& worker : workers_) worker->Kill();
 }
@@ -49,12 +51,19 @@ fs::path Deployment::FolderOf(const VariantPlan& plan) const { return options_.f
 void Deployment::AddWorkers(size_t index) {
   const VariantPlan& plan = plan_.variants[index];
   auto& workers = variants_[index].workers;
+  std::shared_ptr<ModelCache>& models = variants_[index].models;
+  const auto place = ParseS3Url(plan.container.data_url);
+  if (plan.container.multi_model && place && !models) {
+    models = std::make_shared<ModelCache>(FolderOf(plan) / "data",
+                                          static_cast<uint64_t>(plan.volume_gb) << 30);
+  }
   while (static_cast<int64_t>(workers.size()) < plan.count) {
     const std::string number = std::to_string(workers.size());
     workers.push_back(std::make_unique<Worker>(
-        WorkerOptions{.label = "endpoint " + options_.endpoint + ": " + plan.name + "/" + number,
+        WorkerOptions{.label = options_.label + ": " + plan.name + "/" + number,
                       .folder = FolderOf(plan) / number,
                       .model = ModelDataPath(plan.container, FolderOf(plan) / "data"),
+                      .models = models ? std::make_shared<ModelHost>(*place, models) : nullptr,
                       .plan = plan,
                       .log_file = options_.log_file(plan.name, workers.size()),
                       .served_before = options_.served_before,

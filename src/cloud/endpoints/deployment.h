@@ -25,6 +25,8 @@ class Retired {
   void Add(std::unique_ptr<Worker> worker);
   // Ends each worker once it has answered what it was asked. True when all have ended.
   bool Tick();
+  // Nothing more of what they were asked is waited for.
+  void CutOff();
   void Kill();
 
  private:
@@ -37,7 +39,7 @@ class Retired {
 class Deployment {
  public:
   struct Options {
-    std::string endpoint;
+    std::string label;             // in log lines: "endpoint NAME"
     std::filesystem::path folder;  // its own
     // Where an instance of a variant logs.
     std::function<std::filesystem::path(const std::string& variant, size_t number)> log_file;
@@ -71,6 +73,7 @@ class Deployment {
  private:
   struct Variant {
     std::vector<std::unique_ptr<Worker>> workers;
+    std::shared_ptr<ModelCache> models = {};  // where it serves several
   };
   void AddWorkers(size_t variant);
   void RemoveSurplus(const VariantPlan& plan) const;

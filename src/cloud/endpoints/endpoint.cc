@@ -31,10 +31,16 @@ uint64_t Seed() {
 }  // namespace
 
 Endpoint::Endpoint(EndpointContext& context, EndpointRow row, bool found)
-    : context_(context), name_(row.name), found_(found), routes_(Seed()), row_(std::move(row)) {
+    : context_(context),
+      name_(row.name),
+      created_(row.created),
+      found_(found),
+      routes_(Seed()),
+      row_(std::move(row)) {
   if (found_ && !row_.current.empty() && row_.status != kDeleting) {
     current_ = Make(row_.current, true);
     // Its servers are not there yet, but who asks for it learns that it is one, and comes again.
+    PublishPlan();
     routes_.Replace(current_->MakeRoutes());
   }
   thread_ = std::jthread([this](const std::stop_token& stop) { Run(stop); });
@@ -45,6 +51,11 @@ Endpoint::~Endpoint() { BeginEnd(); }
 EndpointRow Endpoint::row() const {
   std::lock_guard lock(mutex_);
   return row_;
+}
+
+std::shared_ptr<const EndpointPlan> Endpoint::plan() const {
+  std::lock_guard lock(plan_mutex_);
+  return plan_;
 }
 
 std::vector<Endpoint::VariantState> Endpoint::variants() const {
@@ -101,7 +112,7 @@ std::unique_ptr<Deployment> Endpoint::Make(const std::string& deployment, bool s
   const Json json = ParseDeployment(deployment);
   return std::make_unique<Deployment>(
       Deployment::Options{
-          .endpoint = name_,
+          .label = "endpoint " + name_,
           .folder = FolderOf(json),
           .log_file = [&logs = context_.logs, name = name_, id = IdOf(json)](
                           const std::string& variant,
@@ -184,6 +195,7 @@ void Endpoint::SwitchToTarget() {
     if (current_) retired_.push_back(current_->Retire());
     current_ = std::move(next_);
   }
+  PublishPlan();
   Publish();
   Save([](EndpointRow& row) {
     row.current = std::exchange(row.target, "");
@@ -215,6 +227,7 @@ void Endpoint::StepDeleting() {
     if (*deployment) retired_.push_back((*deployment)->Retire());
     deployment->reset();
   }
+  PublishPlan();
   if (!retired_.empty()) return;
   // What an earlier process left and this one has not taken over.
   RemoveDeployment(context_.folder / name_);
@@ -244,6 +257,12 @@ void Endpoint::End() {
     }
     std::this_thread::sleep_for(kBusyTick);
   }
+}
+
+void Endpoint::PublishPlan() {
+  auto plan = current_ ? std::make_shared<const EndpointPlan>(current_->plan()) : nullptr;
+  std::lock_guard lock(plan_mutex_);
+  plan_ = std::move(plan);
 }
 
 void Endpoint::Publish() {

@@ -49,7 +49,11 @@ class Endpoint {
   void BeginEnd() { thread_.request_stop(); }
 
   const std::string& name() const { return name_; }
+  // Tells it from another one of the same name.
+  Milliseconds created() const { return created_; }
   EndpointRow row() const;
+  // What its servers were started from, or those of an earlier process; null when none serve.
+  std::shared_ptr<const EndpointPlan> plan() const;
   // ProductionVariants of DescribeEndpoint.
   struct VariantState {
     std::string name;
@@ -85,18 +89,22 @@ class Endpoint {
   void Save(const std::function<void(EndpointRow&)>& change);
   Done Write(const EndpointRow& row);
   void Publish();
+  void PublishPlan();
   bool Busy() const;
   void Log(const std::string& line) const { context_.log("endpoint " + name_ + ": " + line); }
 
   EndpointContext& context_;
   const std::string name_;
+  const Milliseconds created_;
   const bool found_;
   Routes routes_;
   std::atomic<bool> gone_{false};
 
-  mutable std::mutex mutex_;  // guards the next two
+  mutable std::mutex mutex_;  // guards the next two, also while they are written to the disk
   EndpointRow row_;
   std::vector<VariantState> variants_;
+  mutable std::mutex plan_mutex_;  // guards the next one, which each invocation asks for
+  std::shared_ptr<const EndpointPlan> plan_;
   std::condition_variable_any changed_;
 
   // Of the thread.

@@ -131,6 +131,10 @@ Outcome<Json> EndpointKeeper::Describe(const Json& request) {
               {"LastModifiedTime", JsonTime(row.modified)}};
   if (deployment.ok()) {
     answer["EndpointConfigName"] = PlanOf(*deployment).config;
+    const Json& config = (*deployment)["config"];
+    if (const auto async = config.find("AsyncInferenceConfig"); async != config.end()) {
+      answer["AsyncInferenceConfig"] = *async;
+    }
   } else if (created.ok()) {  // it failed to be created
     answer["EndpointConfigName"] = (*created)["EndpointConfigName"];
   }

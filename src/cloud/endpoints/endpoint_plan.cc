@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <set>
 
+#include "base/quote.h"
+#include "cloud/endpoints/model_data.h"
+#include "cloud/s3/s3_members.h"
+
 namespace bertie::cloud {
 namespace {
 
@@ -13,6 +17,8 @@ const std::vector<std::string> kAcceleratorTypes = {"ml.eia1.medium", "ml.eia1.l
                                                     "ml.eia2.large",  "ml.eia2.xlarge"};
 
 constexpr int64_t kVariantInstances = 64;  // of one variant
+constexpr int64_t kMaxConcurrent = 1000;
+constexpr std::chrono::seconds kLongestInvocation{3600};
 constexpr char kNotOffered[] = "Member must be absent: bertie cloud does not offer ";
 
 void Refuse(RequestReader& reader, const char* member, const std::string& what) {
@@ -53,7 +59,17 @@ ContainerPlan ReadOneContainer(RequestReader reader) {
       reader.Map("Environment", 100, {.max = 1024, .pattern = "[a-zA-Z_][a-zA-Z0-9_]*"}, {});
   const std::string mode =
       reader.Text("Mode", Presence::kOptional, {.one_of = {"SingleModel", "MultiModel"}});
-  if (mode == "MultiModel") Refuse(reader, "Mode", "endpoints of several models");
+  plan.multi_model = mode == "MultiModel";
+  if (plan.multi_model && !ParseS3Url(plan.data_url)) {
+    reader.Fault("ModelDataUrl", Quote(plan.data_url),
+                 "Member must be s3://BUCKET/PREFIX of the models of a MultiModel container");
+  }
+  if (const Json* config = reader.Object("MultiModelConfig", Presence::kOptional)) {
+    RequestReader inside = reader.Inside("MultiModelConfig", *config);
+    const std::string setting =
+        inside.Text("ModelCacheSetting", Presence::kOptional, {.one_of = {"Enabled", "Disabled"}});
+    if (setting == "Disabled") Refuse(inside, "ModelCacheSetting", "models that are not kept");
+  }
   return plan;
 }
 
@@ -78,7 +94,7 @@ VariantPlan ReadVariant(RequestReader& reader) {
   plan.weight = reader.Number("InitialVariantWeight", 0, 1);
   plan.accelerator_type =
       reader.Text("AcceleratorType", Presence::kOptional, {.one_of = kAcceleratorTypes});
-  reader.Integer("VolumeSizeInGB", Presence::kOptional, 1, 512);
+  plan.volume_gb = reader.Integer("VolumeSizeInGB", Presence::kOptional, 1, 512, plan.volume_gb);
   reader.Integer("ModelDataDownloadTimeoutInSeconds", Presence::kOptional, 60, 3600);
   plan.startup_limit = std::chrono::seconds(reader.Integer(
       "ContainerStartupHealthCheckTimeoutInSeconds", Presence::kOptional, 60, 3600, 480));
@@ -89,6 +105,13 @@ VariantPlan ReadVariant(RequestReader& reader) {
     if (strategy == "RANDOM") plan.routing = Routing::kRandom;
   }
   return plan;
+}
+
+// The memory of a server's models, where the model's Environment says.
+void BoundModels(VariantPlan& variant) {
+  for (const auto& [name, value] : variant.container.environment) {
+    if (name == "BERTIE_MAX_MODELS_MB") variant.serve_flags = {"--max-models-mb", value};
+  }
 }
 
 }  // namespace
@@ -126,9 +149,6 @@ std::vector<VariantPlan> ReadVariants(RequestReader& config) {
   if (config.Array("ShadowProductionVariants", Presence::kOptional, 0, 10) != nullptr) {
     Refuse(config, "ShadowProductionVariants", "shadow variants");
   }
-  if (config.Object("AsyncInferenceConfig", Presence::kOptional) != nullptr) {
-    Refuse(config, "AsyncInferenceConfig", "asynchronous inference");
-  }
   if (const Json* capture = config.Object("DataCaptureConfig", Presence::kOptional)) {
     if (config.Inside("DataCaptureConfig", *capture).Flag("EnableCapture")) {
       Refuse(config, "DataCaptureConfig", "capture of data");
@@ -137,14 +157,49 @@ std::vector<VariantPlan> ReadVariants(RequestReader& config) {
   return plans;
 }
 
+std::optional<AsyncPlan> ReadAsync(RequestReader& config) {
+  const Json* async = config.Object("AsyncInferenceConfig", Presence::kOptional);
+  if (async == nullptr) return std::nullopt;
+  RequestReader reader = config.Inside("AsyncInferenceConfig", *async);
+  AsyncPlan plan;
+  if (const Json* client = reader.Object("ClientConfig", Presence::kOptional)) {
+    plan.max_concurrent = reader.Inside("ClientConfig", *client)
+                              .Integer("MaxConcurrentInvocationsPerInstance", Presence::kOptional,
+                                       1, kMaxConcurrent, plan.max_concurrent);
+  }
+  const Json* output = reader.Object("OutputConfig", Presence::kRequired);
+  if (output == nullptr) return plan;
+  RequestReader inside = reader.Inside("OutputConfig", *output);
+  plan.output = ReadS3Folder(inside, "S3OutputPath");
+  if (inside.Has("S3FailurePath")) {
+    plan.failure = ReadS3Folder(inside, "S3FailurePath");
+  }
+  if (inside.Has("NotificationConfig")) {
+    Refuse(inside, "NotificationConfig", "notifications: look for the output's object");
+  }
+  return plan;
+}
+
+void AllowLargeRequests(VariantPlan& variant, std::chrono::seconds time_limit) {
+  // Before the model's own, so that its values count.
+  auto& environment = variant.container.environment;
+  environment.insert(environment.begin(),
+                     {{"SAGEMAKER_MAX_PAYLOAD_IN_MB", "1024"},
+                      {"SAGEMAKER_MODEL_SERVER_TIMEOUT", std::to_string(time_limit.count())}});
+  variant.serve_flags = {"--max-texts", "1000000", "--max-queue-tokens", "1000000000"};
+}
+
 EndpointPlan PlanOf(const Json& deployment) {
   EndpointPlan plan;
   RequestReader config(deployment["config"]);
   plan.config = config.Text("EndpointConfigName", Presence::kRequired);
   plan.variants = ReadVariants(config);
+  plan.async = ReadAsync(config);
   for (VariantPlan& variant : plan.variants) {
     RequestReader model(deployment["models"][variant.model]);
     variant.container = ReadContainer(model);
+    if (plan.async) AllowLargeRequests(variant, kLongestInvocation);
+    if (variant.container.multi_model) BoundModels(variant);
     const auto& changes = deployment["variants"];
     const auto change = changes.find(variant.name);
     if (change == changes.end()) continue;

@@ -42,16 +42,29 @@ Outcome<Json> MakeDeployment(const Settings& settings, const State& state,
   auto config = FindRequest(state, NamedKind::kEndpointConfig, config_name);
   if (!config.ok()) return config.error();
   if (!*config) return NoSuchConfig(settings, config_name);
+  return MakeDeployment(settings, state, **std::move(config));
+}
+
+Outcome<Json> MakeDeployment(const Settings& settings, const State& state, Json config) {
   Json models = Json::object();
-  RequestReader reader(**config);
+  RequestReader reader(config);
+  const bool async = ReadAsync(reader).has_value();
   for (const VariantPlan& variant : ReadVariants(reader)) {
     auto model = FindRequest(state, NamedKind::kModel, variant.model);
     if (!model.ok()) return model.error();
     if (!*model) return NoSuchModel(settings, variant.model);
+    RequestReader container(**model);
+    const bool multi_model = ReadContainer(container).multi_model;
+    if (multi_model && (async || !variant.accelerator_type.empty())) {
+      return Failure("ValidationException",
+                     "Model " + Quote(variant.model) +
+                         " has the mode MultiModel: bertie cloud offers that without "
+                         "AsyncInferenceConfig and without AcceleratorType");
+    }
     models[variant.model] = **std::move(model);
   }
   return Json{{"id", Hex(AsText(RandomBytes32()).substr(0, 6))},
-              {"config", **std::move(config)},
+              {"config", std::move(config)},
               {"models", std::move(models)},
               {"variants", Json::object()}};
 }

@@ -15,6 +15,9 @@ namespace bertie::cloud {
 // now, with an id of its own.
 Outcome<formats::Json> MakeDeployment(const Settings& settings, const State& state,
                                       const std::string& config);
+// The same of a configuration that has no name: CreateEndpointConfig's request.
+Outcome<formats::Json> MakeDeployment(const Settings& settings, const State& state,
+                                      formats::Json config);
 
 // UpdateEndpoint's RetainAllVariantProperties: variants that both have keep weight and count, but
 // for those that ExcludeRetainedVariantProperties names.

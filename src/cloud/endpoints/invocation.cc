@@ -128,31 +128,30 @@ std::vector<http::Field> FieldsForServer(const http::RequestHead& head) {
   return fields;
 }
 
+std::optional<http::Response> CheckInvocationFields(const http::RequestHead& head) {
+  for (const http::Field& field : head.fields) {
+    const OwnField* own = FindOwn(field.name);
+    if (own == nullptr || field.value.size() <= own->max) continue;
+    return RuntimeError(400, "ValidationError",
+                        field.name + " has " + std::to_string(field.value.size()) +
+                            " bytes; the limit is " + std::to_string(own->max) + ".");
+  }
+  return std::nullopt;
+}
+
 std::optional<http::Response> CheckInvocation(const http::RequestHead& head) {
-  const auto invalid = [](const std::string& message) {
-    return RuntimeError(400, "ValidationError", message);
-  };
   if (head.content_length > kMaxInvocationBody) {
     return RuntimeError(413, "ValidationError",
                         "The body has " + std::to_string(head.content_length) +
                             " bytes; the limit is " + std::to_string(kMaxInvocationBody) + ".");
   }
   if (!head.path.ends_with("/invocations")) {
-    return invalid("bertie cloud offers /endpoints/NAME/invocations alone; found " +
-                   Quote(head.path));
+    return RuntimeError(400, "ValidationError",
+                        "bertie cloud offers /endpoints/NAME/invocations and "
+                        "/endpoints/NAME/async-invocations; found " +
+                            Quote(head.path));
   }
-  for (const http::Field& field : head.fields) {
-    const OwnField* own = FindOwn(field.name);
-    if (own == nullptr) continue;
-    if (field.value.size() > own->max) {
-      return invalid(field.name + " has " + std::to_string(field.value.size()) +
-                     " bytes; the limit is " + std::to_string(own->max) + ".");
-    }
-    if (own->name == "Target-Model") {
-      return invalid("Invocation with TargetModel is not allowed: the endpoint serves one model.");
-    }
-  }
-  return std::nullopt;
+  return CheckInvocationFields(head);
 }
 
 http::Response RouteError(RouteFault fault, const InvocationNames& names,
@@ -190,6 +189,36 @@ http::Response InvocationAnswer(Result<http::ClientAnswer> answer, const Invocat
   response.fields.push_back({"x-Amzn-Invoked-Production-Variant", names.variant});
   response.body = std::move(answer->body);
   return response;
+}
+
+std::optional<http::Response> CheckTargetModel(bool multi_model, const std::string& target) {
+  if (multi_model == !target.empty()) return std::nullopt;
+  return RuntimeError(
+      400, "ValidationError",
+      multi_model ? "TargetModel must be given: the endpoint serves several models."
+                  : "Invocation with TargetModel is not allowed: the endpoint serves one model.");
+}
+
+http::Response LoadRefusal(LoadAnswer answer, const InvocationNames& names) {
+  switch (answer.kind) {
+    case LoadAnswer::Kind::kMissing:
+      return RuntimeError(400, "ValidationError",
+                          "Failed to download model data (" + answer.message +
+                              "). Please ensure that there is an object located at the URL.");
+    case LoadAnswer::Kind::kNotReady:
+      return RuntimeError(429, "ModelNotReadyException",
+                          "The model is still being loaded by endpoint " + names.endpoint + ".");
+    case LoadAnswer::Kind::kRefused:
+      return InvocationAnswer(std::move(answer.answer), names);
+    default:
+      return RuntimeError(
+          503, "ServiceUnavailable",
+          "Endpoint " + names.endpoint + " cannot load the model: " + answer.message);
+  }
+}
+
+bool IsUnknownModel(const http::ClientAnswer& answer) {
+  return answer.status == 404 && TypeOf(answer.body) == "ModelNotFound";
 }
 
 bool MayAskAnother(const Error& error) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "cloud/endpoints/model_loader.h"
 #include "cloud/endpoints/routes.h"
 #include "cloud/settings.h"
 #include "http/client_message.h"
@@ -23,7 +24,9 @@ std::string EndpointInPath(const std::string& path);
 // Those that reach the server: Content-Type, Accept, and the invocation's own.
 std::vector<http::Field> FieldsForServer(const http::RequestHead& head);
 
-// Why a request is refused before any server is asked; nullopt: it is not.
+// Why a request is refused before any server is asked; nullopt: it is not. Of the invocation's own
+// fields, and of all that is known from the head of one that is answered at once.
+std::optional<http::Response> CheckInvocationFields(const http::RequestHead& head);
 std::optional<http::Response> CheckInvocation(const http::RequestHead& head);
 
 struct InvocationNames {
@@ -41,6 +44,15 @@ http::Response RouteError(RouteFault fault, const InvocationNames& names,
 
 // What the server's answer, or the lack of one, is to the client.
 http::Response InvocationAnswer(Result<http::ClientAnswer> answer, const InvocationNames& names);
+
+// TargetModel is for endpoints of several models, and must be there for those.
+std::optional<http::Response> CheckTargetModel(bool multi_model, const std::string& target);
+
+// Why the wanted model is not there. answer: not kReady.
+http::Response LoadRefusal(LoadAnswer answer, const InvocationNames& names);
+
+// The server has not loaded the model, or not any more.
+bool IsUnknownModel(const http::ClientAnswer& answer);
 
 // Whether another server may be asked in the place of this one: it did not answer at all, and what
 // it was asked changes nothing.

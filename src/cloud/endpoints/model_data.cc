@@ -28,14 +28,6 @@ std::optional<fs::path> RelativePath(const std::string& rest) {
   return path;
 }
 
-// What bertie serve tells archives and TorchScript files from.
-std::string FileNameFor(const std::string& key) {
-  for (const char* ending : {".pt", ".pth"}) {
-    if (key.ends_with(ending)) return std::string("model") + ending;
-  }
-  return "model.tar.gz";
-}
-
 Done WriteFolder(const ObjectStore& store, const S3Uri& place, const fs::path& folder) {
   auto files = FilesUnder(store, place);
   if (!files.ok()) return files.error();
@@ -75,8 +67,15 @@ std::optional<S3Uri> ParseS3Url(const std::string& url) {
   return std::nullopt;
 }
 
+std::string ModelFileName(const std::string& key) {
+  for (const char* ending : {".pt", ".pth"}) {
+    if (key.ends_with(ending)) return std::string("model") + ending;
+  }
+  return "model.tar.gz";
+}
+
 Done CheckModelData(const ObjectStore& store, const ContainerPlan& container) {
-  if (container.data_url.empty()) return std::monostate();
+  if (container.data_url.empty() || container.multi_model) return std::monostate();
   const Failure missing("ValidationException",
                         "Could not find model data at " + container.data_url + ".");
   const auto place = ParseS3Url(container.data_url);
@@ -91,7 +90,7 @@ Done CheckModelData(const ObjectStore& store, const ContainerPlan& container) {
 fs::path ModelDataPath(const ContainerPlan& container, const fs::path& folder) {
   const auto place = ParseS3Url(container.data_url);
   if (container.data_folder || !place) return folder / "model";
-  return folder / FileNameFor(place->key);
+  return folder / ModelFileName(place->key);
 }
 
 Done FetchModelData(const ObjectStore& store, const ContainerPlan& container,
@@ -103,6 +102,10 @@ Done FetchModelData(const ObjectStore& store, const ContainerPlan& container,
   }
   if (const Done there = CheckModelData(store, container); !there.ok()) {
     return Failure("ClientError", there.error().message);
+  }
+  if (container.multi_model) {  // fetched as they are asked for
+    BERTIE_RETURN_IF_ERROR(MakeFolders(folder));
+    return std::monostate();
   }
   std::error_code ignored;
   fs::remove_all(folder, ignored);

@@ -16,7 +16,10 @@ namespace bertie::cloud {
 // BUCKET/KEY. nullopt for anything else.
 std::optional<S3Uri> ParseS3Url(const std::string& url);
 
-// ValidationException when nothing is there.
+// What the file of an artifact is called, so that `bertie serve` knows an archive from TorchScript.
+std::string ModelFileName(const std::string& key);
+
+// ValidationException when nothing is there; a container of several models may have none yet.
 Done CheckModelData(const ObjectStore& store, const ContainerPlan& container);
 
 // What `bertie serve` takes, below a folder that FetchModelData has filled.

@@ -152,6 +152,7 @@ Outcome<Json> CreateConfig(const Keeper& keeper, const Settings& settings, const
   RequestReader reader(request);
   const std::string name = reader.Text("EndpointConfigName", Presence::kRequired, NameRule());
   const std::vector<VariantPlan> variants = ReadVariants(reader);
+  ReadAsync(reader);
   const auto tags = reader.Tags();
   if (auto failure = reader.failure()) return *failure;
   for (const VariantPlan& variant : variants) {

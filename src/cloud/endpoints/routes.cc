@@ -35,13 +35,15 @@ const Route* Routes::ChooseVariant(const std::string& wanted, RouteFault& fault)
   return last;
 }
 
-std::shared_ptr<Target> Routes::ChooseTarget(const Route& route, const Target* avoid) {
+std::shared_ptr<Target> Routes::ChooseTarget(const Route& route, const Target* avoid,
+                                             int64_t places) {
   std::shared_ptr<Target> best;
   int least = 0;
   uint64_t equal = 0;  // how many were as good as the best
   for (const auto& target : route.targets) {
-    if (target->port == 0 || target.get() == avoid) continue;
-    const int load = route.routing == Routing::kRandom ? 0 : target->outstanding.load();
+    const int outstanding = target->outstanding;
+    if (target->port == 0 || target.get() == avoid || outstanding >= places) continue;
+    const int load = route.routing == Routing::kRandom ? 0 : outstanding;
     if (best && load > least) continue;
     equal = best && load == least ? equal + 1 : 1;
     // Each of those that are as good is taken with the same probability.
@@ -51,12 +53,12 @@ std::shared_ptr<Target> Routes::ChooseTarget(const Route& route, const Target* a
   return best;
 }
 
-Choice Routes::Choose(const std::string& wanted, const Target* avoid) {
+Choice Routes::Choose(const std::string& wanted, const Target* avoid, int64_t places) {
   std::lock_guard lock(mutex_);
   Choice choice;
   const Route* route = ChooseVariant(wanted, choice.fault);
   if (route == nullptr) return choice;
-  std::shared_ptr<Target> target = ChooseTarget(*route, avoid);
+  std::shared_ptr<Target> target = ChooseTarget(*route, avoid, places);
   if (!target) {
     choice.fault = RouteFault::kDown;
     return choice;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <random>
@@ -11,12 +12,17 @@
 #include <vector>
 
 #include "cloud/endpoints/endpoint_plan.h"
+#include "cloud/endpoints/model_host.h"
 
 namespace bertie::cloud {
 
 // A server of one variant. Whoever runs it sets the port; the rest counts by itself. Any thread.
 struct Target {
-  std::atomic<uint16_t> port{0};  // 0: takes no requests at the moment
+  explicit Target(std::shared_ptr<ModelHost> the_models = nullptr)
+      : models(std::move(the_models)) {}
+
+  const std::shared_ptr<ModelHost> models;  // null: it serves one
+  std::atomic<uint16_t> port{0};            // 0: takes no requests at the moment
   std::atomic<int> outstanding{0};
 };
 
@@ -51,7 +57,7 @@ enum class RouteFault {
   kNoRoutes,        // the endpoint serves nothing
   kUnknownVariant,  // no variant of the wanted name
   kNoWeight,        // all variants have weight 0
-  kDown,            // none of the variant's servers takes requests
+  kDown,            // none of the variant's servers takes requests, or has a place for one more
 };
 
 struct Choice {
@@ -69,12 +75,14 @@ class Routes {
   void Replace(std::vector<Route> routes);
 
   // wanted: the variant that the request names, or "". avoid: a target that has just failed.
-  Choice Choose(const std::string& wanted, const Target* avoid = nullptr);
+  // places: how many requests a target may have at once.
+  Choice Choose(const std::string& wanted, const Target* avoid = nullptr,
+                int64_t places = std::numeric_limits<int64_t>::max());
 
  private:
   double Uniform() { return std::ldexp(static_cast<double>(random_() >> 11), -53); }
   const Route* ChooseVariant(const std::string& wanted, RouteFault& fault);
-  std::shared_ptr<Target> ChooseTarget(const Route& route, const Target* avoid);
+  std::shared_ptr<Target> ChooseTarget(const Route& route, const Target* avoid, int64_t places);
 
   std::mutex mutex_;  // guards all below
   std::mt19937_64 random_;

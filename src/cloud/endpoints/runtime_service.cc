@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::chrono::seconds kTimeLimit{60};
 
+bool IsAsync(const http::RequestHead& head) { return head.path.ends_with("/async-invocations"); }
+
 }  // namespace
 
 // One request, until it is answered.
@@ -19,6 +21,7 @@ struct RuntimeService::Invocation {
   std::shared_ptr<Endpoint> endpoint;
   InvocationNames names;
   std::string wanted_variant = {};
+  std::string model = {};  // TargetModel
   Choice choice = {};
   std::shared_ptr<const Target> failed = {};  // kept, so that no other target gets its address
   bool last = false;                          // no other server is asked any more
@@ -36,10 +39,11 @@ http::Response RuntimeService::Reject(const http::Refusal& refusal, const std::s
 }
 
 std::optional<http::Response> RuntimeService::Refuse(const http::RequestHead& head) {
-  return CheckInvocation(head);
+  return IsAsync(head) ? async_->Refuse(head) : CheckInvocation(head);
 }
 
 void RuntimeService::Handle(Call call, std::shared_ptr<http::Exchange> exchange) {
+  if (IsAsync(call.request.head)) return async_->Handle(std::move(call), std::move(exchange));
   auto invocation =
       std::make_shared<Invocation>(Invocation{.call = std::move(call),
                                               .exchange = std::move(exchange),
@@ -56,11 +60,21 @@ void RuntimeService::Handle(Call call, std::shared_ptr<http::Exchange> exchange)
   if (const std::string* wanted = head.Find("X-Amzn-SageMaker-Target-Variant")) {
     invocation->wanted_variant = *wanted;
   }
+  if (const std::string* model = head.Find("X-Amzn-SageMaker-Target-Model")) {
+    invocation->model = *model;
+  }
   Ask(std::move(invocation));
 }
 
 void RuntimeService::Ask(std::shared_ptr<Invocation> invocation) {
   Invocation& it = *invocation;
+  const auto plan = it.endpoint ? it.endpoint->plan() : nullptr;
+  if (plan && plan->async) {
+    return it.exchange->Respond(
+        RuntimeError(400, "ValidationError",
+                     "Endpoint " + it.names.endpoint +
+                         " is for asynchronous inference: use InvokeEndpointAsync."));
+  }
   it.choice = it.endpoint ? it.endpoint->routes().Choose(it.wanted_variant, it.failed.get())
                           : Choice{.fault = RouteFault::kNoRoutes};
   if (it.choice.fault != RouteFault::kNone) {
@@ -68,24 +82,53 @@ void RuntimeService::Ask(std::shared_ptr<Invocation> invocation) {
   }
   it.names.variant = it.choice.lease->variant();
   if (!it.last) it.asked = EndpointMetrics::Clock::now();
-  http::PoolRequest request{.port = it.choice.port,
-                            .target = "/invocations",
-                            .fields = FieldsForServer(it.call.request.head),
-                            .body = it.call.request.body,
+  const bool multi_model = it.choice.lease->target()->models != nullptr;
+  if (auto refused = CheckTargetModel(multi_model, it.model)) {
+    return Answer(it, *std::move(refused));
+  }
+  return multi_model ? LoadThenSend(invocation) : Send(invocation, "/invocations");
+}
+
+void RuntimeService::LoadThenSend(const std::shared_ptr<Invocation>& invocation) {
+  Invocation& it = *invocation;
+  loader_.Load(it.choice.lease->target(), it.choice.port, it.model,
+               [this, invocation](LoadAnswer answer) {
+                 if (answer.kind == LoadAnswer::Kind::kReady) {
+                   const std::string name = ModelLoader::NameFor(invocation->model);
+                   return Send(invocation, "/models/" + name + "/invoke");
+                 }
+                 Answer(*invocation, LoadRefusal(std::move(answer), invocation->names));
+               });
+}
+
+void RuntimeService::Send(const std::shared_ptr<Invocation>& invocation,
+                          const std::string& target) {
+  http::PoolRequest request{.port = invocation->choice.port,
+                            .target = target,
+                            .fields = FieldsForServer(invocation->call.request.head),
+                            .body = invocation->call.request.body,
                             .timeout = kTimeLimit,
-                            .cancelled = it.call.cancelled};
-  servers_.Send(std::move(request), [this, invocation](Result<http::ClientAnswer> answer) mutable {
-    Invocation& asked = *invocation;
-    const bool again =
-        !answer.ok() && MayAskAnother(answer.error()) && !std::exchange(asked.last, true);
-    if (again) {
-      asked.failed = asked.choice.lease->target();
-      asked.choice.lease.reset();
-      return Ask(std::move(invocation));
-    }
-    Answer(asked, InvocationAnswer(std::move(answer), asked.names));
-    asked.choice.lease.reset();
+                            .cancelled = invocation->call.cancelled};
+  servers_.Send(std::move(request), [this, invocation](Result<http::ClientAnswer> answer) {
+    if (AskAgain(*invocation, answer)) return Ask(invocation);
+    Answer(*invocation, InvocationAnswer(std::move(answer), invocation->names));
+    invocation->choice.lease.reset();
   });
+}
+
+// Once, where no server has taken the request: one that did not answer is avoided, one that has not
+// got the model any more loads it.
+bool RuntimeService::AskAgain(Invocation& it, const Result<http::ClientAnswer>& answer) {
+  const bool unloaded = answer.ok() && !it.model.empty() && IsUnknownModel(*answer);
+  const bool again = unloaded || (!answer.ok() && MayAskAnother(answer.error()));
+  if (!again || std::exchange(it.last, true)) return false;
+  if (unloaded) {
+    ModelLoader::Forget(*it.choice.lease->target(), it.model);
+  } else {
+    it.failed = it.choice.lease->target();
+  }
+  it.choice.lease.reset();
+  return true;
 }
 
 // Counted where a variant was asked.

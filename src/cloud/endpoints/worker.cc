@@ -51,6 +51,7 @@ std::string Replaced(std::string text, const std::string& from, const std::strin
 
 Worker::Worker(WorkerOptions options)
     : options_(std::move(options)),
+      target_(std::make_shared<Target>(options_.models)),
       serve_(options_.folder / "serve", options_.log_file),
       accelerator_(options_.folder / "accelerator", options_.folder / "accelerator" / "log"),
       served_(options_.served_before) {}
@@ -61,6 +62,9 @@ std::vector<std::string> Worker::Environment() const {
       {"BERTIE_CLOUD_SECRET_ACCESS_KEY", std::nullopt},
       {"BERTIE_ACCELERATOR", std::nullopt},
       {"BERTIE_ACCELERATOR_TYPE", std::nullopt},
+      {"BERTIE_API_KEY", std::nullopt},
+      {"BERTIE_ADMIN_TOKEN", std::nullopt},
+      {"SAGEMAKER_MULTI_MODEL", std::nullopt},
       {"SAGEMAKER_BIND_TO_PORT", std::nullopt}};
   for (const auto& [name, value] : options_.plan.container.environment) {
     if (IsAllowed(name)) changes.emplace_back(name, value);
@@ -150,7 +154,7 @@ void Worker::StartServe(Clock::time_point now) {
   fs::remove_all(options_.folder / "tmp", error);
   fs::create_directories(options_.folder / "tmp", error);
   std::vector<std::string> arguments = {
-      kThisProgram, "serve",          options_.model.string(),
+      kThisProgram, "serve",          options_.models ? "--multi-model" : options_.model.string(),
       "--host",     "127.0.0.1",      "--port",
       "0",          "--address-file", serve_.address_file().string()};
   const auto threads = static_cast<int64_t>(std::max(1U, std::thread::hardware_concurrency()));
@@ -159,6 +163,8 @@ void Worker::StartServe(Clock::time_point now) {
         arguments.end(),
         {"--threads", std::to_string(std::max<int64_t>(1, threads / options_.plan.count))});
   }
+  const auto& flags = options_.plan.serve_flags;
+  arguments.insert(arguments.end(), flags.begin(), flags.end());
   if (has_accelerator()) {
     attached_ = accelerator_address_;
     arguments.insert(arguments.end(), {"--accelerator", accelerator_address_, "--accelerator-type",

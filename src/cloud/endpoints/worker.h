@@ -18,9 +18,10 @@
 namespace bertie::cloud {
 
 struct WorkerOptions {
-  std::string label;             // in log lines: "endpoint NAME: VARIANT/0"
-  std::filesystem::path folder;  // its own; made when it is not there
-  std::filesystem::path model;   // what `bertie serve` takes
+  std::string label;                       // in log lines: "endpoint NAME: VARIANT/0"
+  std::filesystem::path folder;            // its own; made when it is not there
+  std::filesystem::path model;             // what `bertie serve` takes
+  std::shared_ptr<ModelHost> models = {};  // or the models that it is asked to load
   VariantPlan plan;
   std::filesystem::path log_file;  // of the server's lines; kMaxInstanceLog
   bool served_before = false;      // of an endpoint that was in service: its end is no failure
@@ -97,7 +98,7 @@ class Worker {
   void Log(const std::string& line) const { options_.log(options_.label + line); }
 
   WorkerOptions options_;
-  std::shared_ptr<Target> target_ = std::make_shared<Target>();
+  std::shared_ptr<Target> target_;
   WorkerProgram serve_;
   WorkerProgram accelerator_;
   std::string accelerator_address_;  // kept, so that the server finds the next one there too

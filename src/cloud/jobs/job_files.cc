@@ -14,7 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kMaxManifest = uint64_t{64} << 20;
 constexpr size_t kMaxFailure = 1024;
 
 Failure DataFailure(const std::string& why) {
@@ -27,31 +26,6 @@ Failure AsDataFailure(const Failure& failure, const std::string& uri) {
   return DataFailure(uri + ": " + failure.message);
 }
 
-// [{"prefix": "s3://bucket/a/"}, "one.csv", "b/two.csv"]
-Outcome<std::vector<ObjectFile>> ReadManifest(const ObjectStore& store, const S3Uri& source) {
-  auto text = ReadObjectText(store, source, kMaxManifest);
-  if (!text.ok()) return AsDataFailure(text.error(), source.Text());
-  const auto json = formats::ParseJson(*text, source.Text());
-  if (!json.ok()) return DataFailure(json.error().message);
-  const auto bad = [&] {
-    return DataFailure(source.Text() +
-                       ": expected a manifest, a list of {\"prefix\": \"s3://...\"} "
-                       "and then names");
-  };
-  if (!json->is_array() || json->empty() || !json->front().is_object()) return bad();
-  const auto prefix = json->front().find("prefix");
-  if (prefix == json->front().end() || !prefix->is_string()) return bad();
-  const auto uri = S3Uri::Parse(prefix->get<std::string>());
-  if (!uri) return bad();
-  std::vector<ObjectFile> files;
-  for (size_t at = 1; at < json->size(); ++at) {
-    if (!(*json)[at].is_string()) return bad();
-    const std::string name = (*json)[at].get<std::string>();
-    files.push_back({uri->bucket, uri->key + name, 0, name});
-  }
-  return files;
-}
-
 }  // namespace
 
 JobFiles::JobFiles(ObjectStore& store, const JobRequest& job, fs::path folder)
@@ -62,8 +36,8 @@ JobFiles::JobFiles(ObjectStore& store, const JobRequest& job, fs::path folder)
 }
 
 Outcome<std::vector<ObjectFile>> JobFiles::FilesOf(const JobChannel& channel) const {
-  if (channel.manifest) return ReadManifest(store_, channel.source);
-  auto files = FilesUnder(store_, channel.source);
+  auto files = channel.manifest ? FilesInManifest(store_, channel.source)
+                                : FilesUnder(store_, channel.source);
   if (!files.ok()) return AsDataFailure(files.error(), channel.source.Text());
   if (files->empty()) {
     return DataFailure("No S3 objects found under S3 URL \"" + channel.source.Text() + "\"");

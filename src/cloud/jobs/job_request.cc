@@ -4,6 +4,7 @@
 
 #include "base/quote.h"
 #include "cloud/request_reader.h"
+#include "cloud/s3/s3_members.h"
 
 namespace bertie::cloud {
 namespace {
@@ -16,24 +17,8 @@ constexpr char kCheckpoints[] = "/opt/ml/checkpoints";
 
 const std::vector<std::string> kInputModes = {"File", "Pipe", "FastFile"};
 
-S3Uri ReadUri(RequestReader& reader, const char* member) {
-  const std::string text = reader.Text(member, Presence::kRequired, {.min = 1});
-  const auto uri = S3Uri::Parse(text);
-  if (!text.empty() && !uri) {
-    reader.Fault(member, Quote(text), "Member must be s3://BUCKET or s3://BUCKET/KEY");
-  }
-  return uri.value_or(S3Uri());
-}
-
-// A folder, without slashes at its end.
-S3Uri ReadFolder(RequestReader& reader, const char* member) {
-  S3Uri uri = ReadUri(reader, member);
-  while (uri.key.ends_with('/')) uri.key.pop_back();
-  return uri;
-}
-
 void ReadSource(RequestReader& reader, JobChannel& channel) {
-  channel.source = ReadUri(reader, "S3Uri");
+  channel.source = ReadS3Uri(reader, "S3Uri");
   const std::string type =
       reader.Text("S3DataType", Presence::kRequired,
                   {.one_of = {"S3Prefix", "ManifestFile", "AugmentedManifestFile"}});
@@ -143,7 +128,7 @@ void ReadOutput(RequestReader& request, JobRequest& job) {
   const Json* object = request.Object("OutputDataConfig", Presence::kRequired);
   if (object == nullptr) return;
   RequestReader reader = request.Inside("OutputDataConfig", *object);
-  job.output = ReadFolder(reader, "S3OutputPath");
+  job.output = ReadS3Folder(reader, "S3OutputPath");
   const std::string compression =
       reader.Text("CompressionType", Presence::kOptional, {.one_of = {"GZIP", "NONE"}});
   job.compress = compression != "NONE";
@@ -153,7 +138,7 @@ void ReadCheckpoints(RequestReader& request, JobRequest& job) {
   const Json* object = request.Object("CheckpointConfig", Presence::kOptional);
   if (object == nullptr) return;
   RequestReader reader = request.Inside("CheckpointConfig", *object);
-  job.checkpoints = JobCheckpoints{ReadFolder(reader, "S3Uri"), kCheckpoints};
+  job.checkpoints = JobCheckpoints{ReadS3Folder(reader, "S3Uri"), kCheckpoints};
   const std::string path = reader.Text("LocalPath", Presence::kOptional, {.min = 1, .max = 4096});
   if (!path.empty() && path != kCheckpoints) {
     reader.Fault("LocalPath", Quote(path),

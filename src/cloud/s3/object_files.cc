@@ -3,15 +3,17 @@
 #include <algorithm>
 #include <system_error>
 
-#include "base/digest.h"
 #include "base/directory.h"
 #include "base/encoding.h"
 #include "base/file.h"
+#include "formats/json.h"
 
 namespace bertie::cloud {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr uint64_t kMaxManifest = uint64_t{64} << 20;
 
 std::string RelativePath(const std::string& key, const std::string& prefix) {
   if (prefix.empty() || prefix.ends_with('/')) return key.substr(prefix.size());
@@ -92,19 +94,48 @@ Outcome<std::string> ReadObjectText(const ObjectStore& store, const S3Uri& uri, 
   return text;
 }
 
+Outcome<std::vector<ObjectFile>> FilesInManifest(const ObjectStore& store, const S3Uri& manifest) {
+  auto text = ReadObjectText(store, manifest, kMaxManifest);
+  if (!text.ok()) return text.error();
+  const auto json = formats::ParseJson(*text, "the manifest");
+  if (!json.ok()) return Failure("InvalidManifest", json.error().message);
+  const Failure bad("InvalidManifest",
+                    "expected a manifest, a list of {\"prefix\": \"s3://...\"} and then names");
+  if (!json->is_array() || json->empty() || !json->front().is_object()) return bad;
+  const auto prefix = json->front().find("prefix");
+  if (prefix == json->front().end() || !prefix->is_string()) return bad;
+  const auto uri = S3Uri::Parse(prefix->get<std::string>());
+  if (!uri) return bad;
+  std::vector<ObjectFile> files;
+  for (size_t at = 1; at < json->size(); ++at) {
+    if (!(*json)[at].is_string()) return bad;
+    const std::string name = (*json)[at].get<std::string>();
+    files.push_back({uri->bucket, uri->key + name, 0, name});
+  }
+  return files;
+}
+
+Status ObjectWriter::Write(std::string_view bytes) {
+  md5_.Update(bytes);
+  return blob_->Write(bytes);
+}
+
+Done ObjectWriter::Finish(const S3Uri& target, const std::string& content_type,
+                          const ObjectStore::AlsoChange& also) {
+  Attributes attributes{.etag = Hex(md5_.Finish())};
+  if (!content_type.empty()) attributes.fields.push_back({"content-type", content_type});
+  auto object = store_.Put(target.bucket, target.key, *blob_, attributes, {}, also);
+  if (!object.ok()) return object.error();
+  return std::monostate();
+}
+
 Done CopyFromFile(ObjectStore& store, const fs::path& file, const S3Uri& target,
                   const std::string& content_type) {
   BERTIE_ASSIGN_OR_RETURN(const auto open, OpenFile::Open(file));
-  const auto blob = store.NewBlob();
-  Digest md5(DigestKind::kMd5);
-  BERTIE_RETURN_IF_ERROR(ReadPiece({open, 0, open->size()}, [&](std::string_view piece) {
-    md5.Update(piece);
-    return blob->Write(piece);
-  }));
-  auto object = store.Put(target.bucket, target.key, *blob,
-                          {.etag = Hex(md5.Finish()), .fields = {{"Content-Type", content_type}}});
-  if (!object.ok()) return object.error();
-  return std::monostate();
+  ObjectWriter writer(store);
+  BERTIE_RETURN_IF_ERROR(ReadPiece({open, 0, open->size()},
+                                   [&](std::string_view piece) { return writer.Write(piece); }));
+  return writer.Finish(target, content_type);
 }
 
 std::vector<std::string> FilesBelow(const fs::path& folder) {

@@ -3,9 +3,12 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/digest.h"
 #include "cloud/s3/object_store.h"
 #include "cloud/s3/s3_uri.h"
 
@@ -29,6 +32,27 @@ Done CopyToFile(const ObjectStore& store, const ObjectFile& file,
                 const std::filesystem::path& folder);
 // The whole object, of at most max bytes.
 Outcome<std::string> ReadObjectText(const ObjectStore& store, const S3Uri& uri, uint64_t max);
+
+// The objects that a manifest lists: [{"prefix": "s3://bucket/a/"}, "one.csv", "b/two.csv"]. Their
+// paths are the names in the list. NoSuchBucket, NoSuchKey; InvalidManifest for what is none.
+Outcome<std::vector<ObjectFile>> FilesInManifest(const ObjectStore& store, const S3Uri& manifest);
+
+// An object that is written in pieces. Nothing is left of it without Finish.
+class ObjectWriter {
+ public:
+  explicit ObjectWriter(ObjectStore& store)
+      : store_(store), blob_(store.NewBlob()), md5_(DigestKind::kMd5) {}
+
+  Status Write(std::string_view bytes);
+  // Once, at the end. NoSuchBucket, also's failures. content_type: "" for S3's own.
+  Done Finish(const S3Uri& target, const std::string& content_type,
+              const ObjectStore::AlsoChange& also = {});
+
+ private:
+  ObjectStore& store_;
+  std::unique_ptr<BlobWriter> blob_;
+  Digest md5_;
+};
 
 Done CopyFromFile(ObjectStore& store, const std::filesystem::path& file, const S3Uri& target,
                   const std::string& content_type);

@@ -184,7 +184,7 @@ Done ObjectStore::DeleteBucket(const std::string& name) {
 
 Outcome<Object> ObjectStore::Put(const std::string& bucket, const std::string& key,
                                  BlobWriter& blob, const Attributes& attributes,
-                                 const WriteConditions& conditions) {
+                                 const WriteConditions& conditions, const AlsoChange& also) {
   BERTIE_RETURN_IF_ERROR(blob.Keep());
   Object object{.key = key,
                 .size = blob.size(),
@@ -196,6 +196,7 @@ Outcome<Object> ObjectStore::Put(const std::string& bucket, const std::string& k
   std::vector<std::string> dropped;
   Outcome<Object> outcome = Change<Object>([&](Database& database) -> Outcome<Object> {
     Done done = ReplaceObject(database, bucket, object, conditions, dropped);
+    if (done.ok() && also) done = also(database);
     if (!done.ok()) return done.error();
     return object;
   });

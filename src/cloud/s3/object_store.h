@@ -119,9 +119,13 @@ class ObjectStore {
   std::unique_ptr<BlobWriter> NewBlob(BlobKind kind = BlobKind::kAny) const {
     return blobs_.Create(kind);
   }
+  // Another change of the state's database (cloud/state.h) that happens with the object's or not at
+  // all. A failure undoes both.
+  using AlsoChange = std::function<Done(Database&)>;
   // The object is seen whole or not at all. Keeps the blob.
   Outcome<Object> Put(const std::string& bucket, const std::string& key, BlobWriter& blob,
-                      const Attributes& attributes, const WriteConditions& conditions = {});
+                      const Attributes& attributes, const WriteConditions& conditions = {},
+                      const AlsoChange& also = {});
   // Shares the source's bytes.
   Outcome<Object> Copy(const Object& source, const std::string& bucket, const std::string& key,
                        const Attributes& attributes, const WriteConditions& conditions = {});

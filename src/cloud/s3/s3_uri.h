@@ -20,6 +20,10 @@ struct S3Uri {
     if (slash < text.size()) uri.key = text.substr(slash + 1);
     return uri.bucket.empty() ? std::nullopt : std::optional(uri);
   }
+  // What is of that name in the folder that this names.
+  S3Uri Inside(const std::string& name) const {
+    return {bucket, (key.empty() || key.ends_with('/') ? key : key + "/") + name};
+  }
   std::string Text() const { return "s3://" + bucket + "/" + key; }
 };
 
