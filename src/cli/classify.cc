@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/quote.h"
+#include "cli/checks.h"
 #include "cli/model_argument.h"
 #include "cli/output.h"
 #include "model/open.h"
@@ -34,6 +35,15 @@ CLI::Option* AddPrecisionFlag(CLI::App& command, std::string& precision) {
                   "checks what a lower one costs")
       ->check(CLI::IsMember({"fp32", "bf16", "int8"}))
       ->type_name("P");
+}
+
+void AddThresholdFlag(CLI::App& command, std::optional<double>& threshold) {
+  command
+      .add_option(
+          "--threshold", threshold,
+          "With a model that gives several labels: from which score on a text has one [0.5]")
+      ->check(Between(0.0, 1.0).description(""))
+      ->type_name("0..1");
 }
 
 void AddClassifyFlags(CLI::App& command, ClassifyFlags& flags) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,6 +31,9 @@ struct ClassifyFlags {
 
 // Registers --precision.
 CLI::Option* AddPrecisionFlag(CLI::App& command, std::string& precision);
+
+// Registers --threshold.
+void AddThresholdFlag(CLI::App& command, std::optional<double>& threshold);
 
 // Registers the positional MODEL and --max-length, --batch-tokens, --precision, --threads, and
 // AddSourceFlags'.

@@ -11,6 +11,7 @@
 #include "cli/checks.h"
 #include "cli/commands.h"
 #include "cli/data_flags.h"
+#include "cli/metric_tables.h"
 #include "cli/model_argument.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -19,7 +20,7 @@
 #include "data/dataset.h"
 #include "kernels/matmul.h"
 #include "model/compiled_file.h"
-#include "serve/answer.h"
+#include "model/problem.h"
 #include "text/tokenizer.h"
 #include "train/precision_search.h"
 
@@ -77,15 +78,30 @@ std::string ContentHash(const model::Checkpoint& checkpoint) {
 Result<train::EncodedDataset> LoadSentences(const CompileFlags& flags, const model::Config& config,
                                             const text::Tokenizer& tokenizer) {
   BERTIE_ASSIGN_OR_RETURN(data::DatasetOptions options, ToDatasetOptions(flags.data));
-  options.labels =
-      serve::MakeLabelScheme(config.labels, config.num_labels(), config.problem_type).labels;
+  BERTIE_RETURN_IF_ERROR(ReadAsModelAnswers(config, flags.model, options));
   BERTIE_ASSIGN_OR_RETURN(const data::Dataset dataset, data::LoadDataset(flags.data_file, options));
   std::cerr << data::DescribeDataset(dataset);
-  return train::EncodeExamples(tokenizer, dataset.examples,
-                               static_cast<size_t>(config.max_position_embeddings));
+  return train::EncodedDataset{
+      train::EncodeExamples(tokenizer, dataset.examples,
+                            static_cast<size_t>(config.max_position_embeddings)),
+      train::MakeTargets(dataset.examples, model::ProblemOf(config), config.num_labels())};
 }
 
 std::string Percent(double share) { return FormatFixed(100 * share, 2) + " %"; }
+
+std::string AgreementText(const train::Comparison& found) {
+  const std::string sentences = FormatCount(found.after.examples) + " sentences";
+  switch (found.after.problem) {
+    case ProblemType::kSingleLabel:
+      break;
+    case ProblemType::kMultiLabel:
+      return "same answer for " + Percent(found.agreement) + " of all labels of " + sentences;
+    case ProblemType::kRegression:
+      return "rank correlation of the answers " + FormatFixed(found.agreement, 4) + " on " +
+             sentences;
+  }
+  return "same answer on " + Percent(found.agreement) + " of " + sentences;
+}
 
 std::string ToText(const train::SearchResult& result, const std::string& precision) {
   const train::Comparison& found = result.comparison;
@@ -95,12 +111,11 @@ std::string ToText(const train::SearchResult& result, const std::string& precisi
     table.Add({name, FormatFixed(before, digits), FormatFixed(after, digits),
                (after >= before ? "+" : "") + FormatFixed(after - before, digits)});
   };
-  row("accuracy", found.before.accuracy, found.after.accuracy, 4);
-  row("MCC", found.before.mcc, found.after.mcc, 4);
-  row("macro F1", found.before.macro_f1, found.after.macro_f1, 4);
-  row("loss", found.before.loss, found.after.loss, 4);
-  std::string text = table.ToString() + "same answer on " + Percent(found.agreement) + " of " +
-                     FormatCount(found.after.examples) + " sentences; logits differ by " +
+  const auto before = ShownFigures(found.before), after = ShownFigures(found.after);
+  for (size_t i = 0; i < before.size(); ++i) {
+    row(before[i].name, before[i].value, after[i].value, 4);
+  }
+  std::string text = table.ToString() + AgreementText(found) + "; logits differ by " +
                      FormatFixed(found.mean_difference, 4) + " on average, " +
                      FormatFixed(found.largest_difference, 4) + " at most\n";
   if (result.raised.empty()) return text;
@@ -223,13 +238,17 @@ void AddCompile(CLI::App& app, int& exit_code) {
   constexpr const char* kGroup = "Bounds, with --data: matrices that break them are held higher";
   command
       ->add_option("--min-agreement", flags->min_agreement,
-                   "Least share of sentences with the same answer, in per cent")
+                   "Least share of sentences with the same answer, in per cent; of labels where a "
+                   "sentence may have several; with numbers their rank correlation")
       ->group(kGroup)
       ->check(Between(0, 100))
       ->type_name("%")
       ->capture_default_str();
   command
-      ->add_option("--max-drop", flags->max_drop, "Most that accuracy and MCC may fall, in points")
+      ->add_option(
+          "--max-drop", flags->max_drop,
+          "Most that accuracy and MCC may fall, in points; micro and macro F1 where a sentence may "
+          "have several labels; with numbers their correlations")
       ->group(kGroup)
       ->check(Between(0, 100))
       ->type_name("POINTS")

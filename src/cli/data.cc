@@ -13,6 +13,7 @@
 #include "data/dataset.h"
 #include "data/labelled_csv.h"
 #include "data/split.h"
+#include "data/strata.h"
 
 namespace bertie::cli {
 namespace {
@@ -32,28 +33,40 @@ Status MakeFolder(const std::filesystem::path& dir) {
                                    (error ? error.message() : "it is a file")};
 }
 
+// Sentences of each label among those at the indices.
+std::vector<int64_t> CountsOf(const data::Dataset& dataset, const std::vector<size_t>& indices) {
+  std::vector<int64_t> counts(dataset.labels.size());
+  for (const size_t i : indices) {
+    data::CountLabels(dataset.examples[i], dataset.problem(), counts);
+  }
+  return counts;
+}
+
 std::string CountsTable(const data::Dataset& dataset, const data::Split& split) {
-  std::vector<std::vector<int64_t>> counts(2, std::vector<int64_t>(dataset.labels.size()));
-  for (size_t i : split.train) ++counts[0][static_cast<size_t>(dataset.examples[i].label)];
-  for (size_t i : split.test) ++counts[1][static_cast<size_t>(dataset.examples[i].label)];
-  Table table({"label", "train", "test"});
+  const auto train = CountsOf(dataset, split.train), test = CountsOf(dataset, split.test);
+  Table table({dataset.labels.empty() ? "" : "label", "train", "test"});
   table.AlignRight({1, 2});
   for (size_t label = 0; label < dataset.labels.size(); ++label) {
-    table.Add({OneLine(dataset.labels[label], 40), FormatCount(counts[0][label]),
-               FormatCount(counts[1][label])});
+    table.Add(
+        {OneLine(dataset.labels[label], 40), FormatCount(train[label]), FormatCount(test[label])});
   }
   table.Add({"all", FormatCount(static_cast<int64_t>(split.train.size())),
              FormatCount(static_cast<int64_t>(split.test.size()))});
   return table.ToString();
 }
 
+// The flags by which the files written are read again.
+std::string ReadingFlags(const data::Dataset& dataset) {
+  if (dataset.problem() == ProblemType::kRegression) return " --regression";
+  if (dataset.problem() == ProblemType::kSingleLabel) return "";
+  return " --label-separator " + ShellWord(data::LabelSeparator(dataset.labels));
+}
+
 Result<std::string> RunSplit(const SplitFlags& flags) {
   BERTIE_ASSIGN_OR_RETURN(const data::DatasetOptions options, ToDatasetOptions(flags.data));
   BERTIE_ASSIGN_OR_RETURN(const data::Dataset dataset, data::LoadDataset(flags.input, options));
-  std::vector<int> labels;
-  labels.reserve(dataset.examples.size());
-  for (const data::Example& example : dataset.examples) labels.push_back(example.label);
-  BERTIE_ASSIGN_OR_RETURN(const data::Split split, data::SplitIndices(labels, flags.split));
+  BERTIE_ASSIGN_OR_RETURN(const data::Split split,
+                          data::SplitIndices(data::MakeStrata(dataset), flags.split));
 
   const std::filesystem::path out = flags.out;
   BERTIE_RETURN_IF_ERROR(MakeFolder(out));
@@ -62,7 +75,8 @@ Result<std::string> RunSplit(const SplitFlags& flags) {
   BERTIE_RETURN_IF_ERROR(data::WriteLabelledCsv(test, dataset, split.test));
   return data::DescribeDataset(dataset) + "\n" + CountsTable(dataset, split) + "\nwrote " +
          train.string() + " and " + test.string() + "\nNext:\n  bertie train " +
-         ShellWord(train.string()) + " --test " + ShellWord(test.string()) + "\n";
+         ShellWord(train.string()) + " --test " + ShellWord(test.string()) + ReadingFlags(dataset) +
+         "\n";
 }
 
 void AddSplit(CLI::App& data, int& exit_code) {
@@ -86,7 +100,8 @@ void AddSplit(CLI::App& data, int& exit_code) {
       ->capture_default_str()
       ->type_name("N");
   command->add_flag("--stratify", flags->split.stratify,
-                    "Keep each label's share the same in both files");
+                    "Keep each label's share the same in both files; with several labels a row "
+                    "each rarest label's, with numbers each tenth's of them");
   AddDataFlags(*command, flags->data);
   command->footer(
       "The form of INPUT is found out from its name and content and printed: csv and tsv with or\n"

@@ -1,5 +1,6 @@
 // bertie data stats: what a file of labelled sentences holds, before anything is trained on it.
 #include <algorithm>
+#include <cmath>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -24,6 +25,8 @@ namespace {
 
 // Labels further apart than this are worth a hint.
 constexpr double kUneven = 3;
+// Numbers beyond this are far from what a fresh head answers.
+constexpr double kLargeNumbers = 10;
 
 struct StatsFlags {
   std::string input;
@@ -115,6 +118,7 @@ Result<Stats> Collect(const StatsFlags& flags) {
   stats.repetitions = data::FindRepetitions(stats.train.examples);
   if (!flags.test.empty()) {
     options.labels = stats.train.labels;
+    options.table.problem = stats.train.problem();
     options.table.format = data::TableFormat::kAuto;
     BERTIE_ASSIGN_OR_RETURN(stats.test, data::LoadDataset(flags.test, options));
     stats.leakage = data::FindLeakage(stats.train.examples, stats.test->examples);
@@ -146,6 +150,56 @@ std::string LabelTable(const Stats& stats) {
     table.Add(std::move(row));
   }
   return table.ToString();
+}
+
+// "0: 12, 1: 30, 2: 5": sentences by how many labels they have.
+std::vector<int64_t> LabelsASentence(const data::Dataset& dataset) {
+  std::vector<int64_t> counts;
+  for (const data::Example& example : dataset.examples) {
+    counts.resize(std::max(counts.size(), example.labels.size() + 1));
+    ++counts[example.labels.size()];
+  }
+  return counts;
+}
+
+struct Spread {
+  double least = 0, half = 0, most = 0, mean = 0, deviation = 0;
+};
+
+Spread SpreadOf(const data::Dataset& dataset) {
+  std::vector<double> numbers;
+  for (const data::Example& example : dataset.examples) numbers.push_back(example.number);
+  std::sort(numbers.begin(), numbers.end());
+  const auto count = static_cast<double>(numbers.size());
+  Spread spread{numbers.front(), numbers[numbers.size() / 2], numbers.back(), 0, 0};
+  for (const double number : numbers) spread.mean += number / count;
+  for (const double number : numbers) {
+    spread.deviation += (number - spread.mean) * (number - spread.mean) / count;
+  }
+  spread.deviation = std::sqrt(spread.deviation);
+  return spread;
+}
+
+std::string SpreadRow(const std::string& name, const data::Dataset& dataset) {
+  const Spread spread = SpreadOf(dataset);
+  return name + " numbers: least " + FormatFixed(spread.least, 4) + ", half up to " +
+         FormatFixed(spread.half, 4) + ", most " + FormatFixed(spread.most, 4) + ", mean " +
+         FormatFixed(spread.mean, 4) + ", standard deviation " + FormatFixed(spread.deviation, 4) +
+         "\n";
+}
+
+std::string AnswerText(const Stats& stats) {
+  if (stats.train.problem() == ProblemType::kRegression) {
+    return SpreadRow("training", stats.train) + (stats.test ? SpreadRow("test", *stats.test) : "");
+  }
+  std::string text = LabelTable(stats);
+  if (stats.train.problem() == ProblemType::kSingleLabel) return text;
+  text += "sentences by how many labels they have:";
+  const auto counts = LabelsASentence(stats.train);
+  for (size_t i = 0; i < counts.size(); ++i) {
+    text += (i > 0 ? ", " : " ") + std::to_string(i) + ": " + FormatCount(counts[i]);
+  }
+  return text + "\n";
 }
 
 std::string LengthText(const Lengths& lengths) {
@@ -198,15 +252,26 @@ std::string RepetitionText(const Stats& stats) {
          LineText(train, stats.test->table, leak.contradicting_lines);
 }
 
-std::string Hints(const Stats& stats, const StatsFlags& flags) {
+std::string AnswerHint(const data::Dataset& train) {
+  if (train.problem() == ProblemType::kRegression) {
+    const Spread spread = SpreadOf(train);
+    if (std::abs(spread.mean) < kLargeNumbers && spread.deviation < kLargeNumbers) return "";
+    return "numbers of this size take many steps to learn: divide them, so that most are between "
+           "-1 and 1\n";
+  }
   const auto [least, most] =
-      std::minmax_element(stats.train.label_counts.begin(), stats.train.label_counts.end());
+      std::minmax_element(train.label_counts.begin(), train.label_counts.end());
   std::string text;
   if (static_cast<double>(*most) >= kUneven * static_cast<double>(*least)) {
     text += "the most frequent label has " +
             FormatFixed(static_cast<double>(*most) / static_cast<double>(*least), 1) +
             " times the sentences of the rarest: consider --class-weights balanced\n";
   }
+  return text;
+}
+
+std::string Hints(const Stats& stats, const StatsFlags& flags) {
+  std::string text = AnswerHint(stats.train);
   if (stats.train.skipped > 0 || (stats.test && stats.test->skipped > 0)) {
     text += "bad rows are errors in training unless --skip-bad is given\n";
   }
@@ -222,10 +287,10 @@ std::string ToText(const Stats& stats, const StatsFlags& flags) {
   std::string text = data::DescribeDataset(stats.train);
   if (stats.test) text += data::DescribeDataset(*stats.test);
   // What DescribeDataset says of them comes below, with both files' together.
-  for (size_t at; (at = text.find("  left out: ")) != std::string::npos;) {
+  for (size_t at; (at = text.find("  left out")) != std::string::npos;) {
     text.erase(at, text.find('\n', at) - at + 1);
   }
-  text += "\n" + LabelTable(stats) + "\n" + LengthText(stats.lengths) + BadText(stats.train);
+  text += "\n" + AnswerText(stats) + "\n" + LengthText(stats.lengths) + BadText(stats.train);
   if (stats.test) text += BadText(*stats.test);
   text += RepetitionText(stats);
   const std::string hints = Hints(stats, flags);
@@ -237,9 +302,26 @@ OrderedJson FileJson(const data::Dataset& dataset) {
   for (size_t i = 0; i < dataset.labels.size(); ++i) {
     labels[dataset.labels[i]] = dataset.label_counts[i];
   }
-  return {{"file", dataset.table.source}, {"format", data::TableFormatName(dataset.table.format)},
-          {"sentences", Rows(dataset)},   {"labels", labels},
-          {"bad_rows", dataset.skipped},  {"first_bad_rows", dataset.bad_rows}};
+  OrderedJson json = {{"file", dataset.table.source},
+                      {"format", data::TableFormatName(dataset.table.format)},
+                      {"problem_type", ProblemTypeName(dataset.problem())},
+                      {"sentences", Rows(dataset)},
+                      {"labels", labels},
+                      {"bad_rows", dataset.skipped},
+                      {"first_bad_rows", dataset.bad_rows},
+                      {"bad_lines", dataset.bad_lines}};
+  if (dataset.problem() == ProblemType::kMultiLabel) {
+    json["sentences_by_number_of_labels"] = LabelsASentence(dataset);
+  }
+  if (dataset.problem() == ProblemType::kRegression) {
+    const Spread spread = SpreadOf(dataset);
+    json["numbers"] = {{"least", spread.least},
+                       {"p50", spread.half},
+                       {"most", spread.most},
+                       {"mean", spread.mean},
+                       {"standard_deviation", spread.deviation}};
+  }
+  return json;
 }
 
 OrderedJson RepetitionJson(const data::Repetitions& found) {

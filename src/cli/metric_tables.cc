@@ -1,25 +1,46 @@
 #include "cli/metric_tables.h"
 
+#include <algorithm>
+#include <string_view>
+
 #include "cli/progress.h"
 #include "cli/table.h"
 
 namespace bertie::cli {
 
+namespace {
+
+// With the loss last.
+std::vector<train::Figure> LossLast(const train::Metrics& metrics) {
+  std::vector<train::Figure> figures = train::Figures(metrics);
+  std::rotate(figures.begin(), figures.begin() + 1, figures.end());
+  return figures;
+}
+
+}  // namespace
+
 double MainF1(const train::Metrics& metrics) {
+  if (metrics.problem == ProblemType::kMultiLabel) return metrics.micro_f1;
   return metrics.binary_f1.value_or(metrics.macro_f1);
+}
+
+std::vector<train::Figure> ShownFigures(const train::Metrics& metrics) {
+  const bool single = metrics.problem == ProblemType::kSingleLabel;
+  std::vector<train::Figure> figures = LossLast(metrics);
+  std::erase_if(figures, [&](const train::Figure& figure) {
+    return figure.key == std::string_view(single ? "micro_f1" : "mse");
+  });
+  return figures;
 }
 
 std::string FiguresTable(const train::Metrics& metrics, const std::vector<std::string>& labels) {
   Table table;
   table.AlignRight({1});
-  table.Add({"accuracy", FormatFixed(metrics.accuracy, 4)});
-  if (metrics.binary_f1) {
-    table.Add({"F1 of " + OneLine(labels[1], 30), FormatFixed(*metrics.binary_f1, 4)});
+  for (const train::Figure& figure : LossLast(metrics)) {
+    const bool of_label = figure.key == std::string_view("f1");
+    table.Add(
+        {of_label ? "F1 of " + OneLine(labels[1], 30) : figure.name, FormatFixed(figure.value, 4)});
   }
-  table.Add({"macro F1", FormatFixed(metrics.macro_f1, 4)});
-  table.Add({"micro F1", FormatFixed(metrics.micro_f1, 4)});
-  table.Add({"MCC", FormatFixed(metrics.mcc, 4)});
-  table.Add({"loss", FormatFixed(metrics.loss, 4)});
   return table.ToString();
 }
 
@@ -55,6 +76,16 @@ std::string ConfusionTable(const train::Metrics& metrics, const std::vector<std:
     table.Add(std::move(row));
   }
   return table.ToString();
+}
+
+std::string DetailTables(const train::Metrics& metrics, const std::vector<std::string>& labels,
+                         const std::string& elsewhere) {
+  if (metrics.problem == ProblemType::kRegression) return FiguresTable(metrics, labels);
+  std::string text = LabelsTable(metrics, labels);
+  if (metrics.problem == ProblemType::kSingleLabel) {
+    text += "\n" + ConfusionTable(metrics, labels, elsewhere);
+  }
+  return text;
 }
 
 }  // namespace bertie::cli

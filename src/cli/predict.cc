@@ -165,8 +165,9 @@ Status Predict(const PredictFlags& flags) {
   }
   Arguments arguments(flags.texts);
   Input& input = file ? static_cast<Input&>(*file) : arguments;
-  BERTIE_ASSIGN_OR_RETURN(const PredictionWriter writer,
-                          PredictionWriter::Create(model.scheme(), output));
+  BERTIE_ASSIGN_OR_RETURN(
+      const PredictionWriter writer,
+      PredictionWriter::Create(model.scheme(), model.config().problem_type, output));
   BERTIE_RETURN_IF_ERROR(Stream(model, input, writer));
   if (file && file->skipped() > 0) {
     std::cerr << "left out " << FormatCount(file->skipped())
@@ -200,15 +201,19 @@ void AddPredict(CLI::App& app, int& exit_code) {
       ->type_name("FORMAT");
   command
       ->add_option("-k,--top-k", flags->output.top_k,
-                   "Labels of each text, best first; 0: all. Default: 1, in json all")
+                   "Labels of each text, best first; 0: all. Default: 1, in json all; of a model "
+                   "that gives several labels those over the threshold")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30).description(""))
       ->type_name("N");
+  AddThresholdFlag(*command, flags->output.threshold);
   command->add_flag("--logits", flags->output.logits, "Raw logits too (json and csv)");
   AddDataFlags(*command, flags->data);
   command->footer(
       "stdin is one text a line unless --input-format says otherwise. There is one answer for\n"
       "each text, in order, written as soon as it is known; memory does not grow with the input.\n"
-      "json is one object a line: {\"text\", \"label\", \"score\", \"scores\": {LABEL: SCORE}}.\n"
+      "json is one object a line: {\"text\", \"label\", \"score\", \"scores\": {LABEL: SCORE}};\n"
+      "\"labels\": [...] and \"scores\" where a text may have several labels, \"value\" for a "
+      "number.\n"
       "\n"
       "Examples:\n"
       "  bertie predict model \"The sailors rode the breeze.\" \"Breeze the rode.\"\n"

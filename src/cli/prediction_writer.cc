@@ -5,18 +5,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "base/quote.h"
 #include "cli/table.h"
 #include "formats/csv.h"
 #include "formats/json.h"
+#include "train/metrics.h"
 
 namespace bertie::cli {
 namespace {
-
-constexpr size_t kWidestLabel = 30;
-constexpr size_t kScoreWidth = 6;  // "0.9876"
 
 size_t ScreenWidth() {
   winsize size{};
@@ -28,20 +25,20 @@ std::string Padded(const std::string& text, size_t width) {
   return text + std::string(width - std::min(width, DisplayWidth(text)), ' ');
 }
 
-// The labels' ids, best score first; equal scores in the order of the ids.
-std::vector<size_t> BestFirst(std::span<const float> scores, size_t count) {
-  std::vector<size_t> order(scores.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return scores[a] > scores[b]; });
-  order.resize(std::min(count, order.size()));
-  return order;
-}
-
-std::string Number(float value) {
-  std::string text;
-  serve::AppendFloat(value, text);
-  return text;
+// What is said of each text.
+std::unique_ptr<AnswerForm> FormFor(const serve::LabelScheme& scheme,
+                                    const std::string& problem_type,
+                                    const PredictionOptions& options) {
+  const auto problem = ParseProblemType(problem_type);
+  if (problem == ProblemType::kRegression && scheme.labels.size() == 1) return MakeNumber();
+  if (problem == ProblemType::kMultiLabel && !options.top_k) {
+    return MakeGivenLabels(scheme, options.threshold.value_or(train::kDefaultThreshold));
+  }
+  const int64_t least = options.format == PredictionFormat::kJson ? 0 : 1;
+  const int64_t wanted = options.top_k.value_or(least);
+  const size_t labels = scheme.labels.size();
+  return MakeBestLabels(scheme,
+                        wanted == 0 ? labels : std::min(static_cast<size_t>(wanted), labels));
 }
 
 }  // namespace
@@ -55,27 +52,31 @@ Result<PredictionFormat> ParsePredictionFormat(const std::string& name) {
 }
 
 Result<PredictionWriter> PredictionWriter::Create(const serve::LabelScheme& scheme,
+                                                  const std::string& problem_type,
                                                   const PredictionOptions& options) {
   if (options.logits && options.format == PredictionFormat::kTable) {
     return Error{ErrorCode::kInvalidArgument,
                  "--logits does not go with --format table; expected json or csv"};
   }
-  return PredictionWriter(scheme, options);
+  if (options.threshold && ParseProblemType(problem_type) != ProblemType::kMultiLabel) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "--threshold is for models that give several labels; this one's problem_type is " +
+                     Quote(problem_type)};
+  }
+  if (options.threshold && options.top_k) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "--threshold does not go with --top-k: labels are given by their score or by "
+                 "their number"};
+  }
+  return PredictionWriter(scheme, problem_type, options);
 }
 
 PredictionWriter::PredictionWriter(const serve::LabelScheme& scheme,
+                                   const std::string& problem_type,
                                    const PredictionOptions& options)
-    : scheme_(scheme), options_(options) {
-  const size_t labels = scheme.labels.size();
-  const int64_t least = options.format == PredictionFormat::kJson ? 0 : 1;
-  const int64_t wanted = options.top_k.value_or(least);
-  top_k_ = wanted == 0 ? labels : std::min(static_cast<size_t>(wanted), labels);
-  label_width_ = std::string("label").size();
-  for (const std::string& label : scheme.labels) {
-    label_width_ = std::max(label_width_, DisplayWidth(OneLine(label, kWidestLabel)));
-    quoted_labels_.push_back(formats::DumpJson(formats::Json(label)));
-  }
-  const size_t used = top_k_ * (label_width_ + kScoreWidth + 4);
+    : scheme_(scheme), options_(options), form_(FormFor(scheme, problem_type, options)) {
+  size_t used = 0;
+  for (const AnswerColumn& column : form_->Columns()) used += column.width + 2;
   const size_t screen = ScreenWidth();
   text_width_ = screen > used + 20 ? screen - used : 20;
 }
@@ -84,19 +85,15 @@ std::string PredictionWriter::Header(bool pairs) const {
   if (options_.format == PredictionFormat::kJson) return "";
   if (options_.format == PredictionFormat::kTable) {
     std::string names, rule;
-    for (size_t i = 0; i < top_k_; ++i) {
-      names += Padded("label", label_width_) + "  " + Padded("score", kScoreWidth) + "  ";
-      rule += std::string(label_width_, '-') + "  " + std::string(kScoreWidth, '-') + "  ";
+    for (const AnswerColumn& column : form_->Columns()) {
+      names += Padded(column.name, column.width) + "  ";
+      rule += std::string(column.width, '-') + "  ";
     }
     return names + "text\n" + rule + "----\n";
   }
   std::vector<std::string> fields = {"text"};
   if (pairs) fields.push_back("pair");
-  for (size_t i = 0; i < top_k_; ++i) {
-    const std::string rank = i == 0 ? "" : "_" + std::to_string(i + 1);
-    fields.push_back("label" + rank);
-    fields.push_back("score" + rank);
-  }
+  for (std::string& name : form_->CsvNames()) fields.push_back(std::move(name));
   if (options_.logits) {
     for (const std::string& label : scheme_.labels) fields.push_back("logit_" + label);
   }
@@ -119,63 +116,52 @@ Result<std::string> PredictionWriter::Format(std::span<const data::Row> rows,
                                                 "its weights are damaged"};
     }
     const std::vector<float> scores = serve::Scores(row_logits, scheme_.function);
-    const std::vector<size_t> best = BestFirst(scores, top_k_);
+    const Scored answer{row_logits, scores};
     switch (options_.format) {
       case PredictionFormat::kTable:
-        AppendTable(rows[i], scores, best, out);
+        AppendTable(rows[i], answer, out);
         break;
       case PredictionFormat::kJson:
-        AppendJson(rows[i], scores, best, row_logits, out);
+        AppendJson(rows[i], answer, out);
         break;
       case PredictionFormat::kCsv:
-        AppendCsv(rows[i], scores, best, row_logits, out);
+        AppendCsv(rows[i], answer, out);
         break;
     }
   }
   return out;
 }
 
-void PredictionWriter::AppendTable(const data::Row& row, std::span<const float> scores,
-                                   std::span<const size_t> best, std::string& out) const {
-  for (size_t label : best) {
-    out += Padded(OneLine(scheme_.labels[label], kWidestLabel), label_width_) + "  " +
-           Padded(FormatFixed(scores[label], 4), kScoreWidth) + "  ";
-  }
+void PredictionWriter::AppendTable(const data::Row& row, const Scored& answer,
+                                   std::string& out) const {
+  const auto columns = form_->Columns();
+  const auto cells = form_->Cells(answer);
+  for (size_t i = 0; i < cells.size(); ++i) out += Padded(cells[i], columns[i].width) + "  ";
   const std::string text = row.pair ? row.text + " | " + *row.pair : row.text;
   out += OneLine(text, text_width_) + "\n";
 }
 
-void PredictionWriter::AppendJson(const data::Row& row, std::span<const float> scores,
-                                  std::span<const size_t> best, std::span<const float> logits,
+void PredictionWriter::AppendJson(const data::Row& row, const Scored& answer,
                                   std::string& out) const {
   out += "{\"text\":" + formats::DumpJson(formats::Json(row.text));
   if (row.pair) out += ",\"pair\":" + formats::DumpJson(formats::Json(*row.pair));
-  out += ",\"label\":" + quoted_labels_[best.front()] +
-         ",\"score\":" + Number(scores[best.front()]) + ",\"scores\":{";
-  for (size_t i = 0; i < best.size(); ++i) {
-    out += (i > 0 ? "," : "") + quoted_labels_[best[i]] + ":" + Number(scores[best[i]]);
-  }
-  out += "}";
+  form_->AppendJson(answer, out);
   if (options_.logits) {
-    for (size_t i = 0; i < logits.size(); ++i) {
-      out += (i > 0 ? "," : ",\"logits\":[") + Number(logits[i]);
+    for (size_t i = 0; i < answer.logits.size(); ++i) {
+      out += (i > 0 ? "," : ",\"logits\":[") + ShortNumber(answer.logits[i]);
     }
     out += "]";
   }
   out += "}\n";
 }
 
-void PredictionWriter::AppendCsv(const data::Row& row, std::span<const float> scores,
-                                 std::span<const size_t> best, std::span<const float> logits,
+void PredictionWriter::AppendCsv(const data::Row& row, const Scored& answer,
                                  std::string& out) const {
   std::vector<std::string> fields = {row.text};
   if (row.pair) fields.push_back(*row.pair);
-  for (size_t label : best) {
-    fields.push_back(scheme_.labels[label]);
-    fields.push_back(Number(scores[label]));
-  }
+  for (std::string& cell : form_->CsvCells(answer)) fields.push_back(std::move(cell));
   if (options_.logits) {
-    for (float logit : logits) fields.push_back(Number(logit));
+    for (const float logit : answer.logits) fields.push_back(ShortNumber(logit));
   }
   (void)formats::AppendCsvRecord(fields, out);  // cannot fail, see Header
 }

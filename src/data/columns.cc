@@ -9,6 +9,7 @@
 
 #include "base/ascii.h"
 #include "base/quote.h"
+#include "data/label_text.h"
 #include "data/whole_number.h"
 
 namespace bertie::data {
@@ -29,6 +30,9 @@ constexpr std::array<std::string_view, 14> kTexts = {
 constexpr std::array<std::string_view, 11> kLabels = {
     "label",  "labels",     "class",   "category",     "target", "sentiment",
     "intent", "gold_label", "quality", "is_duplicate", "y"};
+
+// Those of numbers to be predicted, beside the above.
+constexpr std::array<std::string_view, 4> kNumbers = {"score", "similarity", "rating", "value"};
 
 // A header's cells are names, not sentences.
 constexpr size_t kLongestName = 64;
@@ -97,10 +101,14 @@ class Resolver {
 
   void DecideHeader() {
     bool named = false;
+    const auto is_name = [](const std::string& option) {
+      return !option.empty() && !IsNumber(option);
+    };
     for (const std::string* option :
          {&options_.text_column, &options_.pair_column, &options_.label_column}) {
-      named |= !option->empty() && !IsNumber(*option);
+      named |= is_name(*option);
     }
+    named |= std::any_of(options_.label_columns.begin(), options_.label_columns.end(), is_name);
     report_.has_header = options_.has_header.value_or(named || HasKnownName(sample_.front()));
     NameColumns();
   }
@@ -133,19 +141,33 @@ class Resolver {
   Status TakeOptions() {
     BERTIE_RETURN_IF_ERROR(Take(options_.text_column, "text", report_.text_column));
     BERTIE_RETURN_IF_ERROR(Take(options_.pair_column, "second text", report_.pair_column));
-    return Take(options_.label_column, "label", report_.label_column);
+    BERTIE_RETURN_IF_ERROR(Take(options_.label_column, "label", report_.label_column));
+    for (const std::string& option : options_.label_columns) {
+      int column = -1;
+      BERTIE_RETURN_IF_ERROR(Take(option, "labels", column));
+      if (Taken(static_cast<size_t>(column))) {
+        return Error{ErrorCode::kInvalidArgument,
+                     report_.source + ": column " + Quote(option, 40) +
+                         " is named twice; expected a column of its own for each label"};
+      }
+      report_.label_columns.push_back(column);
+    }
+    return {};
   }
 
   bool Taken(size_t column) const {
     const int index = static_cast<int>(column);
     return index == report_.text_column || index == report_.pair_column ||
-           index == report_.label_column;
+           index == report_.label_column ||
+           std::find(report_.label_columns.begin(), report_.label_columns.end(), index) !=
+               report_.label_columns.end();
   }
 
   void TakeNames() {
     if (!report_.has_header) return;
-    if (report_.label_column < 0) {
-      const int label = FindFirst(report_.columns, kLabels);
+    if (report_.label_column < 0 && report_.label_columns.empty()) {
+      int label = FindFirst(report_.columns, kLabels);
+      if (label < 0 && regression()) label = FindFirst(report_.columns, kNumbers);
       if (label >= 0 && !Taken(static_cast<size_t>(label))) report_.label_column = label;
     }
     if (report_.text_column >= 0) return;
@@ -189,7 +211,9 @@ class Resolver {
       return;
     }
     if (report_.text_column < 0) report_.text_column = LongestColumn();
-    if (report_.label_column < 0) report_.label_column = FewValuesColumn();
+    if (report_.label_column < 0 && report_.label_columns.empty()) {
+      report_.label_column = regression() ? NumbersColumn() : FewValuesColumn();
+    }
   }
 
   int LongestColumn() const {
@@ -223,9 +247,31 @@ class Resolver {
     return few.size() == 1 ? few.front() : -1;
   }
 
+  // The only column left all of whose values are numbers; -1 where there is none or a choice.
+  int NumbersColumn() const {
+    std::vector<int> found;
+    for (size_t column = 0; column < width_; ++column) {
+      std::vector<std::string_view> values = Values(column);
+      if (Taken(column) || values.empty()) continue;
+      // Of a header, which is not yet known for one.
+      if (!report_.has_header && values.size() > 1) values.erase(values.begin());
+      const bool numbers = std::all_of(values.begin(), values.end(), [&](std::string_view value) {
+        return IsLabelNumber(value);
+      });
+      if (numbers) found.push_back(static_cast<int>(column));
+    }
+    return found.size() == 1 ? found.front() : -1;
+  }
+
+  bool regression() const { return options_.problem == ProblemType::kRegression; }
+  bool IsLabelNumber(std::string_view text) const {
+    return regression() ? ParseNumber(WithoutBlanks(text)).has_value()
+                        : ParseWholeNumber(text).has_value();
+  }
+
   Status Check() {
     if (report_.text_column < 0) return Undecided("text", "--text-column");
-    if (!options_.need_label) return {};
+    if (!options_.need_label || !report_.label_columns.empty()) return {};
     if (report_.label_column < 0) return Undecided("labels", "--label-column");
     for (int other : {report_.text_column, report_.pair_column}) {
       if (other != report_.label_column) continue;
@@ -253,15 +299,16 @@ class Resolver {
     for (size_t row = 1; row < sample_.size(); ++row) {
       if (sample_[row].size() != width_) continue;
       ++others[sample_[row][column]];
-      all_numbers &= ParseWholeNumber(sample_[row][column]).has_value();
+      all_numbers &= IsLabelNumber(sample_[row][column]);
     }
     const std::string& first = sample_.front()[column];
     if (others.count(first) > 0) return {};
-    if (all_numbers && !ParseWholeNumber(first)) {
+    if (all_numbers && !IsLabelNumber(first)) {
       report_.has_header = true;
       NameColumns();
       return {};
     }
+    if (regression()) return {};
     const bool others_repeat = std::all_of(others.begin(), others.end(),
                                            [](const auto& other) { return other.second >= 2; });
     if (sample_.size() < 20 || !others_repeat) return {};

@@ -7,9 +7,9 @@
 
 namespace bertie::data {
 
-// Sets report's has_header, columns, text_column, pair_column and label_column: by the options,
-// else by the header's names, else by the content (CoLA's four columns; the column of long texts
-// and the one of few values). sample: the file's first rows, the header among them.
+// Sets report's has_header, columns, text_column, pair_column, and label_column or label_columns:
+// by the options, else by the header's names, else by the content (CoLA's four columns; the column
+// of long texts and the one of few values). sample: the file's first rows, the header among them.
 // kInvalidArgument where the options name what is not there, or where only they can decide.
 Status ResolveColumns(const Sample& sample, const TableOptions& options, TableReport& report);
 

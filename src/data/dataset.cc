@@ -1,11 +1,12 @@
 #include "data/dataset.h"
 
 #include <algorithm>
+#include <charconv>
 #include <set>
-#include <sstream>
 #include <unordered_map>
 
 #include "base/quote.h"
+#include "data/label_text.h"
 #include "data/whole_number.h"
 
 namespace bertie::data {
@@ -44,6 +45,15 @@ std::unordered_map<std::string, int> Ids(const std::vector<std::string>& labels)
   return ids;
 }
 
+// The line in a message "SOURCE:LINE: ...", 0 where there is none.
+int64_t LineOf(const std::string& message, const std::string& source) {
+  int64_t line = 0;
+  if (message.starts_with(source + ":")) {
+    std::from_chars(message.data() + source.size() + 1, message.data() + message.size(), line);
+  }
+  return line;
+}
+
 class Loader {
  public:
   Loader(RowReader reader, const DatasetOptions& options)
@@ -54,13 +64,15 @@ class Loader {
   }
 
   Result<Dataset> Run() {
-    const bool learn = options_.labels.empty();
-    BERTIE_RETURN_IF_ERROR(ReadRows(learn));
+    if (problem() == ProblemType::kRegression) dataset_.labels.clear();
+    if (!dataset_.table.label_columns.empty()) BERTIE_RETURN_IF_ERROR(TakeColumns());
+    learn_ = dataset_.labels.empty();
+    BERTIE_RETURN_IF_ERROR(ReadRows());
     if (dataset_.examples.empty()) return Fail("found no usable row");
-    if (learn) BERTIE_RETURN_IF_ERROR(LearnLabels());
+    if (learn_ && problem() != ProblemType::kRegression) BERTIE_RETURN_IF_ERROR(LearnLabels());
     dataset_.label_counts.resize(dataset_.labels.size());
     for (const Example& example : dataset_.examples) {
-      ++dataset_.label_counts[static_cast<size_t>(example.label)];
+      CountLabels(example, problem(), dataset_.label_counts);
     }
     return std::move(dataset_);
   }
@@ -70,7 +82,66 @@ class Loader {
     return {ErrorCode::kInvalidData, dataset_.table.source + ": " + what};
   }
 
-  Status ReadRows(bool learn) {
+  ProblemType problem() const { return dataset_.table.problem; }
+
+  // Columns of 0 and 1 are the labels, in the order in which they were named, or all of those that
+  // the options have.
+  Status TakeColumns() {
+    std::vector<std::string> names;
+    for (const int column : dataset_.table.label_columns) {
+      names.push_back(dataset_.table.columns[static_cast<size_t>(column)]);
+    }
+    if (dataset_.labels.empty()) {
+      dataset_.labels = names;
+      ids_ = Ids(names);
+      return {};
+    }
+    for (const std::string& label : dataset_.labels) {
+      if (std::find(names.begin(), names.end(), label) != names.end()) continue;
+      return Error{ErrorCode::kInvalidArgument,
+                   dataset_.table.source + ": found no column of the label " + Quote(label, 40) +
+                       " among --labels; expected one for each of " + ShowLabels(dataset_.labels)};
+    }
+    return {};
+  }
+
+  // The label's id, learnt where labels are; an error with the row's place where it is unknown.
+  Result<int> IdOf(const std::string& label, int64_t line) {
+    auto id = ids_.find(label);
+    if (id == ids_.end() && !learn_) {
+      return Error{ErrorCode::kInvalidData, dataset_.table.source + ":" + std::to_string(line) +
+                                                ": found the label " + Quote(label) +
+                                                "; expected one of " + ShowLabels(dataset_.labels)};
+    }
+    if (id == ids_.end()) {
+      id = ids_.emplace(label, static_cast<int>(dataset_.labels.size())).first;
+      dataset_.labels.push_back(label);
+    }
+    return id->second;
+  }
+
+  // The row's label, labels or number.
+  Status TakeAnswer(const Row& row, Example& example) {
+    switch (problem()) {
+      case ProblemType::kSingleLabel: {
+        BERTIE_ASSIGN_OR_RETURN(example.label, IdOf(*row.label, row.line));
+        break;
+      }
+      case ProblemType::kMultiLabel:
+        for (const std::string& label : row.labels) {
+          BERTIE_ASSIGN_OR_RETURN(const int id, IdOf(label, row.line));
+          example.labels.push_back(id);
+        }
+        std::sort(example.labels.begin(), example.labels.end());
+        break;
+      case ProblemType::kRegression:
+        example.number = row.number;
+        break;
+    }
+    return {};
+  }
+
+  Status ReadRows() {
     Row row;
     for (;;) {
       Result<bool> more = reader_.Next(row);
@@ -79,19 +150,15 @@ class Loader {
         BERTIE_RETURN_IF_ERROR(Bad(more.error()));
         continue;
       }
-      auto id = ids_.find(*row.label);
-      if (id == ids_.end() && !learn) {
-        BERTIE_RETURN_IF_ERROR(
-            Bad({ErrorCode::kInvalidData, dataset_.table.source + ":" + std::to_string(row.line) +
-                                              ": found the label " + Quote(*row.label) +
-                                              "; expected one of " + ShowLabels(dataset_.labels)}));
+      Example example;
+      if (const Status taken = TakeAnswer(row, example); !taken.ok()) {
+        BERTIE_RETURN_IF_ERROR(Bad(taken.error()));
         continue;
       }
-      if (id == ids_.end()) {
-        id = ids_.emplace(*row.label, static_cast<int>(dataset_.labels.size())).first;
-        dataset_.labels.push_back(*row.label);
-      }
-      dataset_.examples.push_back({std::move(row.text), std::move(row.pair), id->second, row.line});
+      example.text = std::move(row.text);
+      example.pair = std::move(row.pair);
+      example.line = row.line;
+      dataset_.examples.push_back(std::move(example));
     }
   }
 
@@ -101,6 +168,7 @@ class Loader {
         error.code == ErrorCode::kInvalidData || error.code == ErrorCode::kResourceExhausted;
     if (!options_.skip_bad || !one_row) return error;
     ++dataset_.skipped;
+    dataset_.bad_lines.push_back(LineOf(error.message, dataset_.table.source));
     if (dataset_.bad_rows.size() < kBadRowsShown) dataset_.bad_rows.push_back(error.message);
     if (dataset_.skipped >= kBadRowsHopeless &&
         dataset_.skipped > static_cast<int64_t>(dataset_.examples.size())) {
@@ -114,36 +182,58 @@ class Loader {
   // The labels in order, in place of the order in which they were met.
   Status LearnLabels() {
     const size_t rows = dataset_.examples.size();
-    if (dataset_.labels.size() < 2) {
+    if (problem() == ProblemType::kMultiLabel && dataset_.labels.empty()) {
+      return Fail("none of " + std::to_string(rows) + " rows has a label; expected one at least");
+    }
+    if (problem() == ProblemType::kSingleLabel && dataset_.labels.size() < 2) {
       return Fail("all " + std::to_string(rows) + " rows have the label " +
                   Quote(dataset_.labels.front()) + "; expected two labels at least");
     }
     if (dataset_.labels.size() > kManyLabels && dataset_.labels.size() * 2 > rows) {
       return Fail("found " + std::to_string(dataset_.labels.size()) + " labels in " +
                   std::to_string(rows) + " rows (" + ShowLabels(dataset_.labels) +
-                  "); expected few that repeat. Name the column of labels with --label-column");
+                  "); expected few that repeat. Name the column of labels with --label-column" +
+                  OtherKinds());
     }
     const std::vector<std::string> met = std::move(dataset_.labels);
     dataset_.labels = SortedLabels(met);
     const auto ids = Ids(dataset_.labels);
     for (Example& example : dataset_.examples) {
-      example.label = ids.at(met[static_cast<size_t>(example.label)]);
+      if (problem() == ProblemType::kSingleLabel) {
+        example.label = ids.at(met[static_cast<size_t>(example.label)]);
+      }
+      for (int& label : example.labels) label = ids.at(met[static_cast<size_t>(label)]);
+      std::sort(example.labels.begin(), example.labels.end());
     }
     return {};
+  }
+
+  // What labels that hardly repeat may be, with the flag that reads them so.
+  std::string OtherKinds() const {
+    const auto& labels = dataset_.labels;
+    if (problem() == ProblemType::kSingleLabel &&
+        std::all_of(labels.begin(), labels.end(),
+                    [](const std::string& label) { return ParseNumber(label).has_value(); })) {
+      return "; numbers to be predicted as numbers are read by --regression";
+    }
+    return problem() == ProblemType::kSingleLabel
+               ? "; cells of several labels are read by --label-separator"
+               : "";
   }
 
   RowReader reader_;
   const DatasetOptions& options_;
   Dataset dataset_;
   std::unordered_map<std::string, int> ids_;
+  bool learn_ = false;
 };
 
-std::string ColumnName(const TableReport& table, int column) {
-  const std::string& name = table.columns[static_cast<size_t>(column)];
-  return table.has_header ? Quote(name, 40) : name;
-}
-
 }  // namespace
+
+void CountLabels(const Example& example, ProblemType problem, std::vector<int64_t>& counts) {
+  if (problem == ProblemType::kSingleLabel) ++counts[static_cast<size_t>(example.label)];
+  for (const int label : example.labels) ++counts[static_cast<size_t>(label)];
+}
 
 std::vector<std::string> SortedLabels(std::vector<std::string> names) {
   const std::set<std::string> different(names.begin(), names.end());
@@ -168,32 +258,6 @@ Result<Dataset> LoadDataset(const std::string& source, const DatasetOptions& opt
   }
   BERTIE_ASSIGN_OR_RETURN(RowReader reader, RowReader::Open(source, table));
   return Loader(std::move(reader), options).Run();
-}
-
-std::string DescribeDataset(const Dataset& dataset) {
-  const TableReport& table = dataset.table;
-  std::ostringstream out;
-  out << table.source << ": " << TableFormatName(table.format);
-  if (table.format == TableFormat::kCsv && table.delimiter != ',') {
-    out << " with delimiter " << Quote(std::string(1, table.delimiter));
-  }
-  if (table.format == TableFormat::kTsv && table.quoted) out << " with quoted fields";
-  if (table.format != TableFormat::kJsonl) {
-    out << (table.has_header ? " with a header" : " without a header");
-  }
-  out << "\n  text: " << ColumnName(table, table.text_column);
-  if (table.pair_column >= 0) out << ", second text: " << ColumnName(table, table.pair_column);
-  out << ", label: " << ColumnName(table, table.label_column)
-      << "\n  rows: " << dataset.examples.size();
-  if (dataset.skipped > 0) out << ", bad rows left out: " << dataset.skipped;
-  out << "\n  labels:";
-  for (size_t i = 0; i < dataset.labels.size() && i < 20; ++i) {
-    out << (i > 0 ? ", " : " ") << Quote(dataset.labels[i], 40) << " " << dataset.label_counts[i];
-  }
-  if (dataset.labels.size() > 20) out << ", ... (" << dataset.labels.size() << " labels)";
-  out << "\n";
-  for (const std::string& bad : dataset.bad_rows) out << "  left out: " << bad << "\n";
-  return out.str();
 }
 
 }  // namespace bertie::data

@@ -30,24 +30,44 @@ Result<formats::Json> ParseJsonLine(std::string_view line, const std::string& wh
   return value;
 }
 
-Result<std::optional<std::string>> JsonField(const formats::Json& object, const std::string& key) {
-  const auto member = object.find(key);
-  if (member == object.end() || member->is_null()) return std::optional<std::string>();
-  if (member->is_string()) return std::optional(member->get<std::string>());
-  if (member->is_boolean())
-    return std::optional<std::string>(member->get<bool>() ? "true" : "false");
-  if (member->is_number_unsigned()) return std::optional(std::to_string(member->get<uint64_t>()));
-  if (member->is_number_integer()) return std::optional(std::to_string(member->get<int64_t>()));
-  if (member->is_number_float()) {
+Result<std::optional<std::string>> JsonText(const formats::Json& value) {
+  if (value.is_null()) return std::optional<std::string>();
+  if (value.is_string()) return std::optional(value.get<std::string>());
+  if (value.is_boolean()) return std::optional<std::string>(value.get<bool>() ? "true" : "false");
+  if (value.is_number_unsigned()) return std::optional(std::to_string(value.get<uint64_t>()));
+  if (value.is_number_integer()) return std::optional(std::to_string(value.get<int64_t>()));
+  if (value.is_number_float()) {
     // pandas writes whole numbers as 1.0 where a column had a missing value.
-    const double number = member->get<double>();
+    const double number = value.get<double>();
     if (number == std::floor(number) && std::abs(number) < 1e15) {
       return std::optional(std::to_string(static_cast<int64_t>(number)));
     }
-    return std::optional(formats::DumpJson(*member));
+    return std::optional(formats::DumpJson(value));
   }
-  return Error{ErrorCode::kInvalidData, "'" + key + "' is " + formats::JsonTypeName(*member) +
-                                            "; expected a string or a number"};
+  return Error{ErrorCode::kInvalidData,
+               std::string(formats::JsonTypeName(value)) + "; expected a string or a number"};
+}
+
+Result<std::optional<std::string>> JsonField(const formats::Json& object, const std::string& key) {
+  const auto member = object.find(key);
+  if (member == object.end()) return std::optional<std::string>();
+  auto text = JsonText(*member);
+  if (!text.ok()) {
+    return Error{text.error().code, "'" + key + "' is " + text.error().message};
+  }
+  return text;
+}
+
+bool FirstIsJsonList(std::string_view beginning, const std::string& key) {
+  while (!beginning.empty()) {
+    const size_t end = std::min(beginning.find('\n'), beginning.size());
+    const Result<formats::Json> object = ParseJsonLine(beginning.substr(0, end), "", 0);
+    beginning.remove_prefix(std::min(beginning.size(), end + 1));
+    if (!object.ok()) continue;
+    const auto member = object->find(key);
+    if (member != object->end() && !member->is_null()) return member->is_array();
+  }
+  return false;
 }
 
 std::vector<std::vector<std::string>> SampleJsonLines(std::string_view beginning, size_t max_rows) {

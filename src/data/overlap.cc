@@ -40,7 +40,7 @@ void Count(const Example& earlier, const Example& example, Repetitions& found) {
   if (found.repeated_lines.size() < kLinesKept) {
     found.repeated_lines.emplace_back(earlier.line, example.line);
   }
-  if (earlier.label == example.label) return;
+  if (example.HasAnswerOf(earlier)) return;
   ++found.contradicting;
   if (found.contradicting_lines.size() < kLinesKept) {
     found.contradicting_lines.emplace_back(earlier.line, example.line);

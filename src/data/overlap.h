@@ -14,7 +14,8 @@ namespace bertie::data {
 // case and the kind and number of blanks.
 struct Repetitions {
   int64_t repeated = 0;  // sentences that are the same as an earlier one
-  // Sentences that are the same as an earlier one under another label: not both can be right.
+  // Sentences that are the same as an earlier one with another label, other labels or another
+  // number: not both can be right.
   int64_t contradicting = 0;
   // Lines of the first few: of the earlier sentence, and of the one that repeats or contradicts it.
   std::vector<std::pair<int64_t, int64_t>> repeated_lines;

@@ -7,6 +7,9 @@
 #include "data/block_reader.h"
 #include "data/columns.h"
 #include "data/json_line.h"
+#include "data/label_form.h"
+#include "data/label_text.h"
+#include "data/row_labels.h"
 #include "data/sniff.h"
 #include "formats/csv.h"
 #include "text/unicode.h"
@@ -14,15 +17,8 @@
 namespace bertie::data {
 namespace {
 
-constexpr size_t kSampleRows = 1000;
 // Of a line of plain text; the csv reader has the same limit for a field.
 constexpr size_t kMaxText = size_t{1} << 20;
-
-std::string_view WithoutBlanks(std::string_view text) {
-  const size_t first = text.find_first_not_of(" \t\r\n");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
-}
 
 }  // namespace
 
@@ -36,6 +32,8 @@ const char* TableFormatName(TableFormat format) {
       return "tsv";
     case TableFormat::kJsonl:
       return "jsonl";
+    case TableFormat::kFastText:
+      return "fasttext";
     case TableFormat::kText:
       return "text";
   }
@@ -47,7 +45,8 @@ struct RowReader::Impl {
       : input(std::move(reader)), options(table_options) {}
 
   bool by_lines() const {
-    return report.format == TableFormat::kJsonl || report.format == TableFormat::kText;
+    return report.format == TableFormat::kJsonl || report.format == TableFormat::kFastText ||
+           report.format == TableFormat::kText;
   }
   RecordEnds ends() const {
     return {.quoted = !by_lines() && report.quoted, .delimiter = report.delimiter};
@@ -60,13 +59,14 @@ struct RowReader::Impl {
             report.source + ":" + std::to_string(line) + ": found a " + what + " of " +
                 std::to_string(bytes) + " bytes; expected at most " + std::to_string(kMaxText)};
   }
-  // "the text ('sentence')": a column as messages name it.
-  std::string Name(int column, const char* what) const {
-    const std::string& name = report.columns[static_cast<size_t>(column)];
-    return std::string(what) + (report.has_header ? " (" + Quote(name) + ")" : " (" + name + ")");
+  // An error of one row, with its place.
+  Status At(int64_t line, const Status& status) const {
+    return status.ok() ? status : Status(RowError(line, status.error().message));
   }
+  std::string Name(int column, const char* what) const { return NameColumn(report, column, what); }
 
   Status Prepare();
+  Status ResolveTable(std::string_view beginning);
   // Makes the next block current; false at the end of the input.
   Result<bool> NextBlock();
   bool StartBlock(std::string_view bytes);
@@ -75,7 +75,8 @@ struct RowReader::Impl {
   Result<bool> NextLine(Row& row);
   Status TakeFields(std::vector<std::string>& fields, Row& row) const;
   Status TakeObject(std::string_view line, Row& row) const;
-  Status Finish(Row& row, std::optional<std::string> label) const;
+  Status TakeFastText(std::string_view line, Row& row) const;
+  Status Finish(Row& row) const;
 
   BlockReader input;
   TableOptions options;
@@ -108,14 +109,21 @@ Status RowReader::Impl::Prepare() {
       beginning = beginning.substr(0, last + 1);
     }
     BERTIE_RETURN_IF_ERROR(SniffForm(beginning, options, report));
-    TableOptions how = options;
-    if (report.format == TableFormat::kJsonl) how.has_header = true;
     if (beginning.starts_with("\xef\xbb\xbf")) beginning.remove_prefix(3);
-    BERTIE_RETURN_IF_ERROR(ResolveColumns(ReadSample(beginning, report, kSampleRows), how, report));
-    header_to_skip = report.has_header && report.format != TableFormat::kJsonl;
+    BERTIE_RETURN_IF_ERROR(report.format == TableFormat::kFastText
+                               ? ResolveFastText(beginning, options, report)
+                               : ResolveTable(beginning));
   }
   if (input.pending().starts_with("\xef\xbb\xbf")) input.Skip(3);
   return {};
+}
+
+Status RowReader::Impl::ResolveTable(std::string_view beginning) {
+  TableOptions how = options;
+  if (report.format == TableFormat::kJsonl) how.has_header = true;
+  BERTIE_RETURN_IF_ERROR(ResolveColumns(ReadSample(beginning, report, kSampleRows), how, report));
+  header_to_skip = report.has_header && report.format != TableFormat::kJsonl;
+  return ResolveProblem(beginning, options, report);
 }
 
 Result<bool> RowReader::Impl::NextBlock() {
@@ -182,8 +190,11 @@ Result<bool> RowReader::Impl::NextLine(Row& row) {
     lines_left.remove_prefix(std::min(end + 1, lines_left.size()));
     if (text.ends_with('\r')) text.remove_suffix(1);
     row.line = first_line++;
+    row.pair.reset();
+    row.label.reset();
+    row.labels.clear();
+    if (report.format != TableFormat::kText && WithoutBlanks(text).empty()) continue;
     if (report.format == TableFormat::kJsonl) {
-      if (WithoutBlanks(text).empty()) continue;
       BERTIE_RETURN_IF_ERROR(TakeObject(text, row));
       return true;
     }
@@ -193,8 +204,7 @@ Result<bool> RowReader::Impl::NextLine(Row& row) {
                                     " of the line is not UTF-8: " + Quote(text.substr(valid), 8));
     }
     row.text = text;
-    row.pair.reset();
-    row.label.reset();
+    if (report.format == TableFormat::kFastText) BERTIE_RETURN_IF_ERROR(TakeFastText(text, row));
     return true;
   }
 }
@@ -204,14 +214,16 @@ Status RowReader::Impl::TakeFields(std::vector<std::string>& fields, Row& row) c
     return RowError(row.line, "found " + std::to_string(fields.size()) + " columns; expected " +
                                   std::to_string(report.columns.size()) + " as in the first row");
   }
-  std::optional<std::string> label;
-  if (report.label_column >= 0) label = fields[static_cast<size_t>(report.label_column)];
+  const auto cell = [&](int column) -> Result<std::optional<std::string>> {
+    return std::optional(fields[static_cast<size_t>(column)]);
+  };
+  BERTIE_RETURN_IF_ERROR(At(row.line, TakeLabels(report, options, cell, row)));
   row.pair.reset();
   if (report.pair_column >= 0) {
     row.pair = std::move(fields[static_cast<size_t>(report.pair_column)]);
   }
   row.text = std::move(fields[static_cast<size_t>(report.text_column)]);
-  return Finish(row, std::move(label));
+  return Finish(row);
 }
 
 Status RowReader::Impl::TakeObject(std::string_view text, Row& row) const {
@@ -224,19 +236,22 @@ Status RowReader::Impl::TakeObject(std::string_view text, Row& row) const {
   };
   BERTIE_ASSIGN_OR_RETURN(std::optional<std::string> main, field(report.text_column));
   BERTIE_ASSIGN_OR_RETURN(row.pair, field(report.pair_column));
-  BERTIE_ASSIGN_OR_RETURN(std::optional<std::string> label, field(report.label_column));
+  BERTIE_RETURN_IF_ERROR(At(row.line, TakeJsonLabels(report, options, object, row)));
   if (!main) return RowError(row.line, "found no " + Name(report.text_column, "text"));
   row.text = std::move(*main);
-  return Finish(row, std::move(label));
+  return Finish(row);
 }
 
-// What holds for every format: with need_label a row has a text and a label.
-Status RowReader::Impl::Finish(Row& row, std::optional<std::string> label) const {
-  row.label.reset();
-  if (label) {
-    const std::string_view trimmed = WithoutBlanks(*label);
-    if (!trimmed.empty()) row.label = std::string(trimmed);
-  }
+Status RowReader::Impl::TakeFastText(std::string_view line, Row& row) const {
+  FastTextLine found = SplitFastText(line);
+  row.text = std::string(found.text);
+  BERTIE_RETURN_IF_ERROR(
+      At(row.line, TakeMarkedLabels(report, options, std::move(found.labels), row)));
+  return Finish(row);
+}
+
+// What holds for every format: with need_label a row has a text.
+Status RowReader::Impl::Finish(Row& row) const {
   if (report.pair_column >= 0 &&
       (!row.pair || (options.need_label && WithoutBlanks(*row.pair).empty()))) {
     return RowError(row.line, Name(report.pair_column, "the second text") + " is empty");
@@ -250,7 +265,6 @@ Status RowReader::Impl::Finish(Row& row, std::optional<std::string> label) const
   if (WithoutBlanks(row.text).empty()) {
     return RowError(row.line, Name(report.text_column, "the text") + " is empty");
   }
-  if (!row.label) return RowError(row.line, Name(report.label_column, "the label") + " is empty");
   return {};
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/ascii.h"
 #include "data/json_line.h"
+#include "data/label_text.h"
 #include "formats/csv.h"
 
 namespace bertie::data {
@@ -127,7 +128,8 @@ Status SniffForm(std::string_view beginning, const TableOptions& options, TableR
   }
   const bool unknown = report.format == TableFormat::kAuto;
   if (unknown && FirstCharacter(beginning) == '{') report.format = TableFormat::kJsonl;
-  if (report.format == TableFormat::kText) return {};
+  if (unknown && beginning.starts_with(kFastTextMark)) report.format = TableFormat::kFastText;
+  if (report.format == TableFormat::kText || report.format == TableFormat::kFastText) return {};
   if (report.format == TableFormat::kJsonl) {
     if (FirstCharacter(beginning) != '[') return {};
     return Error{ErrorCode::kInvalidData,

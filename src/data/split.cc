@@ -15,18 +15,18 @@ struct Quota {
   double remainder = 0;
 };
 
-// How many sentences of each label go to the test part: each label's exact share rounded down, and
-// the sentences still missing from `wanted` to the labels with the largest remainders.
+// How many sentences of each stratum go to the test part: each one's exact share rounded down, and
+// the sentences still missing from `wanted` to the strata with the largest remainders.
 std::vector<Quota> StratifiedQuotas(const std::vector<size_t>& counts, size_t wanted,
                                     size_t total) {
   std::vector<Quota> quotas(counts.size());
   size_t given = 0;
-  for (size_t label = 0; label < counts.size(); ++label) {
-    const double share = static_cast<double>(counts[label]) * static_cast<double>(wanted) /
-                         static_cast<double>(total);
-    quotas[label].test = static_cast<size_t>(share);
-    quotas[label].remainder = share - std::floor(share);
-    given += quotas[label].test;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    const double share =
+        static_cast<double>(counts[i]) * static_cast<double>(wanted) / static_cast<double>(total);
+    quotas[i].test = static_cast<size_t>(share);
+    quotas[i].remainder = share - std::floor(share);
+    given += quotas[i].test;
   }
   std::vector<size_t> order(counts.size());
   std::iota(order.begin(), order.end(), size_t{0});
@@ -42,13 +42,13 @@ std::vector<Quota> StratifiedQuotas(const std::vector<size_t>& counts, size_t wa
 
 }  // namespace
 
-Result<Split> SplitIndices(std::span<const int> labels, const SplitOptions& options) {
+Result<Split> SplitIndices(std::span<const int> strata, const SplitOptions& options) {
   if (!(options.test_fraction > 0 && options.test_fraction < 1)) {
     std::ostringstream message;
     message << "test fraction is " << options.test_fraction << "; expected above 0 and below 1";
     return Error{ErrorCode::kInvalidArgument, message.str()};
   }
-  const size_t total = labels.size();
+  const size_t total = strata.size();
   const size_t wanted =
       static_cast<size_t>(std::ceil(static_cast<double>(total) * options.test_fraction - 1e-9));
   if (wanted == 0 || wanted >= total) {
@@ -72,12 +72,12 @@ Result<Split> SplitIndices(std::span<const int> labels, const SplitOptions& opti
     split.train.assign(order.begin() + static_cast<ptrdiff_t>(wanted), order.end());
     return split;
   }
-  const int largest = *std::max_element(labels.begin(), labels.end());
+  const int largest = *std::max_element(strata.begin(), strata.end());
   std::vector<size_t> counts(static_cast<size_t>(largest) + 1);
-  for (int label : labels) ++counts[static_cast<size_t>(label)];
+  for (int stratum : strata) ++counts[static_cast<size_t>(stratum)];
   std::vector<Quota> quotas = StratifiedQuotas(counts, wanted, total);
   for (size_t index : order) {
-    size_t& left = quotas[static_cast<size_t>(labels[index])].test;
+    size_t& left = quotas[static_cast<size_t>(strata[index])].test;
     if (left > 0) {
       --left;
       split.test.push_back(index);

@@ -13,7 +13,7 @@ namespace bertie::data {
 struct SplitOptions {
   double test_fraction = 0.25;  // above 0, below 1
   uint64_t seed = 1;
-  // Keeps each label's share the same in both parts, as near as whole sentences allow.
+  // Keeps each stratum's share the same in both parts, as near as whole sentences allow.
   bool stratify = false;
 };
 
@@ -23,9 +23,10 @@ struct Split {
   std::vector<size_t> test;
 };
 
-// Divides labels.size() sentences; the test part is rounded up, as scikit-learn does. The same
-// labels' count (with stratify: the same labels) and options give the same split on every machine.
+// Divides strata.size() sentences; the test part is rounded up, as scikit-learn does. strata: each
+// sentence's label, or another number from 0 (data/strata.h). Their number alone (with stratify:
+// they themselves) and the options decide the split, the same on every machine.
 // kInvalidArgument when the fraction is out of range or a part would be empty.
-Result<Split> SplitIndices(std::span<const int> labels, const SplitOptions& options);
+Result<Split> SplitIndices(std::span<const int> strata, const SplitOptions& options);
 
 }  // namespace bertie::data

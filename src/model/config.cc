@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/quote.h"
 #include "formats/json.h"
+#include "model/problem.h"
 
 namespace bertie::model {
 namespace {
@@ -208,11 +209,9 @@ class ConfigReader {
   Status ReadProblemType(Config& config) const {
     const Json* value = Find("problem_type");
     if (value == nullptr) return {};
-    for (const char* known :
-         {"single_label_classification", "multi_label_classification", "regression"}) {
-      if (*value == Json(known)) config.problem_type = known;
-    }
-    if (config.problem_type.empty()) {
+    if (value->is_string() && ParseProblemType(value->get_ref<const std::string&>())) {
+      config.problem_type = value->get<std::string>();
+    } else {
       return Bad("problem_type", Show(*value),
                  "single_label_classification, multi_label_classification or regression");
     }
@@ -224,6 +223,11 @@ class ConfigReader {
 };
 
 }  // namespace
+
+ProblemType ProblemOf(const Config& config) {
+  return ParseProblemType(config.problem_type)
+      .value_or(config.num_labels() == 1 ? ProblemType::kRegression : ProblemType::kSingleLabel);
+}
 
 Result<Config> ParseConfig(std::string_view json, const std::string& where) {
   formats::JsonLimits limits;

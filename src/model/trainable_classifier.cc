@@ -8,7 +8,9 @@
 
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
+#include "kernels/target_losses.h"
 #include "model/adapters.h"
+#include "model/problem.h"
 #include "model/training_layer.h"
 
 namespace bertie::model {
@@ -17,6 +19,53 @@ namespace {
 // Dropout places beyond those of the layers.
 constexpr uint64_t kEmbeddingPlace = 0;
 constexpr uint64_t kPooledPlace = ~uint64_t{0};
+
+Error WrongCount(size_t found, const char* what, int64_t expected) {
+  return {ErrorCode::kInvalidArgument,
+          "found " + std::to_string(found) + " " + what + ", expected " + std::to_string(expected)};
+}
+
+// Whether the pass has what the configuration's problem asks for.
+Status CheckAnswers(const TrainingPass& pass, const Config& config) {
+  const int64_t sentences = pass.batch->size(), labels = config.num_labels();
+  if (ProblemOf(config) == ProblemType::kSingleLabel) {
+    if (static_cast<int64_t>(pass.labels.size()) != sentences) {
+      return WrongCount(pass.labels.size(), "labels", sentences);
+    }
+    for (int32_t label : pass.labels) {
+      if (label >= 0 && label < labels) continue;
+      return Error{
+          ErrorCode::kInvalidArgument,
+          "label " + std::to_string(label) + ", expected 0 to " + std::to_string(labels - 1)};
+    }
+  } else if (static_cast<int64_t>(pass.targets.size()) != sentences * labels) {
+    return WrongCount(pass.targets.size(), "targets", sentences * labels);
+  }
+  if (pass.class_weights.empty()) return {};
+  if (ProblemOf(config) == ProblemType::kRegression) {
+    return WrongCount(pass.class_weights.size(), "class weights in a regression", 0);
+  }
+  if (static_cast<int64_t>(pass.class_weights.size()) == labels) return {};
+  return Error{ErrorCode::kInvalidArgument, "found " + std::to_string(pass.class_weights.size()) +
+                                                " class weights, expected one for each of " +
+                                                std::to_string(labels) + " labels"};
+}
+
+// TrainingResult::loss_sum, and its gradient.
+double Loss(const TrainingPass& pass, const Config& config, const float* logits, float* d_logits) {
+  const int64_t labels = config.num_labels();
+  const kernels::TargetLoss loss{logits, pass.targets, labels, pass.gradient_scale, d_logits};
+  switch (ProblemOf(config)) {
+    case ProblemType::kMultiLabel:
+      return kernels::BinaryCrossEntropy(loss, pass.class_weights);
+    case ProblemType::kRegression:
+      return kernels::SquaredError(loss);
+    case ProblemType::kSingleLabel:
+      break;
+  }
+  return kernels::CrossEntropy(logits, pass.labels, labels, pass.gradient_scale, d_logits,
+                               pass.class_weights);
+}
 
 }  // namespace
 
@@ -302,19 +351,7 @@ Result<TrainingResult> TrainableClassifier::Accumulate(const TrainingPass& pass,
   const PackedBatch& batch = *pass.batch;
   const Config& config = impl_->config;
   BERTIE_RETURN_IF_ERROR(CheckBatch(batch, config));
-  for (int32_t label : pass.labels) {
-    if (label < 0 || label >= config.num_labels()) {
-      return Error{ErrorCode::kInvalidArgument, "label " + std::to_string(label) +
-                                                    ", expected 0 to " +
-                                                    std::to_string(config.num_labels() - 1)};
-    }
-  }
-  if (!pass.class_weights.empty() &&
-      pass.class_weights.size() != static_cast<size_t>(config.num_labels())) {
-    return Error{ErrorCode::kInvalidArgument, "found " + std::to_string(pass.class_weights.size()) +
-                                                  " class weights, expected one for each of " +
-                                                  std::to_string(config.num_labels()) + " labels"};
-  }
+  BERTIE_RETURN_IF_ERROR(CheckAnswers(pass, config));
   TrainingResult result;
   if (batch.size() == 0) return result;
   LayerContext context = impl_->ContextOf(batch, pool);
@@ -326,9 +363,7 @@ Result<TrainingResult> TrainableClassifier::Accumulate(const TrainingPass& pass,
   const float* x =
       pass.frozen_output != nullptr ? pass.frozen_output : impl_->FrozenForward(batch, context);
   impl_->Forward(x, result.logits.data(), context);
-  result.loss_sum =
-      kernels::CrossEntropy(result.logits.data(), pass.labels, config.num_labels(),
-                            pass.gradient_scale, impl_->d_logits.data(), pass.class_weights);
+  result.loss_sum = Loss(pass, config, result.logits.data(), impl_->d_logits.data());
   impl_->Backward(batch, context, pass.on_gradients);
   return result;
 }

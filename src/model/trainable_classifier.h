@@ -18,8 +18,9 @@ namespace bertie::model {
 
 struct TrainingPass {
   const PackedBatch* batch = nullptr;
-  std::span<const int32_t> labels;  // one for each sentence
-  float gradient_scale = 1;         // of the sum of losses: 1 / batch size for the mean
+  std::span<const int32_t>
+      labels;                // one for each sentence, where ProblemOf(config) is kSingleLabel
+  float gradient_scale = 1;  // of the sum of losses: 1 / batch size for the mean
   uint64_t dropout_seed = 0;
   uint64_t step = 0;  // with the seed, chooses the dropout masks
   // What RunFrozen gave for the batch's sentences, in the batch's order: the frozen part is not
@@ -29,12 +30,17 @@ struct TrainingPass {
   // the flat buffer. from falls from call to call; nothing is said of what is final only at the
   // end. May be null.
   std::function<void(int64_t from)> on_gradients = {};
-  // What a sentence's loss and gradient count for, by its label; empty: 1.
+  // What a sentence's loss and gradient count for, by its label; with kMultiLabel what a label
+  // counts for in the sentences that have it (PyTorch's pos_weight); empty: 1. None in regression.
   std::span<const float> class_weights = {};
+  // Instead of labels: [sentences, labels], 0 or 1 with kMultiLabel, numbers with kRegression.
+  std::span<const float> targets = {};
 };
 
 struct TrainingResult {
-  double loss_sum = 0;        // over the batch's sentences, times their weights
+  // Over the batch's sentences, times their weights: of cross-entropies, or of each sentence's mean
+  // binary cross-entropy or squared error over the labels.
+  double loss_sum = 0;
   std::vector<float> logits;  // [sentences, labels], with dropout
 };
 

@@ -5,16 +5,34 @@
 
 namespace bertie::train {
 
-EncodedDataset EncodeExamples(const text::Tokenizer& tokenizer,
-                              const std::vector<data::Example>& examples, size_t max_length) {
-  EncodedDataset encoded;
-  for (const data::Example& example : examples) {
-    encoded.encodings.push_back(example.pair
-                                    ? tokenizer.EncodePair(example.text, *example.pair, max_length)
-                                    : tokenizer.Encode(example.text, max_length));
-    encoded.labels.push_back(example.label);
+Targets MakeTargets(const std::vector<data::Example>& examples, ProblemType problem,
+                    int64_t num_labels) {
+  Targets targets;
+  targets.problem = problem;
+  const auto width = static_cast<size_t>(num_labels);
+  if (problem == ProblemType::kMultiLabel) targets.values.resize(examples.size() * width);
+  for (size_t row = 0; row < examples.size(); ++row) {
+    const data::Example& example = examples[row];
+    if (problem == ProblemType::kSingleLabel) targets.labels.push_back(example.label);
+    if (problem == ProblemType::kRegression) {
+      targets.values.push_back(static_cast<float>(example.number));
+    }
+    for (const int label : example.labels) {
+      targets.values[row * width + static_cast<size_t>(label)] = 1;
+    }
   }
-  return encoded;
+  return targets;
+}
+
+std::vector<text::Encoding> EncodeExamples(const text::Tokenizer& tokenizer,
+                                           const std::vector<data::Example>& examples,
+                                           size_t max_length) {
+  std::vector<text::Encoding> encodings;
+  for (const data::Example& example : examples) {
+    encodings.push_back(example.pair ? tokenizer.EncodePair(example.text, *example.pair, max_length)
+                                     : tokenizer.Encode(example.text, max_length));
+  }
+  return encodings;
 }
 
 Result<std::vector<float>> ComputeLogits(const model::Classifier& classifier,
@@ -57,7 +75,8 @@ Result<Metrics> Evaluate(const model::Classifier& classifier, const EncodedDatas
                          const EvaluatorOptions& options, ThreadPool& pool) {
   BERTIE_ASSIGN_OR_RETURN(const auto logits,
                           ComputeLogits(classifier, data.encodings, options, pool));
-  return ComputeMetrics(data.labels, logits, static_cast<int>(classifier.config().num_labels()));
+  return ComputeMetrics(data.targets, logits, static_cast<int>(classifier.config().num_labels()),
+                        options.threshold);
 }
 
 }  // namespace bertie::train

@@ -18,12 +18,17 @@ namespace bertie::train {
 // Sentences as the model reads them.
 struct EncodedDataset {
   std::vector<text::Encoding> encodings;
-  std::vector<int> labels;  // one for each
+  Targets targets;  // one for each
 };
 
+// The examples' answers: labels ids in a set of num_labels.
+Targets MakeTargets(const std::vector<data::Example>& examples, ProblemType problem,
+                    int64_t num_labels);
+
 // Cut to max_length tokens, the special ones included; each encoding says whether it was.
-EncodedDataset EncodeExamples(const text::Tokenizer& tokenizer,
-                              const std::vector<data::Example>& examples, size_t max_length);
+std::vector<text::Encoding> EncodeExamples(const text::Tokenizer& tokenizer,
+                                           const std::vector<data::Example>& examples,
+                                           size_t max_length);
 
 struct EvaluatorOptions {
   // Most sentences of a batch. Changes no result, nor does batch_tokens.
@@ -34,6 +39,7 @@ struct EvaluatorOptions {
   int64_t batch_tokens = 8192;
   // Looked at between batches, when set: true ends the work with kCancelled.
   const std::atomic<bool>* stop = nullptr;
+  double threshold = kDefaultThreshold;  // of the metrics, with kMultiLabel
 };
 
 // Logits [encodings.size(), labels], in the order given. Sentences of similar lengths go together.

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "formats/json.h"
+#include "train/figures.h"
 
 namespace bertie::train {
 namespace {
@@ -97,12 +98,7 @@ HistoryEvent& HistoryEvent::Set(std::string key, std::string value) {
 }
 
 HistoryEvent& HistoryEvent::SetMetrics(const std::string& prefix, const Metrics& metrics) {
-  Set(prefix + "loss", metrics.loss);
-  Set(prefix + "accuracy", metrics.accuracy);
-  if (metrics.binary_f1) Set(prefix + "f1", *metrics.binary_f1);
-  Set(prefix + "macro_f1", metrics.macro_f1);
-  Set(prefix + "micro_f1", metrics.micro_f1);
-  Set(prefix + "mcc", metrics.mcc);
+  for (const Figure& figure : Figures(metrics)) Set(prefix + figure.key, figure.value);
   return Set(prefix + "examples", metrics.examples);
 }
 

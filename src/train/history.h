@@ -33,8 +33,7 @@ class HistoryEvent {
     return Set(std::move(key), std::string(value));
   }
 
-  // PREFIXloss, PREFIXaccuracy, PREFIXmacro_f1, PREFIXmicro_f1, PREFIXmcc, with two labels
-  // PREFIXf1, and PREFIXexamples.
+  // PREFIXKEY for each of the problem's figures (train/figures.h), and PREFIXexamples.
   HistoryEvent& SetMetrics(const std::string& prefix, const Metrics& metrics);
 
   // Without a line end.

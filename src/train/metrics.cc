@@ -4,12 +4,10 @@
 #include <cmath>
 #include <string>
 
+#include "train/metric_parts.h"
+
 namespace bertie::train {
 namespace {
-
-double Ratio(double numerator, double denominator) {
-  return denominator == 0 ? 0 : numerator / denominator;
-}
 
 // -log softmax(logits)[label], by the largest logit so that nothing overflows.
 double CrossEntropy(std::span<const float> logits, int label) {
@@ -42,12 +40,9 @@ void FillFromConfusion(Metrics& metrics) {
   double true_by_predicted = 0, true_squares = 0, predicted_squares = 0;
   for (size_t label = 0; label < count; ++label) {
     ClassMetrics& one = metrics.classes[label];
-    const double hits = static_cast<double>(metrics.confusion[label][label]);
+    FillRatios(one, metrics.confusion[label][label]);
     const double support = static_cast<double>(one.support);
     const double predicted = static_cast<double>(one.predicted);
-    one.precision = Ratio(hits, predicted);
-    one.recall = Ratio(hits, support);
-    one.f1 = Ratio(2 * hits, support + predicted);
     if (one.support + one.predicted > 0) {
       f1_sum += one.f1;
       f1_labels += 1;
@@ -71,14 +66,49 @@ int ArgMax(std::span<const float> logits) {
   return static_cast<int>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
+Status CheckLogits(std::span<const float> logits, size_t sentences, int num_labels) {
+  const auto width = static_cast<size_t>(num_labels);
+  if (num_labels < 1 || logits.size() != sentences * width) {
+    return Error{ErrorCode::kInvalidArgument, "found " + std::to_string(logits.size()) +
+                                                  " logits; expected " + std::to_string(sentences) +
+                                                  " x " + std::to_string(num_labels)};
+  }
+  const auto bad =
+      std::find_if(logits.begin(), logits.end(), [](float v) { return !std::isfinite(v); });
+  if (bad == logits.end()) return {};
+  const auto row = static_cast<size_t>(bad - logits.begin()) / width;
+  return Error{ErrorCode::kInvalidData,
+               "the logits of sentence " + std::to_string(row) + " are not finite"};
+}
+
+void FillRatios(ClassMetrics& label, int64_t hits) {
+  const auto right = static_cast<double>(hits);
+  const auto support = static_cast<double>(label.support);
+  const auto predicted = static_cast<double>(label.predicted);
+  label.precision = Ratio(right, predicted);
+  label.recall = Ratio(right, support);
+  label.f1 = Ratio(2 * right, support + predicted);
+}
+
+Result<Metrics> ComputeMetrics(const Targets& targets, std::span<const float> logits,
+                               int num_labels, double threshold) {
+  switch (targets.problem) {
+    case ProblemType::kSingleLabel:
+      return ComputeMetrics(targets.labels, logits, num_labels);
+    case ProblemType::kMultiLabel:
+      return ComputeMultiLabelMetrics(targets.values, logits, num_labels, threshold);
+    case ProblemType::kRegression:
+      break;
+  }
+  if (num_labels == 1) return ComputeRegressionMetrics(targets.values, logits);
+  return Error{ErrorCode::kUnsupported, "found a regression of " + std::to_string(num_labels) +
+                                            " numbers; expected one of one number"};
+}
+
 Result<Metrics> ComputeMetrics(std::span<const int> labels, std::span<const float> logits,
                                int num_labels) {
   const size_t width = static_cast<size_t>(num_labels);
-  if (num_labels < 1 || logits.size() != labels.size() * width) {
-    return Error{ErrorCode::kInvalidArgument,
-                 "found " + std::to_string(logits.size()) + " logits; expected " +
-                     std::to_string(labels.size()) + " x " + std::to_string(num_labels)};
-  }
+  BERTIE_RETURN_IF_ERROR(CheckLogits(logits, labels.size(), num_labels));
   Metrics metrics;
   metrics.examples = static_cast<int64_t>(labels.size());
   metrics.confusion.assign(width, std::vector<int64_t>(width));
@@ -86,10 +116,6 @@ Result<Metrics> ComputeMetrics(std::span<const int> labels, std::span<const floa
   for (size_t row = 0; row < labels.size(); ++row) {
     const std::span<const float> values = logits.subspan(row * width, width);
     if (labels[row] < 0 || labels[row] >= num_labels) return BadLabel(row, labels[row], num_labels);
-    if (!std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); })) {
-      return Error{ErrorCode::kInvalidData,
-                   "the logits of sentence " + std::to_string(row) + " are not finite"};
-    }
     loss += CrossEntropy(values, labels[row]);
     ++metrics.confusion[static_cast<size_t>(labels[row])][static_cast<size_t>(ArgMax(values))];
   }

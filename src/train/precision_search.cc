@@ -43,23 +43,34 @@ Result<std::vector<float>> Logits(const model::ClassifierWeights& weights,
   return ComputeLogits(model::Classifier(weights), encodings, {}, pool);
 }
 
-Result<Comparison> Compare(std::span<const int> labels, std::span<const float> original,
+double Agreement(ProblemType problem, std::span<const float> original,
+                 std::span<const float> lowered, size_t width) {
+  if (problem == ProblemType::kRegression) return RankCorrelation(original, lowered);
+  int64_t same = 0;
+  if (problem == ProblemType::kMultiLabel) {
+    for (size_t i = 0; i < original.size(); ++i) {
+      same += ReachesThreshold(original[i], kDefaultThreshold) ==
+              ReachesThreshold(lowered[i], kDefaultThreshold);
+    }
+    return static_cast<double>(same) / static_cast<double>(original.size());
+  }
+  for (size_t i = 0; i < original.size(); i += width) {
+    same += ArgMax(original.subspan(i, width)) == ArgMax(lowered.subspan(i, width));
+  }
+  return static_cast<double>(same) / static_cast<double>(original.size() / width);
+}
+
+Result<Comparison> Compare(const Targets& targets, std::span<const float> original,
                            std::span<const float> lowered, int num_labels) {
   Comparison result;
-  BERTIE_ASSIGN_OR_RETURN(result.before, ComputeMetrics(labels, original, num_labels));
-  BERTIE_ASSIGN_OR_RETURN(result.after, ComputeMetrics(labels, lowered, num_labels));
-  const auto width = static_cast<size_t>(num_labels);
-  int64_t same = 0;
-  for (size_t row = 0; row < labels.size(); ++row) {
-    same +=
-        ArgMax(original.subspan(row * width, width)) == ArgMax(lowered.subspan(row * width, width));
-  }
+  BERTIE_ASSIGN_OR_RETURN(result.before, ComputeMetrics(targets, original, num_labels));
+  BERTIE_ASSIGN_OR_RETURN(result.after, ComputeMetrics(targets, lowered, num_labels));
   for (size_t i = 0; i < original.size(); ++i) {
     const double difference = std::abs(static_cast<double>(original[i] - lowered[i]));
     result.mean_difference += difference / static_cast<double>(original.size());
     result.largest_difference = std::max(result.largest_difference, difference);
   }
-  result.agreement = static_cast<double>(same) / static_cast<double>(labels.size());
+  result.agreement = Agreement(targets.problem, original, lowered, static_cast<size_t>(num_labels));
   return result;
 }
 
@@ -127,7 +138,7 @@ class Search {
     result.weights = Mix(result.raised);
     BERTIE_ASSIGN_OR_RETURN(const auto lowered, Logits(result.weights, data_.encodings, pool_));
     BERTIE_ASSIGN_OR_RETURN(result.comparison,
-                            Compare(data_.labels, original_, lowered, num_labels()));
+                            Compare(data_.targets, original_, lowered, num_labels()));
     return {};
   }
 
@@ -176,6 +187,14 @@ class Search {
 }  // namespace
 
 double Comparison::drop() const {
+  switch (before.problem) {
+    case ProblemType::kSingleLabel:
+      break;
+    case ProblemType::kMultiLabel:
+      return std::max(before.micro_f1 - after.micro_f1, before.macro_f1 - after.macro_f1);
+    case ProblemType::kRegression:
+      return std::max(before.pearson - after.pearson, before.spearman - after.spearman);
+  }
   return std::max(before.accuracy - after.accuracy, before.mcc - after.mcc);
 }
 

@@ -15,18 +15,21 @@ namespace bertie::train {
 
 // A model's answers beside the original's, on the same sentences.
 struct Comparison {
-  double agreement = 0;        // share of the sentences with the same largest logit
+  // Share of the sentences with the same largest logit; with several labels a sentence, share of
+  // all sentences' labels that are given alike at 0.5; in a regression the rank correlation.
+  double agreement = 0;
   double mean_difference = 0;  // of a logit, absolute
   double largest_difference = 0;
   Metrics before, after;
 
-  // How much accuracy or MCC is lost, whichever is more; negative where both have grown.
+  // How much accuracy or MCC is lost, whichever is more; with several labels a sentence micro or
+  // macro F1, in a regression Pearson's or Spearman's correlation. Negative where both have grown.
   double drop() const;
 };
 
 struct PrecisionBound {
   double min_agreement = 0.99;
-  double max_drop = 0.005;  // of accuracy and of MCC: 0.005 is half a point
+  double max_drop = 0.005;  // of Comparison::drop: 0.005 is half a point
 
   bool Holds(const Comparison& comparison) const {
     return comparison.agreement >= min_agreement && comparison.drop() <= max_drop;

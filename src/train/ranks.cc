@@ -108,7 +108,7 @@ Result<Metrics> Ranks::Evaluate(const model::Classifier& classifier, const Encod
                 logits.begin() + static_cast<ptrdiff_t>(mine[i] * labels));
   }
   BERTIE_RETURN_IF_ERROR(communicator_.AllReduce(std::span(logits)));
-  return ComputeMetrics(data.labels, logits, static_cast<int>(labels));
+  return ComputeMetrics(data.targets, logits, static_cast<int>(labels), options.threshold);
 }
 
 }  // namespace bertie::train

@@ -68,6 +68,7 @@ Recipe DescribeOptions(const TrainerOptions& options) {
     recipe["class-weight " + std::to_string(i)] =
         Number(static_cast<double>(options.class_weights[i]));
   }
+  if (options.threshold != kDefaultThreshold) recipe["threshold"] = Number(options.threshold);
   return recipe;
 }
 
@@ -77,7 +78,8 @@ std::string HashDataset(const EncodedDataset& data) {
     UpdateArray(sha, encoding.ids);
     UpdateArray(sha, encoding.type_ids);
   }
-  UpdateArray(sha, data.labels);
+  UpdateArray(sha, data.targets.labels);
+  if (data.targets.problem != ProblemType::kSingleLabel) UpdateArray(sha, data.targets.values);
   return sha.Finish();
 }
 

@@ -19,7 +19,7 @@ using Recipe = std::map<std::string, std::string>;
 // The options that change the weights a run ends with, and those that decide when it ends.
 Recipe DescribeOptions(const TrainerOptions& options);
 
-// SHA-256 of the sentences as the model reads them, with their labels.
+// SHA-256 of the sentences as the model reads them, with their labels or numbers.
 std::string HashDataset(const EncodedDataset& data);
 
 // SHA-256 of all weights with their names and shapes.

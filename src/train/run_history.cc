@@ -4,10 +4,13 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <string_view>
+#include <utility>
 
 #include "base/file.h"
 #include "formats/json.h"
+#include "train/figures.h"
 
 namespace bertie::train {
 namespace {
@@ -28,12 +31,43 @@ int64_t Whole(const Json& event, const char* key) {
   return found != event.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
 }
 
-std::optional<EpochTest> TestOf(const Json& event) {
-  if (!event.contains("test_accuracy")) return std::nullopt;
-  EpochTest test = {Number(event, "test_loss"), Number(event, "test_accuracy"),
-                    Number(event, "test_macro_f1"), Number(event, "test_mcc"), std::nullopt};
-  if (event.contains("test_f1")) test.f1 = Number(event, "test_f1");
+constexpr std::pair<const char*, double Metrics::*> kTestMembers[] = {
+    {"test_loss", &Metrics::loss},
+    {"test_accuracy", &Metrics::accuracy},
+    {"test_macro_f1", &Metrics::macro_f1},
+    {"test_micro_f1", &Metrics::micro_f1},
+    {"test_mcc", &Metrics::mcc},
+    {"test_hamming_loss", &Metrics::hamming_loss},
+    {"test_average_precision", &Metrics::average_precision},
+    {"test_rmse", &Metrics::rmse},
+    {"test_mae", &Metrics::mae},
+    {"test_pearson", &Metrics::pearson},
+    {"test_spearman", &Metrics::spearman}};
+
+std::optional<Metrics> TestOf(const Json& event, ProblemType problem) {
+  if (!event.contains("test_loss")) return std::nullopt;
+  Metrics test;
+  test.problem = problem;
+  for (const auto& [key, member] : kTestMembers) test.*member = Number(event, key);
+  if (event.contains("test_f1")) test.binary_f1 = Number(event, "test_f1");
+  test.examples = Whole(event, "test_examples");
   return test;
+}
+
+ProblemType ProblemOf(const Json& start) {
+  const auto found = start.find("problem_type");
+  if (found == start.end() || !found->is_string()) return ProblemType::kSingleLabel;
+  return ParseProblemType(found->get_ref<const std::string&>()).value_or(ProblemType::kSingleLabel);
+}
+
+// The columns of a test. With one label a sentence F1 has one even where there are not two labels.
+std::vector<std::string> TestColumns(ProblemType problem) {
+  if (problem == ProblemType::kSingleLabel) return {"loss", "accuracy", "f1", "macro_f1", "mcc"};
+  Metrics metrics;
+  metrics.problem = problem;
+  std::vector<std::string> columns;
+  for (const Figure& figure : Figures(metrics)) columns.emplace_back(figure.key);
+  return columns;
 }
 
 void TakeBack(RunHistory& history, int64_t step) {
@@ -46,6 +80,7 @@ void Add(const Json& event, RunHistory& history) {
   if (kind == event.end()) return;
   if (*kind == "start") {
     history = {};
+    history.problem = ProblemOf(event);
   } else if (*kind == "resume") {
     if (event.contains("step")) TakeBack(history, Whole(event, "step"));
   } else if (*kind == "step") {
@@ -55,7 +90,7 @@ void Add(const Json& event, RunHistory& history) {
   } else if (*kind == "epoch") {
     history.epochs.push_back({Whole(event, "epoch"), Whole(event, "step"),
                               Number(event, "train_loss"), Number(event, "seconds"),
-                              Number(event, "sentences_per_s"), TestOf(event)});
+                              Number(event, "sentences_per_s"), TestOf(event, history.problem)});
   }
 }
 
@@ -66,20 +101,23 @@ std::string Cell(double value) {
   return std::string(digits, std::to_chars(digits, digits + sizeof(digits), value).ptr);
 }
 
-std::string ToLine(const StepRow& row) {
+std::string ToLine(const StepRow& row, const std::vector<std::string>& test_columns) {
   return "step," + std::to_string(row.epoch) + ',' + std::to_string(row.step) + ',' +
          Cell(row.loss) + ',' + Cell(row.lr) + ',' + Cell(row.grad_norm) + ',' +
-         Cell(row.sentences_per_s) + ",,,,,,\n";
+         Cell(row.sentences_per_s) + "," + std::string(test_columns.size(), ',') + "\n";
 }
 
-std::string ToLine(const EpochRow& row) {
+std::string ToLine(const EpochRow& row, const std::vector<std::string>& test_columns) {
   std::string line = "epoch," + std::to_string(row.epoch) + ',' + std::to_string(row.step) + ',' +
                      Cell(row.train_loss) + ",,," + Cell(row.sentences_per_s) + ',' +
                      Cell(row.seconds);
-  if (!row.test) return line + ",,,,,\n";
-  for (const double value : {row.test->loss, row.test->accuracy, row.test->f1.value_or(NAN),
-                             row.test->macro_f1, row.test->mcc}) {
-    line += ',' + Cell(value);
+  std::map<std::string, double> values;
+  if (row.test) {
+    for (const Figure& figure : Figures(*row.test)) values[figure.key] = figure.value;
+  }
+  for (const std::string& column : test_columns) {
+    const auto value = values.find(column);
+    line += ',' + (value == values.end() ? std::string() : Cell(value->second));
   }
   return line + '\n';
 }
@@ -98,15 +136,18 @@ Result<RunHistory> ReadRunHistory(const std::filesystem::path& history_jsonl) {
 }
 
 std::string ToCsv(const RunHistory& history) {
-  std::string csv =
-      "event,epoch,step,loss,lr,grad_norm,sentences_per_s,seconds,test_loss,test_accuracy,test_f1,"
-      "test_macro_f1,test_mcc\n";
+  const std::vector<std::string> columns = TestColumns(history.problem);
+  std::string csv = "event,epoch,step,loss,lr,grad_norm,sentences_per_s,seconds";
+  for (const std::string& column : columns) csv += ",test_" + column;
+  csv += '\n';
   auto epoch = history.epochs.begin();
   for (const StepRow& step : history.steps) {
-    for (; epoch != history.epochs.end() && epoch->step < step.step; ++epoch) csv += ToLine(*epoch);
-    csv += ToLine(step);
+    for (; epoch != history.epochs.end() && epoch->step < step.step; ++epoch) {
+      csv += ToLine(*epoch, columns);
+    }
+    csv += ToLine(step, columns);
   }
-  for (; epoch != history.epochs.end(); ++epoch) csv += ToLine(*epoch);
+  for (; epoch != history.epochs.end(); ++epoch) csv += ToLine(*epoch, columns);
   return csv;
 }
 

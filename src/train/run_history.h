@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "train/metrics.h"
 
 namespace bertie::train {
 
@@ -17,18 +18,14 @@ struct StepRow {
   double loss = 0, lr = 0, grad_norm = 0, sentences_per_s = 0;
 };
 
-struct EpochTest {
-  double loss = 0, accuracy = 0, macro_f1 = 0, mcc = 0;
-  std::optional<double> f1;  // with two labels
-};
-
 struct EpochRow {
   int64_t epoch = 0, step = 0;
   double train_loss = 0, seconds = 0, sentences_per_s = 0;
-  std::optional<EpochTest> test;
+  std::optional<Metrics> test;  // its figures; neither labels nor a confusion matrix
 };
 
 struct RunHistory {
+  ProblemType problem = ProblemType::kSingleLabel;
   std::vector<StepRow> steps;
   std::vector<EpochRow> epochs;
 };
@@ -38,7 +35,8 @@ struct RunHistory {
 // of a run that is going on) are passed over.
 Result<RunHistory> ReadRunHistory(const std::filesystem::path& history_jsonl);
 
-// One line a row, in the order of their steps, under the header "event,epoch,step,loss,lr,...";
+// One line a row, in the order of their steps, under the header "event,epoch,step,loss,lr,...",
+// which ends with the problem's figures;
 // cells that a row has no value for are empty.
 std::string ToCsv(const RunHistory& history);
 

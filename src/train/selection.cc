@@ -7,10 +7,21 @@
 namespace bertie::train {
 namespace {
 
-constexpr const char* kNames[] = {"last", "loss", "accuracy", "f1", "mcc"};
+constexpr const char* kNames[] = {
+    "last",    "loss",         "accuracy",          "f1",  "macro_f1", "micro_f1",
+    "mcc",     "hamming_loss", "average_precision", "mse", "rmse",     "mae",
+    "pearson", "spearman"};
 
-bool IsBetter(SelectBy by, double value, double than) {
-  return by == SelectBy::kLoss ? value < than : value > than;
+bool IsBetter(const Figure& figure, double than) {
+  return figure.falls ? figure.value < than : figure.value > than;
+}
+
+std::string Joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t i = 0; i < names.size(); ++i) {
+    text += (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") + names[i];
+  }
+  return text;
 }
 
 }  // namespace
@@ -19,26 +30,36 @@ Result<SelectBy> ParseSelectBy(std::string_view name) {
   for (size_t i = 0; i < std::size(kNames); ++i) {
     if (name == kNames[i]) return static_cast<SelectBy>(i);
   }
-  return Error{ErrorCode::kInvalidArgument, "best epoch by '" + std::string(name) +
-                                                "', expected last, loss, accuracy, f1 or mcc"};
+  return Error{ErrorCode::kInvalidArgument,
+               "best epoch by '" + std::string(name) + "', expected " + Joined(SelectByNames())};
 }
 
 const char* SelectByName(SelectBy by) { return kNames[static_cast<size_t>(by)]; }
 
-double SelectionValue(SelectBy by, const Metrics& metrics) {
-  switch (by) {
-    case SelectBy::kLoss:
-      return metrics.loss;
-    case SelectBy::kAccuracy:
-      return metrics.accuracy;
-    case SelectBy::kF1:
-      return metrics.binary_f1.value_or(metrics.macro_f1);
-    case SelectBy::kMcc:
-      return metrics.mcc;
-    case SelectBy::kLast:
-      break;
+std::vector<std::string> SelectByNames() { return {std::begin(kNames), std::end(kNames)}; }
+
+Status CheckSelectBy(SelectBy by, ProblemType problem) {
+  Metrics metrics;
+  metrics.problem = problem;
+  if (by == SelectBy::kLast || FigureOf(by, metrics)) return {};
+  std::vector<std::string> known = {"last"};
+  for (const std::string& name : SelectByNames()) {
+    if (FigureOf(*ParseSelectBy(name), metrics)) known.push_back(name);
   }
-  return 0;
+  return Error{ErrorCode::kInvalidArgument, std::string("best epoch by '") + SelectByName(by) +
+                                                "', which " + ProblemTypeName(problem) +
+                                                " does not measure; expected " + Joined(known)};
+}
+
+std::optional<Figure> FigureOf(SelectBy by, const Metrics& metrics) {
+  std::string_view key = SelectByName(by);
+  if (by == SelectBy::kF1 && !metrics.binary_f1) {
+    key = metrics.problem == ProblemType::kMultiLabel ? "micro_f1" : "macro_f1";
+  }
+  for (const Figure& figure : Figures(metrics)) {
+    if (key == figure.key) return figure;
+  }
+  return std::nullopt;
 }
 
 bool SelectEpoch(const SelectionOptions& options, int64_t epoch,
@@ -47,9 +68,11 @@ bool SelectEpoch(const SelectionOptions& options, int64_t epoch,
     selection.best_epoch = epoch;
     return true;
   }
-  const double value = SelectionValue(options.by, *metrics);
+  const auto figure = FigureOf(options.by, *metrics);
+  if (!figure) return false;  // CheckSelectBy says so before
+  const double value = figure->value;
   const bool first = selection.best_epoch == 0;
-  const bool better = first || IsBetter(options.by, value, selection.best_value);
+  const bool better = first || IsBetter(*figure, selection.best_value);
   const bool gain = first || (better && std::abs(value - selection.best_value) > options.threshold);
   selection.epochs_without_gain = gain ? 0 : selection.epochs_without_gain + 1;
   if (!better) return false;

@@ -3,21 +3,47 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
+#include "train/figures.h"
 #include "train/metrics.h"
 
 namespace bertie::train {
 
-enum class SelectBy { kLast, kLoss, kAccuracy, kF1, kMcc };
+// All but kLast are figures (train/figures.h), of which each problem has some.
+enum class SelectBy {
+  kLast,
+  kLoss,
+  kAccuracy,
+  kF1,
+  kMacroF1,
+  kMicroF1,
+  kMcc,
+  kHammingLoss,
+  kAveragePrecision,
+  kMse,
+  kRmse,
+  kMae,
+  kPearson,
+  kSpearman
+};
 
-// "last", "loss", "accuracy", "f1", "mcc".
+// "last", or a figure's key: "loss", "macro_f1".
 Result<SelectBy> ParseSelectBy(std::string_view name);
 const char* SelectByName(SelectBy by);
+// All names, in the order of the enumeration.
+std::vector<std::string> SelectByNames();
 
-// F1 is that of label 1 where there are two labels, else the macro F1. by is not kLast.
-double SelectionValue(SelectBy by, const Metrics& metrics);
+// kInvalidArgument, naming what there is, where the problem has no such figure.
+Status CheckSelectBy(SelectBy by, ProblemType problem);
+
+// The figure that a run is judged by; nullopt for kLast, and where CheckSelectBy says no. F1 is
+// that of label 1 where there are two labels, else the macro F1 or, where a sentence may have
+// several labels, the micro F1.
+std::optional<Figure> FigureOf(SelectBy by, const Metrics& metrics);
 
 struct SelectionOptions {
   SelectBy by = SelectBy::kLast;

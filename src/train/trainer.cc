@@ -24,12 +24,14 @@ int64_t CountSentences(std::span<const std::vector<size_t>> passes) {
 }
 
 // What the loss's sum is divided by: the number of sentences, or the sum of their weights.
-double TotalWeight(std::span<const std::vector<size_t>> passes, const std::vector<int32_t>& labels,
+double TotalWeight(std::span<const std::vector<size_t>> passes, const Targets& targets,
                    const std::vector<float>& class_weights) {
-  if (class_weights.empty()) return static_cast<double>(CountSentences(passes));
+  if (class_weights.empty() || targets.problem != ProblemType::kSingleLabel) {
+    return static_cast<double>(CountSentences(passes));
+  }
   double total = 0;
   for (const auto& pass : passes) {
-    for (size_t index : pass) total += class_weights[static_cast<size_t>(labels[index])];
+    for (size_t index : pass) total += class_weights[static_cast<size_t>(targets.labels[index])];
   }
   return total;
 }
@@ -161,7 +163,7 @@ Status Trainer::RunStep(Passes passes) {
   StepReport report;
   report.sentences = CountSentences(passes);
   if (ranks_) BeginRanksStep(passes);
-  const double weight = TotalWeight(passes, train_.labels, options_.class_weights);
+  const double weight = TotalWeight(passes, train_.targets, options_.class_weights);
   double loss = 0;
   for (size_t i = 0; i < passes.size(); ++i) {
     BERTIE_ASSIGN_OR_RETURN(const double sum,
@@ -220,11 +222,17 @@ Result<double> Trainer::Accumulate(std::span<const size_t> indices, uint64_t pas
   }
   batch_.Clear();
   labels_.clear();
+  targets_.clear();
+  const Targets& targets = train_.targets;
+  const size_t width = targets.values.size() / train_.encodings.size();
   for (size_t index : indices) {
     batch_.Add(train_.encodings[index].ids, train_.encodings[index].type_ids);
-    labels_.push_back(train_.labels[index]);
+    if (!targets.labels.empty()) labels_.push_back(targets.labels[index]);
+    const auto row = targets.values.begin() + static_cast<ptrdiff_t>(index * width);
+    targets_.insert(targets_.end(), row, row + static_cast<ptrdiff_t>(width));
   }
   work.labels = labels_;
+  work.targets = targets_;
   work.class_weights = options_.class_weights;
   if (model_.has_frozen_layers()) {
     BERTIE_ASSIGN_OR_RETURN(work.frozen_output,
@@ -277,6 +285,7 @@ Result<std::optional<Metrics>> Trainer::Test() {
       model::Classifier::Create(model_.parameters().View(model_.config()), pool_));
   EvaluatorOptions evaluation;
   evaluation.batch_size = options_.test_batch_size;
+  evaluation.threshold = options_.threshold;
   if (ranks_) {
     BERTIE_ASSIGN_OR_RETURN(Metrics shared,
                             ranks_->Evaluate(classifier, *test_, evaluation, pool_));

@@ -38,9 +38,11 @@ struct TrainerOptions {
   double weight_decay = 0.01;
   double max_grad_norm = 1.0;  // 0: no clipping
   // What a sentence counts for in the loss, by its label, all above 0; empty: all the same. The
-  // loss of a step is then the weighted mean, as PyTorch's CrossEntropyLoss(weight) has it. Metrics
-  // and the test's loss are not weighted.
+  // loss of a step is then the weighted mean, as PyTorch's CrossEntropyLoss(weight) has it. Where a
+  // sentence may have several labels: what a label counts for where it is, and the loss's mean is
+  // the plain one (BCEWithLogitsLoss(pos_weight)). Metrics and the test's loss are not weighted.
   std::vector<float> class_weights;
+  double threshold = kDefaultThreshold;  // of the test's metrics, with several labels
   uint64_t seed = 1;
   data::Order order = data::Order::kLengthGrouped;
   SelectionOptions selection;                      // anything but the default needs test data
@@ -171,6 +173,7 @@ class Trainer {
   Position position_;
   model::PackedBatch batch_;
   std::vector<int32_t> labels_;
+  std::vector<float> targets_;
   FrozenOutputs frozen_outputs_;
   std::unique_ptr<Ranks> ranks_;  // null with one rank
   bool ranks_stop_ = false;

@@ -192,7 +192,9 @@ TEST_F(RowReaderTest, BadJsonLines) {
   EXPECT_TRUE(rows[2].starts_with("a.jsonl:3: found an array")) << rows[2];
   EXPECT_EQ(rows[3], "a.jsonl:4: found no text ('text')");
   EXPECT_EQ(rows[4], "a.jsonl:5: the label ('label') is empty");
-  EXPECT_EQ(rows[5], "a.jsonl:6: 'label' is an array; expected a string or a number");
+  EXPECT_EQ(rows[5],
+            "a.jsonl:6: 'label' is an array; expected a string or a number (--multi-label reads "
+            "lists of labels)");
   EXPECT_EQ(rows[6], "7|c|-|0");
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/problem_type.h"
 #include "formats/safetensors.h"
 #include "model/batch.h"
 #include "model/checkpoint.h"
@@ -62,5 +63,36 @@ class Golden {
   std::filesystem::path dir_;
   formats::SafetensorsFile file_;
 };
+
+// tests/golden/targets.safetensors.
+class GoldenTargets {
+ public:
+  GoldenTargets() {
+    auto file = formats::SafetensorsFile::Open(GoldenDir() / "targets.safetensors");
+    if (!file.ok()) ADD_FAILURE() << file.error().message;
+    if (file.ok()) file_ = std::move(*file);
+  }
+
+  std::vector<float> Floats(const std::string& name) const {
+    const TensorView& view = file_.tensors.at(name);
+    std::vector<float> values(static_cast<size_t>(view.elements()));
+    EXPECT_TRUE(CopyToFloat(view, values.data())) << name;
+    return values;
+  }
+
+ private:
+  formats::SafetensorsFile file_;
+};
+
+// tiny/ as the reference's script has it: for several labels as it is, for a regression with the
+// first label's row of the head alone.
+inline Checkpoint CheckpointFor(ProblemType problem, Checkpoint checkpoint) {
+  checkpoint.config.problem_type = ProblemTypeName(problem);
+  if (problem != ProblemType::kRegression) return checkpoint;
+  checkpoint.config.labels = {"LABEL_0"};
+  checkpoint.tensors.at("classifier.weight").shape[0] = 1;
+  checkpoint.tensors.at("classifier.bias").shape[0] = 1;
+  return checkpoint;
+}
 
 }  // namespace bertie::model

@@ -53,6 +53,67 @@ TEST_P(TrainableGolden, LossAndEveryGradientAreThoseOfPyTorch) {
 
 INSTANTIATE_TEST_SUITE_P(Models, TrainableGolden, testing::Values("tiny", "head64"));
 
+class TargetGolden : public testing::TestWithParam<ProblemType> {};
+
+// tests/golden/targets.safetensors: the loss of transformers by problem_type, on tiny/'s first
+// batch.
+TEST_P(TargetGolden, LossAndEveryGradientAreThoseOfPyTorch) {
+  const Golden golden("tiny");
+  const GoldenTargets reference;
+  const std::string kind = GetParam() == ProblemType::kRegression ? "regression" : "multi_label";
+  ThreadPool pool(2);
+  auto model = TrainableClassifier::Create(CheckpointFor(GetParam(), golden.LoadModel()));
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  const PackedBatch batch = golden.Batch("step.0.");
+  const auto targets = reference.Floats(kind + ".targets.0");
+  TrainingPass pass;
+  pass.batch = &batch;
+  pass.targets = targets;
+  pass.gradient_scale = 1.0f / static_cast<float>(batch.size());
+  const auto result = model->Accumulate(pass, pool);
+  ASSERT_TRUE(result.ok()) << result.error().message;
+  EXPECT_NEAR(result->loss_sum / static_cast<double>(batch.size()),
+              reference.Floats(kind + ".losses")[0], 1e-4);
+  for (const auto& slot : model->parameters().slots()) {
+    const auto expected = reference.Floats(kind + ".grad." + slot.name);
+    ASSERT_EQ(expected.size(), static_cast<size_t>(slot.count)) << slot.name;
+    const float tolerance =
+        slot.name.ends_with("self.key.bias") ? 1e-6f : 1e-3f * LargestMagnitude(expected);
+    const float* actual = model->parameters().gradients() + slot.offset;
+    for (size_t i = 0; i < expected.size(); ++i) {
+      ASSERT_NEAR(actual[i], expected[i], tolerance) << slot.name << " " << i;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Problems, TargetGolden,
+                         testing::Values(ProblemType::kMultiLabel, ProblemType::kRegression));
+
+TEST(TrainableClassifier, AnswersOfAnotherKindAreRefused) {
+  const Golden golden("tiny");
+  ThreadPool pool(1);
+  const PackedBatch batch = golden.Batch();
+  const std::vector<float> numbers(5, 1), weights(3, 1);
+  const auto labels = golden.Ints("labels");
+  const auto message = [&](ProblemType problem, const TrainingPass& pass) {
+    auto model = TrainableClassifier::Create(CheckpointFor(problem, golden.LoadModel()));
+    EXPECT_TRUE(model.ok());
+    const auto result = model->Accumulate(pass, pool);
+    return result.ok() ? std::string() : result.error().message;
+  };
+  TrainingPass with_labels{&batch, labels};
+  EXPECT_EQ(message(ProblemType::kSingleLabel, with_labels), "");
+  EXPECT_EQ(message(ProblemType::kMultiLabel, with_labels), "found 0 targets, expected 15");
+  TrainingPass with_numbers{&batch, {}};
+  with_numbers.targets = numbers;
+  EXPECT_EQ(message(ProblemType::kRegression, with_numbers), "");
+  EXPECT_EQ(message(ProblemType::kMultiLabel, with_numbers), "found 5 targets, expected 15");
+  EXPECT_EQ(message(ProblemType::kSingleLabel, with_numbers), "found 0 labels, expected 5");
+  with_numbers.class_weights = weights;
+  EXPECT_EQ(message(ProblemType::kRegression, with_numbers),
+            "found 3 class weights in a regression, expected 0");
+}
+
 std::vector<float> GradientsWithDropout(int threads, uint64_t step, Golden& golden) {
   ThreadPool pool(threads);
   Checkpoint checkpoint = golden.LoadModel();

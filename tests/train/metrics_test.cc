@@ -45,7 +45,7 @@ TEST(Metrics, EqualScikitLearn) {
 }
 
 TEST(Metrics, OfNoSentencesAreZero) {
-  auto metrics = ComputeMetrics({}, {}, 2);
+  auto metrics = ComputeMetrics(std::vector<int>{}, {}, 2);
   ASSERT_TRUE(metrics.ok());
   EXPECT_EQ(metrics->examples, 0);
   EXPECT_EQ(metrics->accuracy, 0);

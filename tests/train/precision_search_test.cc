@@ -21,7 +21,7 @@ class PrecisionSearch : public testing::Test {
       }
       encoding.type_ids.assign(encoding.ids.size(), 0);
       data_.encodings.push_back(std::move(encoding));
-      data_.labels.push_back(i % static_cast<int>(checkpoint_.config.num_labels()));
+      data_.targets.labels.push_back(i % static_cast<int>(checkpoint_.config.num_labels()));
     }
   }
 
@@ -42,6 +42,25 @@ TEST_F(PrecisionSearch, FullPrecisionChangesNothing) {
   EXPECT_EQ(result.comparison.largest_difference, 0);
   EXPECT_EQ(result.comparison.drop(), 0);
   EXPECT_TRUE(result.raised.empty());
+}
+
+TEST_F(PrecisionSearch, SeveralLabelsAndNumbersHaveAnAgreementOfTheirOwn) {
+  const size_t labels = static_cast<size_t>(checkpoint_.config.num_labels());
+  for (const ProblemType problem : {ProblemType::kMultiLabel, ProblemType::kRegression}) {
+    const bool several = problem == ProblemType::kMultiLabel;
+    if (!several) checkpoint_ = model::CheckpointFor(problem, std::move(checkpoint_));
+    data_.targets = {problem, {}, {}};
+    for (size_t i = 0; i < data_.encodings.size() * (several ? labels : 1); ++i) {
+      data_.targets.values.push_back(static_cast<float>(i % 2));
+    }
+    const auto same = Lower(model::WeightType::kF32, {});
+    EXPECT_NEAR(same.comparison.agreement, 1, 1e-12);
+    EXPECT_EQ(same.comparison.drop(), 0);
+    const auto lower = Lower(model::WeightType::kI8, {.bound = {0.0, 1.0}});
+    EXPECT_GT(lower.comparison.agreement, 0.8);
+    EXPECT_GT(lower.comparison.largest_difference, 0);
+    EXPECT_EQ(lower.comparison.after.problem, problem);
+  }
 }
 
 TEST_F(PrecisionSearch, ABoundThatHoldsRaisesNothing) {

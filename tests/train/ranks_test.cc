@@ -27,6 +27,7 @@ struct Setting {
   TrainerOptions options;
   float dropout = 0;
   int64_t stop_rank = -1;  // tells itself to stop after step 5
+  ProblemType problem = ProblemType::kSingleLabel;
 };
 
 TrainerOptions TwoEpochs() {
@@ -38,12 +39,13 @@ TrainerOptions TwoEpochs() {
 Ran RunRank(comm::Communicator& communicator, const Setting& setting) {
   const model::Golden golden("tiny");
   ThreadPool pool(1);
-  auto model = model::TrainableClassifier::Create(TinyCheckpoint(golden, setting.dropout));
+  auto model = model::TrainableClassifier::Create(
+      model::CheckpointFor(setting.problem, TinyCheckpoint(golden, setting.dropout)));
   EXPECT_TRUE(model.ok());
   // Rank 0's weights are the run's.
   if (communicator.rank() != 0) model->parameters().values()[7] += 1;
-  const EncodedDataset train = MakeData(197, 1);
-  const EncodedDataset test = MakeData(61, 2);
+  const EncodedDataset train = WithTargets(MakeData(197, 1), setting.problem);
+  const EncodedDataset test = WithTargets(MakeData(61, 2), setting.problem);
   Ran ran;
   std::atomic<bool> stop = false;
   TrainerHooks hooks;
@@ -133,6 +135,22 @@ TEST(Ranks, TakeTheStepsOfOneRank) {
       EXPECT_EQ(rank.tests.back().confusion, ranks[0].tests.back().confusion);
       EXPECT_EQ(rank.position.loss_sum, ranks[0].position.loss_sum);
     }
+  }
+}
+
+// With weights of the labels too, whose mean stays the plain one.
+TEST(Ranks, SeveralLabelsAndNumbersTakeTheStepsOfOneRank) {
+  for (const ProblemType problem : {ProblemType::kMultiLabel, ProblemType::kRegression}) {
+    Setting setting{TwoEpochs()};
+    setting.problem = problem;
+    if (problem == ProblemType::kMultiLabel) setting.options.class_weights = {0.5f, 2, 1};
+    const Ran alone = RunRanks(1, setting).front();
+    const auto ranks = RunRanks(2, setting);
+    ExpectSameRun(alone, ranks[0], 2e-5);
+    EXPECT_EQ(ranks[0].weights, ranks[1].weights);
+    EXPECT_EQ(ranks[0].tests.back().micro_f1, ranks[1].tests.back().micro_f1);
+    EXPECT_EQ(ranks[0].tests.back().spearman, ranks[1].tests.back().spearman);
+    EXPECT_EQ(ranks[0].tests.back().problem, problem);
   }
 }
 

@@ -289,9 +289,9 @@ TEST(Recipe, DataAreKnownByEverySentenceAndLabel) {
   EncodedDataset data = MakeData(20, 1);
   const std::string hash = HashDataset(data);
   EXPECT_EQ(HashDataset(MakeData(20, 1)), hash);
-  data.labels[7] ^= 1;
+  data.targets.labels[7] ^= 1;
   EXPECT_NE(HashDataset(data), hash);
-  data.labels[7] ^= 1;
+  data.targets.labels[7] ^= 1;
   data.encodings[3].ids[1] ^= 1;
   EXPECT_NE(HashDataset(data), hash);
 }

@@ -37,6 +37,42 @@ TEST(Selection, LossFallsAndTheOthersRise) {
   }
 }
 
+// Each figure of each problem, in its own direction.
+TEST(Selection, ErrorsFallAndTheOthersRise) {
+  for (const ProblemType problem :
+       {ProblemType::kSingleLabel, ProblemType::kMultiLabel, ProblemType::kRegression}) {
+    for (const std::string& name : SelectByNames()) {
+      const SelectBy by = *ParseSelectBy(name);
+      if (by == SelectBy::kLast || !CheckSelectBy(by, problem).ok()) continue;
+      const bool falls = name == "loss" || name == "hamming_loss" || name == "mse" ||
+                         name == "rmse" || name == "mae";
+      Metrics low, high;
+      low.problem = high.problem = problem;
+      for (double Metrics::*member :
+           {&Metrics::loss, &Metrics::accuracy, &Metrics::macro_f1, &Metrics::micro_f1,
+            &Metrics::mcc, &Metrics::hamming_loss, &Metrics::average_precision, &Metrics::rmse,
+            &Metrics::mae, &Metrics::pearson, &Metrics::spearman}) {
+        low.*member = 0.25;
+        high.*member = 0.75;
+      }
+      Selection selection;
+      EXPECT_TRUE(SelectEpoch({by, 0, 0}, 1, falls ? high : low, selection));
+      EXPECT_TRUE(SelectEpoch({by, 0, 0}, 2, falls ? low : high, selection)) << name;
+      EXPECT_FALSE(SelectEpoch({by, 0, 0}, 3, falls ? high : low, selection)) << name;
+      EXPECT_EQ(selection.best_value, falls ? 0.25 : 0.75) << name;
+    }
+  }
+}
+
+TEST(Selection, AFigureThatTheProblemLacksIsRefused) {
+  EXPECT_EQ(CheckSelectBy(SelectBy::kMcc, ProblemType::kRegression).error().message,
+            "best epoch by 'mcc', which regression does not measure; expected last, loss, mse, "
+            "rmse, mae, pearson or spearman");
+  EXPECT_FALSE(CheckSelectBy(SelectBy::kRmse, ProblemType::kMultiLabel).ok());
+  EXPECT_TRUE(CheckSelectBy(SelectBy::kF1, ProblemType::kMultiLabel).ok());
+  EXPECT_FALSE(CheckSelectBy(SelectBy::kPearson, ProblemType::kSingleLabel).ok());
+}
+
 // A better epoch by less than the threshold is kept, but does not renew the patience.
 TEST(Selection, PatienceRunsOutWithoutAGainOverTheThreshold) {
   Selection selection;

@@ -26,8 +26,26 @@ inline EncodedDataset MakeData(int count, uint32_t seed) {
     for (int32_t length = draw(9); length > 0; --length) encoding.ids.push_back(30 + draw(20));
     encoding.ids.push_back(3);
     encoding.type_ids.assign(encoding.ids.size(), 0);
-    data.labels.push_back(first % 2);
+    data.targets.labels.push_back(first % 2);
     data.encodings.push_back(encoding);
+  }
+  return data;
+}
+
+// The same sentences with other answers: of three labels those that the first word's remainder has
+// a bit of, or the remainder.
+inline EncodedDataset WithTargets(EncodedDataset data, ProblemType problem) {
+  if (problem == ProblemType::kSingleLabel) return data;
+  data.targets = {problem, {}, {}};
+  for (const text::Encoding& encoding : data.encodings) {
+    const int32_t word = encoding.ids[1];
+    if (problem == ProblemType::kRegression) {
+      data.targets.values.push_back(static_cast<float>(word % 7) / 3);
+      continue;
+    }
+    for (int label = 0; label < 3; ++label) {
+      data.targets.values.push_back(static_cast<float>((word >> label) & 1));
+    }
   }
   return data;
 }

@@ -53,12 +53,8 @@ TEST(Trainer, LearnsAndReportsEachEpochAndStep) {
   EXPECT_EQ(ran.epochs.back().test->examples, 60);
 }
 
-// tests/golden/class_weights.json: PyTorch's CrossEntropyLoss(weight) on the ten batches of tiny/.
-// With two passes to a step the mean is still that of the whole step.
-TEST(Trainer, ClassWeightsGiveThePyTorchLossesNormsAndWeights) {
-  const auto reference = formats::ReadJsonFile(model::GoldenDir() / "class_weights.json");
-  ASSERT_TRUE(reference.ok()) << reference.error().message;
-  const Golden golden("tiny");
+// The sentences of the ten batches of tiny/, with their labels.
+EncodedDataset TenSteps(const Golden& golden) {
   EncodedDataset data;
   for (int step = 0; step < 10; ++step) {
     const std::string prefix = "step." + std::to_string(step) + ".";
@@ -70,17 +66,32 @@ TEST(Trainer, ClassWeightsGiveThePyTorchLossesNormsAndWeights) {
       encoding.ids.assign(batch.token_ids.begin() + begin, batch.token_ids.begin() + end);
       encoding.type_ids.assign(batch.type_ids.begin() + begin, batch.type_ids.begin() + end);
       data.encodings.push_back(std::move(encoding));
-      data.labels.push_back(labels[i]);
+      data.targets.labels.push_back(labels[i]);
     }
   }
+  return data;
+}
+
+// The recipe of tests/golden; with two passes to a step the mean is still that of the whole step.
+TrainerOptions TenStepOptions(int64_t passes) {
+  TrainerOptions options;
+  options.epochs = 1;
+  options.batch_size = 4 / passes;
+  options.gradient_accumulation = passes;
+  options.learning_rate = 1e-3;
+  options.warmup_ratio = 0.2;
+  options.order = data::Order::kSequential;
+  return options;
+}
+
+// tests/golden/class_weights.json: PyTorch's CrossEntropyLoss(weight) on the ten batches of tiny/.
+TEST(Trainer, ClassWeightsGiveThePyTorchLossesNormsAndWeights) {
+  const auto reference = formats::ReadJsonFile(model::GoldenDir() / "class_weights.json");
+  ASSERT_TRUE(reference.ok()) << reference.error().message;
+  const Golden golden("tiny");
+  const EncodedDataset data = TenSteps(golden);
   for (const int64_t passes : {1, 2}) {
-    TrainerOptions options;
-    options.epochs = 1;
-    options.batch_size = 4 / passes;
-    options.gradient_accumulation = passes;
-    options.learning_rate = 1e-3;
-    options.warmup_ratio = 0.2;
-    options.order = data::Order::kSequential;
+    TrainerOptions options = TenStepOptions(passes);
     options.class_weights = reference->at("weights").get<std::vector<float>>();
     ThreadPool pool(2);
     auto model = model::TrainableClassifier::Create(golden.LoadModel());
@@ -108,6 +119,57 @@ TEST(Trainer, ClassWeightsGiveThePyTorchLossesNormsAndWeights) {
     }
   }
 }
+
+// tests/golden/targets.safetensors: BertForSequenceClassification's own losses, and with weights
+// PyTorch's BCEWithLogitsLoss(pos_weight).
+class TrainerTargets : public testing::TestWithParam<const char*> {};
+
+TEST_P(TrainerTargets, GiveTheLossesNormsAndWeightsOfTransformers) {
+  const std::string kind = GetParam();
+  const Golden golden("tiny");
+  const model::GoldenTargets reference;
+  EncodedDataset data = TenSteps(golden);
+  data.targets = {
+      kind == "regression" ? ProblemType::kRegression : ProblemType::kMultiLabel, {}, {}};
+  for (int step = 0; step < 10; ++step) {
+    const auto part = reference.Floats(kind + ".targets." + std::to_string(step));
+    data.targets.values.insert(data.targets.values.end(), part.begin(), part.end());
+  }
+  const auto losses = reference.Floats(kind + ".losses");
+  const auto norms = reference.Floats(kind + ".grad_norms");
+  for (const int64_t passes : {1, 2}) {
+    TrainerOptions options = TenStepOptions(passes);
+    if (kind == "weighted_multi_label")
+      options.class_weights = reference.Floats("positive_weights");
+    ThreadPool pool(2);
+    auto model = model::TrainableClassifier::Create(
+        model::CheckpointFor(data.targets.problem, golden.LoadModel()));
+    ASSERT_TRUE(model.ok()) << model.error().message;
+    std::vector<StepReport> steps;
+    TrainerHooks hooks;
+    hooks.on_step = [&](const StepReport& report) { steps.push_back(report); };
+    const auto outcome = Train(*model, data, nullptr, options, hooks, pool);
+    ASSERT_TRUE(outcome.ok()) << outcome.error().message;
+    ASSERT_EQ(steps.size(), 10u);
+    for (size_t i = 0; i < steps.size(); ++i) {
+      EXPECT_NEAR(steps[i].loss, losses[i], 1e-3) << i;
+      EXPECT_NEAR(steps[i].gradient_norm, norms[i], 1e-3 * static_cast<double>(norms[i])) << i;
+    }
+    for (const auto& slot : model->parameters().slots()) {
+      if (!slot.name.starts_with("classifier.")) continue;
+      const auto expected = reference.Floats(kind + ".final." + slot.name);
+      ASSERT_EQ(expected.size(), static_cast<size_t>(slot.count));
+      for (size_t i = 0; i < expected.size(); ++i) {
+        EXPECT_NEAR(model->parameters().values()[slot.offset + static_cast<int64_t>(i)],
+                    expected[i], 1e-3f)
+            << slot.name << " " << i;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, TrainerTargets,
+                         testing::Values("multi_label", "weighted_multi_label", "regression"));
 
 TEST(Trainer, SameSeedGivesTheSameWeights) {
   const auto weights = RunOnce(SmallOptions(), 1).weights;

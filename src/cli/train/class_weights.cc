@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <numeric>
 
 #include "base/quote.h"
 #include "formats/json.h"
@@ -10,19 +9,20 @@
 namespace bertie::cli {
 namespace {
 
-Result<std::vector<float>> Balanced(const std::vector<std::string>& labels,
-                                    const std::vector<int64_t>& counts) {
-  const auto all = static_cast<double>(std::accumulate(counts.begin(), counts.end(), int64_t{0}));
+Result<std::vector<float>> Balanced(const data::Dataset& train) {
+  const bool several = train.problem() == ProblemType::kMultiLabel;
+  const std::vector<int64_t>& counts = train.label_counts;
+  const auto all = static_cast<double>(train.examples.size());
   std::vector<float> weights;
-  for (size_t i = 0; i < labels.size(); ++i) {
-    if (counts[i] == 0) {
+  for (size_t i = 0; i < counts.size(); ++i) {
+    const auto count = static_cast<double>(counts[i]);
+    if (count == 0 || (several && count == all)) {
       return Error{ErrorCode::kInvalidArgument,
-                   "--class-weights balanced: no sentence to train on "
-                   "has the label " +
-                       Quote(labels[i])};
+                   std::string("--class-weights balanced: ") + (count == 0 ? "no" : "every") +
+                       " sentence to train on has the label " + Quote(train.labels[i])};
     }
     weights.push_back(static_cast<float>(
-        all / (static_cast<double>(labels.size()) * static_cast<double>(counts[i]))));
+        several ? (all - count) / count : all / (static_cast<double>(counts.size()) * count)));
   }
   return weights;
 }
@@ -59,11 +59,13 @@ Result<std::vector<float>> FromFile(const std::string& file,
 
 }  // namespace
 
-Result<std::vector<float>> MakeClassWeights(const std::string& option,
-                                            const std::vector<std::string>& labels,
-                                            const std::vector<int64_t>& counts) {
+Result<std::vector<float>> MakeClassWeights(const std::string& option, const data::Dataset& train) {
   if (option.empty()) return std::vector<float>();
-  return option == "balanced" ? Balanced(labels, counts) : FromFile(option, labels);
+  if (train.problem() == ProblemType::kRegression) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "--class-weights does not go with --regression: numbers are of no class"};
+  }
+  return option == "balanced" ? Balanced(train) : FromFile(option, train.labels);
 }
 
 std::string DescribeClassWeights(const std::vector<float>& weights,

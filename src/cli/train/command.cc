@@ -42,13 +42,21 @@ void AddTrainDataFlags(CLI::App& command, Flags& flags) {
       .add_option(
           "--class-weights", job.class_weights,
           "What sentences of each label count for: balanced (rare labels more, so that each "
-          "label counts the same in all), or a JSON file {\"label\": weight, ...}")
+          "label counts the same in all), or a JSON file {\"label\": weight, ...}. With several "
+          "labels a sentence: what those that have the label count for")
       ->type_name("balanced|FILE")
       ->group("Data");
   command
       .add_option("--num-labels", job.num_labels,
                   "Labels 0 to N-1; without it they are learnt from DATA")
-      ->check(CLI::Range(2, 100000))
+      ->check(CLI::Range(1, 100000))
+      ->group("Data");
+  command
+      .add_option("--threshold", job.threshold,
+                  "With several labels a sentence: from which score on the test gives it a label "
+                  "[0.5]")
+      ->check(Between(0.0, 1.0).description(""))
+      ->type_name("0..1")
       ->group("Data");
 }
 
@@ -209,8 +217,10 @@ void AddSelectionFlags(CLI::App& command, Flags& flags) {
   command
       .add_option("--best", flags.best,
                   "Which epoch's model to keep: last, or the best on the test by loss, accuracy, "
-                  "f1 or mcc")
-      ->check(CLI::IsMember({"last", "loss", "accuracy", "f1", "mcc"}))
+                  "f1, macro_f1, micro_f1 or mcc; with several labels a sentence also hamming_loss "
+                  "or average_precision; with numbers loss, mse, rmse, mae, pearson or spearman")
+      ->check(CLI::IsMember(train::SelectByNames()).description(""))
+      ->type_name("FIGURE")
       ->capture_default_str()
       ->group("Recipe");
   command
@@ -290,6 +300,22 @@ void ApplyRecipe(const CLI::App& command, Flags& flags) {
   if (unset("--order")) flags.order = "shuffled";
 }
 
+// One label is what a regression has, or one that sentences have or not.
+Status CheckNumLabels(Flags& flags) {
+  const auto problem = flags.job.dataset.table.problem;
+  int64_t& labels = flags.job.num_labels;
+  if (problem == ProblemType::kRegression) {
+    if (labels > 1) {
+      return Error{ErrorCode::kInvalidArgument,
+                   "--num-labels is " + std::to_string(labels) + "; --regression has 1"};
+    }
+    labels = 0;
+  }
+  if (labels != 1 || problem == ProblemType::kMultiLabel) return {};
+  return Error{ErrorCode::kInvalidArgument,
+               "--num-labels is 1; expected 2 at least, or --regression or --multi-label"};
+}
+
 Result<TrainJob> ToJob(const CLI::App& command, Flags flags) {
   if (!flags.recipe.empty()) ApplyRecipe(command, flags);
   flags.job.tuning.bf16 = flags.precision == "bf16";
@@ -314,6 +340,8 @@ Result<TrainJob> ToJob(const CLI::App& command, Flags flags) {
                  "no training data: name a file of labelled sentences, as in 'bertie train "
                  "data.csv'"};
   }
+  BERTIE_RETURN_IF_ERROR(CheckNumLabels(flags));
+  flags.job.trainer.threshold = flags.job.threshold.value_or(train::kDefaultThreshold);
   return flags.job;
 }
 
@@ -355,6 +383,10 @@ void AddTrain(CLI::App& app, int& exit_code) {
       "  bertie train reviews.csv\n"
       "  bertie train train.csv --test test.csv --model bert-base-uncased --out spam-filter\n"
       "  bertie train train.csv --test test.csv --recipe cola-notebook\n"
+      "  bertie train news.jsonl               several labels a sentence: \"labels\": [\"a\", "
+      "\"b\"]\n"
+      "  bertie train news.csv --label-separator ';'\n"
+      "  bertie train ratings.csv --regression --label-column stars\n"
       "  bertie train train.csv --nproc 4    or, on each of two hosts (N 0 and 1):\n"
       "  bertie train train.csv --rank N --world-size 2 --master HOST0:29500\n"
       "  bertie train train.csv --resume\n"

@@ -5,6 +5,8 @@
 
 #include "cli/progress.h"
 #include "data/split.h"
+#include "data/strata.h"
+#include "model/problem.h"
 
 namespace bertie::cli {
 
@@ -18,6 +20,7 @@ Result<TrainData> LoadTrainData(const TrainJob& job) {
   std::cerr << data::DescribeDataset(result.train);
   if (!job.test_file.empty()) {
     options.labels = result.train.labels;
+    options.table.problem = result.train.problem();
     options.table.format = data::TableFormat::kAuto;
     BERTIE_ASSIGN_OR_RETURN(data::Dataset test, data::LoadDataset(job.test_file, options));
     std::cerr << data::DescribeDataset(test);
@@ -25,20 +28,25 @@ Result<TrainData> LoadTrainData(const TrainJob& job) {
     return result;
   }
   if (job.holdout == 0) return result;
-  std::vector<int> labels;
-  for (const auto& example : result.train.examples) labels.push_back(example.label);
-  BERTIE_ASSIGN_OR_RETURN(const data::Split split,
-                          data::SplitIndices(labels, {job.holdout, job.trainer.seed, true}));
+  BERTIE_ASSIGN_OR_RETURN(
+      const data::Split split,
+      data::SplitIndices(data::MakeStrata(result.train), {job.holdout, job.trainer.seed, true}));
   std::vector<data::Example> train;
   for (size_t index : split.train) train.push_back(result.train.examples[index]);
   for (size_t index : split.test) result.test.push_back(result.train.examples[index]);
   result.train.examples = std::move(train);
+  std::fill(result.train.label_counts.begin(), result.train.label_counts.end(), 0);
+  for (const data::Example& example : result.train.examples) {
+    data::CountLabels(example, result.train.problem(), result.train.label_counts);
+  }
   std::cerr << "held out " << FormatCount(static_cast<int64_t>(result.test.size()))
             << " sentences for the test (--holdout)\n";
   return result;
 }
 
-std::vector<std::string> ConfigLabels(std::vector<std::string> labels) {
+std::vector<std::string> ConfigLabels(const data::Dataset& dataset) {
+  if (dataset.problem() == ProblemType::kRegression) return {"LABEL_0"};
+  std::vector<std::string> labels = dataset.labels;
   for (size_t i = 0; i < labels.size(); ++i) {
     if (labels[i] != std::to_string(i)) return labels;
   }
@@ -48,9 +56,11 @@ std::vector<std::string> ConfigLabels(std::vector<std::string> labels) {
 
 train::EncodedDataset EncodeForTraining(const text::Tokenizer& tokenizer,
                                         const std::vector<data::Example>& examples,
-                                        int64_t max_length, const char* what) {
-  train::EncodedDataset encoded =
-      train::EncodeExamples(tokenizer, examples, static_cast<size_t>(max_length));
+                                        const model::Config& config, int64_t max_length,
+                                        const char* what) {
+  const train::EncodedDataset encoded = {
+      train::EncodeExamples(tokenizer, examples, static_cast<size_t>(max_length)),
+      train::MakeTargets(examples, model::ProblemOf(config), config.num_labels())};
   const int64_t truncated =
       std::count_if(encoded.encodings.begin(), encoded.encodings.end(),
                     [](const text::Encoding& encoding) { return encoding.truncated; });

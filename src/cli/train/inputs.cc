@@ -52,17 +52,28 @@ model::TuningOptions CheckedTuning(const TrainJob& job) {
   return tuning;
 }
 
+// Whether the job's flags go with what its data's labels are.
+Status CheckProblem(const TrainJob& job, ProblemType problem) {
+  BERTIE_RETURN_IF_ERROR(train::CheckSelectBy(job.trainer.selection.by, problem));
+  if (job.threshold && problem != ProblemType::kMultiLabel) {
+    return Error{ErrorCode::kInvalidArgument,
+                 std::string("--threshold is for several labels a sentence; the data is for ") +
+                     ProblemTypeName(problem)};
+  }
+  return {};
+}
+
 // The base model's weights and configuration as this run begins with them.
 Result<model::Checkpoint> LoadBase(const TrainJob& job, const fs::path& dir,
-                                   const std::vector<std::string>& labels) {
+                                   const data::Dataset& data) {
   model::LoadOptions load;
-  load.labels = ConfigLabels(labels);
+  load.labels = ConfigLabels(data);
   BERTIE_ASSIGN_OR_RETURN(model::Checkpoint checkpoint, model::LoadCheckpoint(dir, load));
   for (const auto& name : checkpoint.missing) {
     std::cerr << "fresh, from seed " << job.trainer.seed << ": " << name << '\n';
   }
   model::InitializeMissing(checkpoint, job.trainer.seed);
-  checkpoint.config.problem_type = "single_label_classification";
+  checkpoint.config.problem_type = ProblemTypeName(data.problem());
   if (job.dropout) {
     const auto dropout = static_cast<float>(*job.dropout);
     checkpoint.config.hidden_dropout_prob = dropout;
@@ -103,20 +114,20 @@ Result<TrainInputs> TrainInputs::Load(TrainJob& job, const comm::Launch& launch)
   BERTIE_ASSIGN_OR_RETURN(model::ModelSource source, OpenSource(model_path.string(), job.source));
   BERTIE_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
   BERTIE_ASSIGN_OR_RETURN(TrainData data, LoadTrainData(job));
-  std::vector<int64_t> counts(data.train.labels.size());
-  for (const auto& example : data.train.examples) ++counts[static_cast<size_t>(example.label)];
+  BERTIE_RETURN_IF_ERROR(CheckProblem(job, data.train.problem()));
   BERTIE_ASSIGN_OR_RETURN(job.trainer.class_weights,
-                          MakeClassWeights(job.class_weights, data.train.labels, counts));
+                          MakeClassWeights(job.class_weights, data.train));
   if (!job.class_weights.empty()) {
     std::cerr << "class weights: "
               << DescribeClassWeights(job.trainer.class_weights, data.train.labels) << '\n';
   }
-  BERTIE_ASSIGN_OR_RETURN(model::Checkpoint base, LoadBase(job, source.dir(), data.train.labels));
+  BERTIE_ASSIGN_OR_RETURN(model::Checkpoint base, LoadBase(job, source.dir(), data.train));
   const int threads = ThreadsFor(job, launch);
   Describe(job, model_path, base.config, threads, launch);
   job.max_length = std::min(job.max_length, base.config.max_position_embeddings);
-  auto train = EncodeForTraining(tokenizer, data.train.examples, job.max_length, "training");
-  auto test = EncodeForTraining(tokenizer, data.test, job.max_length, "test");
+  auto train =
+      EncodeForTraining(tokenizer, data.train.examples, base.config, job.max_length, "training");
+  auto test = EncodeForTraining(tokenizer, data.test, base.config, job.max_length, "test");
   if (test.encodings.empty() && job.trainer.selection.by != train::SelectBy::kLast) {
     return Error{
         ErrorCode::kInvalidArgument,

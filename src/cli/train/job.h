@@ -39,11 +39,12 @@ struct TrainJob {
   std::string out = "model";
   bool archive = true;
   int64_t max_length = 128;
-  int64_t num_labels = 0;         // 0: as many as the data has
-  std::optional<double> dropout;  // unset: the checkpoint's
-  int threads = 0;                // 0: all processors
-  std::string class_weights;      // "", "balanced" or a file: trainer.class_weights is made of it
-  data::DatasetOptions dataset;   // columns and form of both files; labels are set by the job
+  int64_t num_labels = 0;           // 0: as many as the data has
+  std::optional<double> dropout;    // unset: the checkpoint's
+  std::optional<double> threshold;  // as given; trainer.threshold has it, or the default
+  int threads = 0;                  // 0: all processors
+  std::string class_weights;        // "", "balanced" or a file: trainer.class_weights is made of it
+  data::DatasetOptions dataset;     // columns and form of both files; labels are set by the job
   model::TuningOptions tuning;
   train::TrainerOptions trainer;
   CheckpointOptions checkpoints;

@@ -2,6 +2,7 @@
 
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "base/file.h"
 #include "base/sha256.h"
@@ -11,6 +12,7 @@
 #include "cli/table.h"
 #include "cli/train/recipe.h"
 #include "formats/json.h"
+#include "model/problem.h"
 
 namespace bertie::cli {
 namespace {
@@ -47,20 +49,49 @@ std::string Metric(const char* type, const char* name, double value) {
          "\n          value: " + FormatFixed(value, 6) + "\n";
 }
 
+// A figure under the name that the hub's library of metrics has for it.
+struct HubMetric {
+  const char* type;
+  const char* name;
+  double value;
+};
+
+std::vector<HubMetric> HubMetrics(const train::Metrics& metrics) {
+  switch (metrics.problem) {
+    case ProblemType::kSingleLabel:
+      break;
+    case ProblemType::kMultiLabel:
+      return {{"f1", "F1 (micro)", metrics.micro_f1},
+              {"f1", "F1 (macro)", metrics.macro_f1},
+              {"accuracy", "Accuracy (all labels of a sentence)", metrics.accuracy}};
+    case ProblemType::kRegression:
+      return {{"mse", "MSE", metrics.loss},
+              {"mae", "MAE", metrics.mae},
+              {"pearsonr", "Pearson", metrics.pearson},
+              {"spearmanr", "Spearman", metrics.spearman}};
+  }
+  return {{"accuracy", "Accuracy", metrics.accuracy},
+          {"f1", metrics.binary_f1 ? "F1" : "F1 (macro)", MainF1(metrics)},
+          {"matthews_correlation", "MCC", metrics.mcc}};
+}
+
 std::string Results(const TrainSummary& summary) {
   if (!summary.test) return "";
   const train::Metrics& metrics = summary.test->metrics;
   const std::string file =
       FileName(summary.job.test_file.empty() ? summary.job.train_file : summary.job.test_file);
-  return "metrics:\n  - accuracy\n  - f1\n  - matthews_correlation\nmodel-index:\n  - name: " +
-         Quoted(summary.name) +
+  std::string types, values;
+  for (const HubMetric& metric : HubMetrics(metrics)) {
+    const std::string line = std::string("  - ") + metric.type + "\n";
+    if (types.find(line) == std::string::npos) types += line;
+    values += Metric(metric.type, metric.name, metric.value);
+  }
+  return "metrics:\n" + types + "model-index:\n  - name: " + Quoted(summary.name) +
          "\n    results:\n      - task:\n          type: text-classification\n          name: Text "
          "Classification\n        dataset:\n          type: " +
          Quoted(file) + "\n          name: " + Quoted(file) +
          "\n          split: " + (summary.job.test_file.empty() ? "held out" : "test") +
-         "\n        metrics:\n" + Metric("accuracy", "Accuracy", metrics.accuracy) +
-         Metric("f1", metrics.binary_f1 ? "F1" : "F1 (macro)", MainF1(metrics)) +
-         Metric("matthews_correlation", "MCC", metrics.mcc) + Metric("loss", "Loss", metrics.loss);
+         "\n        metrics:\n" + values + Metric("loss", "Loss", metrics.loss);
 }
 
 std::string FrontMatter(const TrainSummary& summary) {
@@ -88,23 +119,37 @@ std::string TestSection(const TrainSummary& summary) {
   if (!summary.test) return "It was not tested: there was no test data.\n";
   const train::Metrics& metrics = summary.test->metrics;
   const bool held_out = summary.job.test_file.empty();
+  std::string names = "|", rule = "|", values = "|";
+  for (const train::Figure& figure : ShownFigures(metrics)) {
+    names += std::string(" ") + figure.name + " |";
+    rule += "--:|";
+    values += " " + FormatFixed(figure.value, 4) + " |";
+  }
   return "On " + FormatCount(metrics.examples) + " sentences " +
          (held_out ? "held out of " + Plain(FileName(summary.job.train_file))
                    : "of " + Plain(FileName(summary.job.test_file))) +
-         ":\n\n| accuracy | " + (metrics.binary_f1 ? "F1 | " : "") +
-         "macro F1 | MCC | loss |\n|--:|" + (metrics.binary_f1 ? "--:|" : "") + "--:|--:|--:|\n| " +
-         FormatFixed(metrics.accuracy, 4) + " | " +
-         (metrics.binary_f1 ? FormatFixed(*metrics.binary_f1, 4) + " | " : "") +
-         FormatFixed(metrics.macro_f1, 4) + " | " + FormatFixed(metrics.mcc, 4) + " | " +
-         FormatFixed(metrics.loss, 4) + " |\n\n" + LabelRows(summary);
+         ":\n\n" + names + "\n" + rule + "\n" + values + "\n" +
+         (metrics.problem == ProblemType::kRegression ? "" : "\n" + LabelRows(summary));
+}
+
+std::string Kind(ProblemType problem) {
+  switch (problem) {
+    case ProblemType::kSingleLabel:
+      break;
+    case ProblemType::kMultiLabel:
+      return "A text classifier that gives a text any number of labels";
+    case ProblemType::kRegression:
+      return "A regression from texts to numbers";
+  }
+  return "A text classifier";
 }
 
 std::string Body(const TrainSummary& summary) {
   const RunMachine& machine = summary.machine;
-  return "\n# " + Plain(summary.name) + "\n\nA text classifier: " + Plain(summary.base_model) +
-         ", fine-tuned on " + FormatCount(summary.train_sentences) + " sentences of " +
-         Plain(FileName(summary.job.train_file)) + " with bertie " + BERTIE_VERSION + ", " +
-         summary.date + ".\n\n## Test\n\n" + TestSection(summary) +
+  return "\n# " + Plain(summary.name) + "\n\n" + Kind(model::ProblemOf(summary.config)) + ": " +
+         Plain(summary.base_model) + ", fine-tuned on " + FormatCount(summary.train_sentences) +
+         " sentences of " + Plain(FileName(summary.job.train_file)) + " with bertie " +
+         BERTIE_VERSION + ", " + summary.date + ".\n\n## Test\n\n" + TestSection(summary) +
          "\n## Use\n\n```python\nfrom transformers import pipeline\n\n"
          "classify = pipeline(\"text-classification\", model=\".\")  # this folder\n"
          "classify(\"A sentence.\")\n```\n\nor `bertie predict . \"A sentence.\"`, or `bertie "

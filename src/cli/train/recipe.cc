@@ -49,6 +49,7 @@ std::vector<std::pair<std::string, std::string>> RecipeRows(const TrainJob& job)
     }
     rows.emplace_back("class weights", job.class_weights + ": " + weights);
   }
+  if (job.threshold) rows.emplace_back("threshold", Shortest(*job.threshold));
   if (job.dropout) rows.emplace_back("dropout", Shortest(*job.dropout));
   return rows;
 }

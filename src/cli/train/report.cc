@@ -10,6 +10,7 @@
 #include "cli/progress.h"
 #include "cli/table.h"
 #include "cli/train/recipe.h"
+#include "model/problem.h"
 #include "text/unicode.h"
 
 namespace bertie::cli {
@@ -97,15 +98,17 @@ std::string LossPlot(const TrainSummary& summary) {
 std::string TestPlot(const TrainSummary& summary) {
   const auto& epochs = summary.history.epochs;
   if (epochs.size() < 2) return "";  // one dot is no curve, and its values stand in the figures
-  Curve accuracy{"accuracy", {}}, f1{"F1", {}}, mcc{"MCC", {}};
+  std::vector<Curve> curves;
   for (const auto& row : epochs) {
     if (!row.test) continue;
-    const auto x = static_cast<double>(row.epoch);
-    Add(accuracy, x, row.test->accuracy);
-    Add(f1, x, row.test->f1.value_or(row.test->macro_f1));
-    Add(mcc, x, row.test->mcc);
+    size_t next = 0;
+    for (const train::Figure& figure : train::MainFigures(*row.test)) {
+      if (figure.falls) continue;  // an error, on a scale of its own
+      if (next == curves.size()) curves.push_back({figure.name, {}});
+      Add(curves[next++], static_cast<double>(row.epoch), figure.value);
+    }
   }
-  return PlotHtml({"Test", "epoch", "value", false, false, {accuracy, f1, mcc}});
+  return PlotHtml({"Test", "epoch", "value", false, false, std::move(curves)});
 }
 
 std::string StepPlots(const TrainSummary& summary) {
@@ -125,21 +128,21 @@ std::string StepPlots(const TrainSummary& summary) {
 }
 
 std::string EpochTable(const TrainSummary& summary) {
-  std::string table =
-      "<table>\n" +
-      HeadRow({"epoch", "train loss", "test loss", "accuracy", "F1", "MCC", "sentences/s", "time"},
-              0) +
-      "<tbody>\n";
+  train::Metrics none;
+  none.problem = summary.history.problem;
+  std::vector<std::string> head = {"epoch", "train loss", "test loss"};
+  for (const train::Figure& figure : train::MainFigures(none)) head.emplace_back(figure.name);
+  head.insert(head.end(), {"sentences/s", "time"});
+  std::string table = "<table>\n" + HeadRow(head, 0) + "<tbody>\n";
   for (const auto& row : summary.history.epochs) {
     table +=
         "<tr>" + NumberCell(std::to_string(row.epoch)) + NumberCell(FormatFixed(row.train_loss, 4));
-    const auto test = [&](auto value) {
-      return NumberCell(row.test ? FormatFixed(value(*row.test), 4) : "");
+    const auto test = [&](double value) {
+      return NumberCell(row.test ? FormatFixed(value, 4) : "");
     };
-    table += test([](const auto& t) { return t.loss; });
-    table += test([](const auto& t) { return t.accuracy; });
-    table += test([](const auto& t) { return t.f1.value_or(t.macro_f1); });
-    table += test([](const auto& t) { return t.mcc; });
+    const train::Metrics& found = row.test ? *row.test : none;
+    table += test(found.loss);
+    for (const train::Figure& figure : train::MainFigures(found)) table += test(figure.value);
     table += NumberCell(FormatSpeed(row.sentences_per_s)) +
              NumberCell(FormatDuration(row.seconds)) + "</tr>\n";
   }
@@ -153,15 +156,14 @@ std::string Figure(const std::string& name, const std::string& value) {
 std::string Figures(const TrainSummary& summary) {
   std::string figures = "<dl class=\"figures\">\n";
   if (summary.test) {
-    const train::Metrics& metrics = summary.test->metrics;
-    figures += Figure("accuracy", FormatFixed(metrics.accuracy, 4));
-    if (metrics.binary_f1) {
-      figures += Figure("F1 of " + OneLine(summary.config.labels[1], 20),
-                        FormatFixed(*metrics.binary_f1, 4));
+    for (const train::Figure& figure : ShownFigures(summary.test->metrics)) {
+      std::string name = figure.name;
+      if (figure.key == std::string_view("f1")) {
+        name += " of " + OneLine(summary.config.labels[1], 20);
+      }
+      if (figure.key == std::string_view("loss")) name = "test loss";
+      figures += Figure(name, FormatFixed(figure.value, 4));
     }
-    figures += Figure("macro F1", FormatFixed(metrics.macro_f1, 4)) +
-               Figure("MCC", FormatFixed(metrics.mcc, 4)) +
-               Figure("test loss", FormatFixed(metrics.loss, 4));
   } else if (!summary.history.epochs.empty()) {
     figures += Figure("train loss", FormatFixed(summary.history.epochs.back().train_loss, 4));
   }
@@ -257,34 +259,47 @@ std::string Shortened(const std::string& text, size_t most) {
   return valid;
 }
 
-std::string MistakeItem(const Mistake& mistake, const std::vector<std::string>& labels) {
+std::string MistakeItem(const Mistake& mistake, bool several) {
   constexpr size_t kMostCharacters = 400;
   std::string item = "<li>";
   for (const std::string& text : {mistake.text, mistake.pair}) {
     if (text.empty()) continue;
     item += "<p dir=\"auto\">" + EscapeHtml(Shortened(text, kMostCharacters)) + "</p>";
   }
-  const auto label = [&](int id) {
+  const auto answer = [&](const std::string& text, const std::optional<double>& probability) {
     // <bdi>: a label written from right to left turns nothing around it.
-    return "<strong><bdi>" + EscapeHtml(OneLine(labels[static_cast<size_t>(id)], 40)) +
-           "</bdi></strong>";
+    return "<strong><bdi>" + EscapeHtml(OneLine(text, several ? 200 : 40)) + "</bdi></strong>" +
+           (probability ? " " + FormatFixed(*probability, 4) : "");
   };
-  return item + "<p class=\"soft\">true " + label(mistake.truth) + " " +
-         FormatFixed(mistake.truth_probability, 4) + ", predicted " + label(mistake.predicted) +
-         " " + FormatFixed(mistake.predicted_probability, 4) + ", line " +
+  return item + "<p class=\"soft\">true " + answer(mistake.truth, mistake.truth_probability) +
+         ", predicted " + answer(mistake.predicted, mistake.predicted_probability) + ", line " +
          FormatCount(mistake.line) + "</p></li>\n";
 }
 
-std::string Mistakes(const TrainSummary& summary) {
-  const TestResult& test = *summary.test;
+const char* OrderOfMistakes(ProblemType problem) {
+  switch (problem) {
+    case ProblemType::kSingleLabel:
+      break;
+    case ProblemType::kMultiLabel:
+      return " sentences with a label too many or too few, those first whose loss is largest.";
+    case ProblemType::kRegression:
+      return " answers, those first that are furthest off.";
+  }
+  return " wrong answers, those first whose true label the model held for the least likely, with "
+         "the labels' probabilities.";
+}
+
+std::string MistakesHtml(const TrainSummary& summary) {
+  const Mistakes& mistakes = summary.test->mistakes;
+  const ProblemType problem = model::ProblemOf(summary.config);
   std::string html = "<h2>The worst mistakes</h2>\n";
-  if (test.mistakes.empty()) return html + "<p>None: every test sentence got its label.</p>\n";
-  html += "<p class=\"soft\">" + FormatCount(static_cast<int64_t>(test.mistakes.size())) + " of " +
-          FormatCount(test.all_mistakes) + " wrong answers, those first whose true label the " +
-          "model held for the least likely, with the labels' probabilities. Some may be mistakes "
-          "of the file.</p>\n";
-  html += "<ol class=\"texts\">\n";
-  for (const Mistake& mistake : test.mistakes) html += MistakeItem(mistake, summary.config.labels);
+  if (mistakes.worst.empty()) return html + "<p>None: every test sentence got its label.</p>\n";
+  html += "<p class=\"soft\">" + FormatCount(static_cast<int64_t>(mistakes.worst.size())) + " of " +
+          FormatCount(mistakes.all) + OrderOfMistakes(problem) +
+          " Some may be mistakes of the file.</p>\n<ol class=\"texts\">\n";
+  for (const Mistake& mistake : mistakes.worst) {
+    html += MistakeItem(mistake, problem == ProblemType::kMultiLabel);
+  }
   return html + "</ol>\n";
 }
 
@@ -329,7 +344,12 @@ std::string TrainReportHtml(const TrainSummary& summary) {
                      FormatCount(summary.train_sentences) + " sentences, " + summary.date +
                      "</p>\n" + Figures(summary) + LossPlot(summary) + TestPlot(summary) +
                      StepPlots(summary) + EpochTable(summary);
-  if (summary.test) body += LabelTable(summary) + Confusion(summary) + Mistakes(summary);
+  if (summary.test) {
+    const ProblemType problem = model::ProblemOf(summary.config);
+    if (problem != ProblemType::kRegression) body += LabelTable(summary);
+    if (problem == ProblemType::kSingleLabel) body += Confusion(summary);
+    body += MistakesHtml(summary);
+  }
   return HtmlPage(summary.name + ": training report", body + Setting(summary) + "</main>\n");
 }
 

@@ -47,13 +47,24 @@ void PrintForContainer(const train::StepReport& step, int64_t sentences) {
   std::fflush(stdout);
 }
 
+// With one label a sentence those that the programs print, else all.
+std::vector<train::Figure> ContainerFigures(const train::Metrics& metrics) {
+  if (metrics.problem != ProblemType::kSingleLabel) return train::Figures(metrics);
+  return {
+      {"loss", "", metrics.loss}, {"accuracy", "", metrics.accuracy}, {"f1", "", MainF1(metrics)}};
+}
+
 void PrintForContainer(const train::EpochReport& epoch) {
   std::printf("Average training loss: %f\n", epoch.train_loss);
   if (epoch.test) {
-    std::printf("Test set: Accuracy: %f\n", epoch.test->accuracy);
-    std::printf("{'eval_loss': %.4f, 'eval_accuracy': %.4f, 'eval_f1': %.4f, 'epoch': %.1f}\n",
-                epoch.test->loss, epoch.test->accuracy, MainF1(*epoch.test),
-                static_cast<double>(epoch.epoch));
+    std::string line = "{";
+    for (const train::Figure& figure : ContainerFigures(*epoch.test)) {
+      line += std::string("'eval_") + figure.key + "': " + FormatFixed(figure.value, 4) + ", ";
+    }
+    if (epoch.test->problem != ProblemType::kRegression) {
+      std::printf("Test set: Accuracy: %f\n", epoch.test->accuracy);
+    }
+    std::printf("%s'epoch': %.1f}\n", line.c_str(), static_cast<double>(epoch.epoch));
   }
   std::fflush(stdout);
 }
@@ -88,6 +99,7 @@ train::HistoryEvent TrainReporter::StartEvent(const model::Config& config, int t
   train::HistoryEvent event("start");
   event.Set("train", job_.train_file).Set("test", job_.test_file).Set("sentences", sentences_);
   event.Set("hidden_size", config.hidden_size).Set("layers", config.num_hidden_layers);
+  event.Set("problem_type", config.problem_type);
   event.Set("labels", config.num_labels()).Set("epochs", t.epochs);
   event.Set("batch_size", t.batch_size).Set("gradient_accumulation", t.gradient_accumulation);
   event.Set("lr", t.learning_rate).Set("warmup_ratio", t.warmup_ratio);
@@ -140,11 +152,9 @@ void TrainReporter::OnEpoch(const train::EpochReport& epoch) {
   if (Status status = Append(event); !status.ok()) Warn(status.error().message);
   std::vector<train::Scalar> scalars = {{"train/epoch_loss", epoch.train_loss}};
   if (epoch.test) {
-    scalars.push_back({"test/loss", epoch.test->loss});
-    scalars.push_back({"test/accuracy", epoch.test->accuracy});
-    if (epoch.test->binary_f1) scalars.push_back({"test/f1", *epoch.test->binary_f1});
-    scalars.push_back({"test/macro_f1", epoch.test->macro_f1});
-    scalars.push_back({"test/mcc", epoch.test->mcc});
+    for (const train::Figure& figure : ShownFigures(*epoch.test)) {
+      scalars.push_back({std::string("test/") + figure.key, figure.value});
+    }
   }
   AddScalars(epoch.steps, scalars);
   WriteTable();
@@ -208,10 +218,10 @@ void TrainReporter::Print(const train::EpochReport& epoch) const {
   std::cout << "epoch " << epoch.epoch << "/" << job_.trainer.epochs << "  train loss "
             << FormatFixed(epoch.train_loss, 4);
   if (epoch.test) {
-    std::cout << "  test loss " << FormatFixed(epoch.test->loss, 4) << "  accuracy "
-              << FormatFixed(epoch.test->accuracy, 4) << "  F1 "
-              << FormatFixed(epoch.test->binary_f1.value_or(epoch.test->macro_f1), 4) << "  MCC "
-              << FormatFixed(epoch.test->mcc, 4);
+    std::cout << "  test loss " << FormatFixed(epoch.test->loss, 4);
+    for (const train::Figure& figure : train::MainFigures(*epoch.test)) {
+      std::cout << "  " << figure.name << " " << FormatFixed(figure.value, 4);
+    }
   }
   std::cout << "  " << FormatSpeed(epoch.sentences_per_s) << " sentences/s  "
             << FormatDuration(epoch.seconds) << std::endl;

@@ -30,10 +30,7 @@ Result<TrainSummary> Summarize(const FinishedRun& run, ThreadPool& pool) {
   summary.base_model = BaseModelName(run.base_model);
   summary.job = run.job;
   summary.config = run.config;
-  summary.label_counts.resize(static_cast<size_t>(run.config.num_labels()));
-  for (const data::Example& example : run.data.train.examples) {
-    ++summary.label_counts[static_cast<size_t>(example.label)];
-  }
+  summary.label_counts = run.data.train.label_counts;
   summary.train_sentences = static_cast<int64_t>(run.data.train.examples.size());
   BERTIE_ASSIGN_OR_RETURN(summary.history,
                           train::ReadRunHistory(fs::path(run.job.out) / "history.jsonl"));
@@ -42,8 +39,7 @@ Result<TrainSummary> Summarize(const FinishedRun& run, ThreadPool& pool) {
   summary.seconds = std::max(run.seconds, training);
   summary.date = Today();
   if (!run.test.encodings.empty()) {
-    BERTIE_ASSIGN_OR_RETURN(summary.test, TestSavedModel(run.job.out, run.data.test, run.test,
-                                                         run.job.trainer.test_batch_size, pool));
+    BERTIE_ASSIGN_OR_RETURN(summary.test, TestSavedModel(run.job, run.data.test, run.test, pool));
   }
   summary.machine = DescribeRunMachine(run.threads);
   summary.machine.ranks = run.ranks;
@@ -52,10 +48,9 @@ Result<TrainSummary> Summarize(const FinishedRun& run, ThreadPool& pool) {
 
 void PrintTest(const TrainSummary& summary) {
   if (!summary.test) return;
-  const auto& labels = summary.config.labels;
   std::cout << '\n'
-            << LabelsTable(summary.test->metrics, labels) << '\n'
-            << ConfusionTable(summary.test->metrics, labels, ReportPath(summary.job).string())
+            << DetailTables(summary.test->metrics, summary.config.labels,
+                            ReportPath(summary.job).string())
             << '\n';
 }
 

@@ -5,6 +5,7 @@
 
 #include "cli/machine.h"
 #include "cli/progress.h"
+#include "model/problem.h"
 #include "train/checkpoint_store.h"
 #include "train/recipe.h"
 
@@ -112,6 +113,10 @@ train::RunIdentity IdentifyRun(const TrainJob& job, const model::Checkpoint& che
   recipe = train::DescribeOptions(job.trainer);
   recipe["max-length"] = std::to_string(job.max_length);
   recipe["labels"] = Joined(checkpoint.config.labels, ", ");
+  // Absent with one label a sentence, so that runs of earlier versions can be gone on with.
+  if (model::ProblemOf(checkpoint.config) != ProblemType::kSingleLabel) {
+    recipe["problem-type"] = checkpoint.config.problem_type;
+  }
   recipe["hidden dropout"] = std::to_string(checkpoint.config.hidden_dropout_prob);
   recipe["attention dropout"] = std::to_string(checkpoint.config.attention_probs_dropout_prob);
   recipe["classifier dropout"] = std::to_string(checkpoint.config.classifier_dropout);

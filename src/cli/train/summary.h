@@ -10,6 +10,7 @@
 #include "base/thread_pool.h"
 #include "cli/train/data.h"
 #include "cli/train/job.h"
+#include "cli/train/mistakes.h"
 #include "model/config.h"
 #include "train/evaluator.h"
 #include "train/metrics.h"
@@ -17,19 +18,9 @@
 
 namespace bertie::cli {
 
-// A test sentence that got a wrong label.
-struct Mistake {
-  std::string text;
-  std::string pair;  // "" where there is none
-  int64_t line = 0;  // of its file
-  int truth = 0, predicted = 0;
-  double truth_probability = 0, predicted_probability = 0;
-};
-
 struct TestResult {
   train::Metrics metrics;
-  std::vector<Mistake> mistakes;  // the worst first, no more than 50
-  int64_t all_mistakes = 0;
+  Mistakes mistakes;
 };
 
 struct RunMachine {
@@ -45,7 +36,7 @@ struct TrainSummary {
   std::string base_model;  // a name on the Hugging Face hub where it is known, else the folder's
   TrainJob job;
   model::Config config;
-  std::vector<int64_t> label_counts;  // training sentences of each label
+  std::vector<int64_t> label_counts;  // training sentences of each label; none in a regression
   int64_t train_sentences = 0;
   train::RunHistory history;
   double seconds = 0;  // the whole run, or where it was resumed its epochs
@@ -54,12 +45,10 @@ struct TrainSummary {
   std::optional<TestResult> test;
 };
 
-// How the model as it lies in the folder does on the test sentences: what is reported is what is
+// How the model as it lies in job.out does on the test sentences: what is reported is what is
 // saved, whichever epoch that came from.
-Result<TestResult> TestSavedModel(const std::string& folder,
-                                  const std::vector<data::Example>& examples,
-                                  const train::EncodedDataset& encoded, int64_t batch_size,
-                                  ThreadPool& pool);
+Result<TestResult> TestSavedModel(const TrainJob& job, const std::vector<data::Example>& examples,
+                                  const train::EncodedDataset& encoded, ThreadPool& pool);
 
 RunMachine DescribeRunMachine(int threads);
 
