@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <fstream>
-#include <string>
+
+#include "base/cgroup.h"
 
 namespace bertie {
 namespace {
@@ -15,15 +15,6 @@ constexpr auto kSpin = std::chrono::microseconds(60);
 
 inline void CpuRelax() { __builtin_ia32_pause(); }
 
-// cgroup v2's "quota period" in microseconds, or 0 where there is no limit.
-int CgroupThreads() {
-  std::ifstream file("/sys/fs/cgroup/cpu.max");
-  std::string quota;
-  double period = 0;
-  if (!(file >> quota >> period) || quota == "max" || period <= 0) return 0;
-  return std::max(1, static_cast<int>(std::stod(quota) / period + 0.5));
-}
-
 }  // namespace
 
 int ThreadPool::DefaultThreads() {
@@ -32,7 +23,9 @@ int ThreadPool::DefaultThreads() {
   int count = sched_getaffinity(0, sizeof(set), &set) == 0
                   ? CPU_COUNT(&set)
                   : static_cast<int>(std::thread::hardware_concurrency());
-  if (int limit = CgroupThreads(); limit > 0) count = std::min(count, limit);
+  if (const auto limit = ReadCgroupLimits().processors) {
+    count = std::min(count, static_cast<int>(*limit + 0.5));
+  }
   return std::max(1, count);
 }
 

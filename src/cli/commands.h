@@ -26,6 +26,9 @@ void AddBench(CLI::App& app, int& exit_code);
 void AddTokenize(CLI::App& app, int& exit_code);
 void AddCloud(CLI::App& app, int& exit_code);
 void AddAccelerator(CLI::App& app, int& exit_code);
+void AddDoctor(CLI::App& app, int& exit_code);
+// completion, and man and reference, which --help does not show.
+void AddReference(CLI::App& app, int& exit_code);
 
 // Prints "bertie: <message>" to stderr; returns kExitUsage for kInvalidArgument, else kExitFailure.
 int ReportError(const Error& error);

@@ -35,10 +35,6 @@ int Main(int argc, char** argv) {
   app.set_version_flag("--version", std::string("bertie ") + BERTIE_VERSION);
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
-  app.footer(
-      "Start with:  bertie train data.csv --model bert-base-uncased\n"
-      "Then:        bertie serve MODEL\n"
-      "Each command has its own --help.");
 
   int exit_code = kExitOk;
   AddTrain(app, exit_code);
@@ -54,6 +50,13 @@ int Main(int argc, char** argv) {
   AddData(app, exit_code);
   AddBench(app, exit_code);
   AddTokenize(app, exit_code);
+  AddDoctor(app, exit_code);
+  AddReference(app, exit_code);
+  // After the commands, which would inherit it.
+  app.footer(
+      "Start with:  bertie train data.csv --model bert-base-uncased\n"
+      "Then:        bertie serve MODEL\n"
+      "Each command has its own --help.");
 
   try {
     std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them

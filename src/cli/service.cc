@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/notify.h"
 #include "formats/json.h"
 
 namespace bertie::cli {
@@ -128,7 +129,9 @@ HangUpSignal::~HangUpSignal() {
 
 int DrainOnSignal(StopSignal& stop, const std::function<bool(std::chrono::milliseconds)>& drain,
                   const DrainWords& words) {
+  NotifySupervisor("READY=1");
   stop.Wait();
+  NotifySupervisor("STOPPING=1");
   Log(std::string("stopping: ") + words.doing + " (a second signal ends at once)");
   if (!drain(kDrainLimit)) {
     Log(std::string(words.work) + " were still under way after " +

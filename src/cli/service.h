@@ -92,8 +92,8 @@ struct DrainWords {
   const char* work = "requests";
 };
 
-// Waits for the signal, then ends in order: drain gets the time there is for it, and says false
-// where work was cut off. Returns the exit code, then kExitFailure.
+// Waits for the signal, then ends in order; systemd hears of both ends of that. drain gets the time
+// there is for it, and says false where work was cut off. The exit code is then kExitFailure.
 int DrainOnSignal(StopSignal& stop, const std::function<bool(std::chrono::milliseconds)>& drain,
                   const DrainWords& words = {});
 

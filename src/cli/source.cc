@@ -7,6 +7,8 @@
 
 #include "base/quote.h"
 #include "cli/model_argument.h"
+#include "cli/output.h"
+#include "kernels/matmul.h"
 
 namespace bertie::cli {
 namespace {
@@ -25,6 +27,14 @@ std::optional<int64_t> ParsePadTo(const std::string& text) {
 std::string CheckPadTo(const std::string& text) {
   if (ParsePadTo(text)) return "";
   return "found " + Quote(text) + "; expected 'traced', or a number of tokens from 4";
+}
+
+void WarnOfSlowProcessor() {
+  const std::string kernels = kernels::Instructions(kernels::WeightType::kF32);
+  if (kernels != "sse4" && kernels != "scalar") return;
+  Warn(
+      "this processor has no AVX2, so everything takes several times as long; 'bertie doctor' says "
+      "more");
 }
 
 }  // namespace
@@ -59,6 +69,7 @@ std::vector<std::string> SourceWords(const SourceFlags& flags) {
 
 Result<model::ModelSource> OpenSource(const std::string& model, const SourceFlags& flags) {
   BERTIE_ASSIGN_OR_RETURN(const std::filesystem::path path, ResolveModel(model));
+  WarnOfSlowProcessor();
   model::ScriptOptions options;
   options.vocabulary = flags.vocabulary;
   options.default_vocabulary = FindUncasedVocabulary;

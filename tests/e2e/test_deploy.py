@@ -121,26 +121,25 @@ def test_the_slurm_script_is_sound():
         assert done.returncode == 0, done.stdout
 
 
-def test_the_container_has_what_the_program_links():
-    """The Dockerfile's own line that finds the runtime packages, run on the program under test."""
-    if not shutil.which("dpkg-query"):
-        pytest.skip("no Debian")
-    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
-    (line,) = re.findall(r"^RUN (ldd bertie .*?)\n\n", dockerfile, re.M | re.S)
-    line = line.replace("\\\n", "").replace("ldd bertie", 'ldd "$BERTIE"').replace("> packages", "").split("&&")[0]
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    packages = done.stdout.split()
-    assert {"libc6", "libdnnl2", "libarchive13", "libgloo0"} <= set(packages)
-    libraries = subprocess.run(["ldd", os.environ["BERTIE"]], capture_output=True, text=True).stdout
-    files = "".join(subprocess.run(["dpkg-query", "-L", *packages], capture_output=True, text=True).stdout)
-    for library in re.findall(r"=> .*/([^/ ]+) \(", libraries):
-        assert f"/{library}\n" in files, library
+def test_the_containers_health_is_the_servers(serve, tiny_model):
+    check = ROOT / "deploy" / "healthcheck"
+    server = serve(tiny_model)
+    assert subprocess.run([check, str(server.port)]).returncode == 0
+    server.stop()
+    assert subprocess.run([check, str(server.port)], stderr=subprocess.DEVNULL).returncode == 1
+    # Under another command than `serve`, as where process 1 is no bertie at all.
+    assert subprocess.run([check], env={**clean(), "SAGEMAKER_BIND_TO_PORT": str(server.port)}).returncode == 0
+
+
+def test_the_chart_is_of_this_version():
+    version = re.search(r"project\(bertie VERSION (\S+)", (ROOT / "CMakeLists.txt").read_text())[1]
+    chart = (ROOT / "deploy" / "helm" / "bertie" / "Chart.yaml").read_text()
+    assert re.findall(r'^(?:version|appVersion): "?([\d.]+)"?$', chart, re.M) == [version, version]
 
 
 def test_the_image_is_made_of_what_is_there():
     dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
-    sources = re.findall(r"^COPY (?!--)(\S+)", dockerfile, re.M)
+    sources = [source for line in re.findall(r"^COPY (?!--)(.+) \S+$", dockerfile, re.M) for source in line.split()]
     assert sources
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     for source in sources:

@@ -36,7 +36,8 @@ def test_hadolint():
 
 def test_yamllint():
     rules = "{extends: default, rules: {line-length: {max: 100}, document-start: disable}}"
-    check(tool("yamllint"), "--strict", "-d", rules, DEPLOY / "kubernetes")
+    check(tool("yamllint"), "--strict", "-d", rules, DEPLOY / "kubernetes",
+          DEPLOY / "helm" / "bertie" / "values.yaml", DEPLOY / "helm" / "bertie" / "Chart.yaml")
 
 
 @pytest.mark.parametrize("name", ["train-job.yaml", "serve.yaml"])
@@ -47,7 +48,8 @@ def test_kubernetes_schemas(name, version):
 
 
 def test_shellcheck():
-    check(tool("shellcheck"), DEPLOY / "slurm" / "train.sbatch")
+    check(tool("shellcheck"), DEPLOY / "slurm" / "train.sbatch", DEPLOY / "healthcheck", DEPLOY / "debian" / "postinst",
+          DEPLOY / "debian" / "postrm")
 
 
 def closed(schema):

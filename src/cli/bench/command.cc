@@ -156,12 +156,9 @@ void AddBench(CLI::App& app, int& exit_code) {
       ->add_option("MODEL", flags->model,
                    "A fine-tuned model: its folder, model.tar.gz, or its name on the hub")
       ->type_name("");
-  command
-      ->add_option("-w,--what", flags->what,
-                   "What to measure: latency, throughput, tokenizer, cold-start, load")
+  command->add_option("-w,--what", flags->what, "What to measure")
       ->delimiter(',')
-      ->check(CLI::IsMember(std::vector<std::string>(std::begin(kParts), std::end(kParts)))
-                  .description(""))
+      ->check(CLI::IsMember(std::vector<std::string>(std::begin(kParts), std::end(kParts))))
       ->type_name("PART,...")
       ->capture_default_str();
   AddSourceFlags(*command, flags->source);

@@ -173,7 +173,8 @@ int RunEnv(const CloudFlags& flags) {
 
 void AddData(CLI::App& command, CloudFlags& flags) {
   command.add_option("--data", flags.data,
-                     "Folder of all state [" + DefaultCloudFolder().string() + "]");
+                     "Folder of all state [$XDG_DATA_HOME/bertie/cloud, else "
+                     "~/.local/share/bertie/cloud]");
 }
 
 void AddEnv(CLI::App& cloud, const std::shared_ptr<CloudFlags>& flags, int& exit_code) {
