@@ -3,6 +3,7 @@
 usage: hub.py ADDRESS_FILE ID...
 """
 
+import json
 import os
 import pathlib
 import sys
@@ -19,6 +20,14 @@ def files_of(folder):
     return {name: (folder / name).read_bytes() for name in FILES if (folder / name).is_file()}
 
 
+def with_labels(config, labels):
+    """The bytes of config.json with other names for its labels."""
+    value = json.loads(config)
+    value |= {"id2label": {str(at): label for at, label in enumerate(labels)},
+              "label2id": {label: at for at, label in enumerate(labels)}}
+    return json.dumps(value).encode()
+
+
 def main():
     address, names = pathlib.Path(sys.argv[1]), sys.argv[2:]
     pretrained = files_of(pathlib.Path(os.environ["BERTIE_MINILM"]))
@@ -26,7 +35,10 @@ def main():
     hub = HubServer()
     for name in names:
         name, _, refs = name.partition("@")
-        kept = classifier if "/" in name and "MiniLM" not in name else pretrained
+        kept = pretrained
+        if "spam" in name or "SST-2" in name:
+            labels = ("ham", "spam") if "spam" in name else ("NEGATIVE", "POSITIVE")
+            kept = classifier | {"config.json": with_labels(classifier["config.json"], labels)}
         hub.models[name] = Model(kept, [ref for ref in refs.split(",") if ref])
     part = address.with_suffix(".part")
     part.write_text(hub.url)

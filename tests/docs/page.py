@@ -8,13 +8,14 @@ HTML comments, which readers do not see, say what a test must know:
 
     <!-- test: page long -->                 the page takes minutes: tests/long runs it
     <!-- test: let MODEL=model FILE=a.csv --> from here on words of commands stand for others
+    <!-- test: with COMMAND FLAG ... -->     from here on `bertie COMMAND` gets these too, to take less time
     <!-- test: hub ID ... -->                the hub has these models
     <!-- test: setup                         commands that a reader would have run elsewhere; they
          COMMANDS -->                        may use the functions of setup.sh
     <!-- test: python                        lines before the next block of python
          LINES -->
     <!-- test: skip REASON -->               the next block cannot be run by a test
-    <!-- test: needs PROGRAM ... -->         it can where these programs are
+    <!-- test: needs PROGRAM ... -->         it can where these programs are, or python:MODULE
     <!-- test: save NAME -->                 the next block is a file that the reader writes
     <!-- test: exits CODE -->                the last command of the next block ends so
     <!-- test: shows -->                     the next block is what the last command or python printed
@@ -32,7 +33,7 @@ class PageError(Exception):
 
 @dataclasses.dataclass
 class Step:
-    """kind: let, hub, setup, command, python, save, shows, or skip."""
+    """kind: let, with, hub, setup, command, python, save, shows, or skip."""
     kind: str
     line: int
     text: str
@@ -66,7 +67,7 @@ def read_page(text):
         line, word, rest = part
         if word == "page" and rest == "long":
             page.long = True
-        elif word in ("let", "hub", "setup"):
+        elif word in ("let", "with", "hub", "setup"):
             page.steps.append(Step(word, line, rest))
         elif word in ("skip", "needs", "save", "exits", "shows", "python"):
             if word == "skip" and len(rest.split()) < 3:
@@ -134,7 +135,7 @@ def _steps_of(block, markers):
     if "save" in told:
         return [Step("save", block.line, text + "\n", shown=[told["save"]])]
     if "shows" in told:
-        return [Step("shows", block.line, "", shown=block.lines)]
+        return [Step("shows", block.line, "", shown=block.lines, needs=told.get("needs", "").split())]
     if block.language == "python":
         lead = told["python"] + "\n" if "python" in told else ""
         steps = [Step("python", block.line, lead + text + "\n")]

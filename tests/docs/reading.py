@@ -28,7 +28,7 @@ def left_out():
 def classifier_of(bertie, minilm, folder):
     """A model trained for a moment, with the labels negative and positive."""
     script = f". {HERE / 'setup.sh'}; sentences rows.csv 64; exec '{bertie}' train rows.csv --model '{minilm}' " \
-             "--epochs 2 --out model --no-report --no-tensorboard"
+             "--epochs 2 --lr 5e-4 --keep 0 --out model --no-report --no-tensorboard"
     done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "model"

@@ -11,8 +11,10 @@ Pages name ports (8080, ...), so this runs in a network namespace without any ot
 """
 
 import fcntl
+import importlib.util
 import os
 import pathlib
+import re
 import shutil
 import socket
 import struct
@@ -42,6 +44,7 @@ def environment(folder):
     home, work = folder / "home", folder / "page"
     for each in (home, work, folder / "tmp"):
         each.mkdir(parents=True)
+    (home / ".curlrc").write_text("silent\nshow-error\n")  # as at a terminal, where an answer is short
     path = [program.parent, pathlib.Path(sys.executable).parent, os.environ["PATH"]]
     kept = {name: value for name, value in os.environ.items()
             if name in ("BERTIE_MINILM", "PAGE_CLASSIFIER", "PAGE_MAILS", "LD_LIBRARY_PATH", "PYENV_VERSION",
@@ -61,18 +64,21 @@ class Reader:
         self._steps = folder / "steps"
         self._steps.mkdir()
         self._shell = Shell(self._steps, self._environment)
-        self._words = {}
+        self._words, self._flags = {}, {}
         self._printed = ""
         self._helpers = []
 
     def read(self):
+        """What went wrong, a text for each step that did; the steps after one are taken all the same."""
+        wrong = []
         try:
             for step in self._page.steps:
                 began = time.monotonic()
                 try:
                     done = self._take(step)
-                except (StepFailed, subprocess.TimeoutExpired) as error:
-                    raise StepFailed(f"line {step.line}: {step.text.strip()}\n{error}") from error
+                except StepFailed as error:
+                    done = f"WRONG: {step.text.strip()}"
+                    wrong.append(f"line {step.line}: {step.text.strip()}\n{error}")
                 if done:
                     print(f"{time.monotonic() - began:6.1f} s  line {step.line}: {done}", flush=True)
         finally:
@@ -80,15 +86,26 @@ class Reader:
             for helper in self._helpers:
                 helper.kill()
                 helper.wait()
+        return wrong
 
     def _take(self, step):
-        lacking = [name for name in step.needs if not shutil.which(name, path=self._environment["PATH"])]
+        lacking = [name for name in step.needs if not self._has(name)]
         if lacking:
             return f"left out, for want of {' '.join(lacking)}: {step.text}"
         return getattr(self, "_" + step.kind)(step)
 
+    def _has(self, name):
+        kind, _, module = name.partition(":")
+        if kind == "python" and module:
+            return importlib.util.find_spec(module) is not None
+        return shutil.which(name, path=self._environment["PATH"]) is not None
+
     def _let(self, step):
         self._words |= dict(pair.split("=", 1) for pair in step.text.split())
+
+    def _with(self, step):
+        command, _, flags = step.text.partition(" ")
+        self._flags[command] = flags
 
     def _skip(self, step):
         return f"left out: {step.text}"
@@ -129,7 +146,8 @@ class Reader:
             self._expect(command, step.exits, step.shown)
         else:
             log = self._shell.serve(command, port)
-            wrong = difference(step.shown, log.read_text().splitlines()) if any(step.shown) else None
+            # Below what the page shows a server goes on talking.
+            wrong = difference([*step.shown, "..."], log.read_text().splitlines()) if any(step.shown) else None
             if wrong:
                 raise StepFailed(f"the server printed something else:\n{wrong}")
         return command.splitlines()[0]
@@ -137,7 +155,8 @@ class Reader:
     def _said(self, text):
         for word, meant in self._words.items():
             text = pages.replace_word(text, word, meant)
-        return text
+        return re.sub(r"(?<!\S)bertie (\w+)(?= )",
+                      lambda found: " ".join([found.group(), self._flags.get(found.group(1), "")]).rstrip(), text)
 
     def _expect(self, command, exits, shown):
         code, self._printed = self._shell.run(command)
@@ -153,11 +172,12 @@ def main():
     if os.environ.get("PAGE_NAMESPACE") == "own":
         loopback_up()
     try:
-        Reader(pages.read_page(path.read_text(encoding="utf-8")), folder).read()
+        wrong = Reader(pages.read_page(path.read_text(encoding="utf-8")), folder).read()
     except (StepFailed, pages.PageError) as error:
-        print(f"{path}: {error}", file=sys.stderr)
-        return 1
-    return 0
+        wrong = [str(error)]
+    for text in wrong:
+        print(f"{path}: {text}", file=sys.stderr)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

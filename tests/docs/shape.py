@@ -1,4 +1,4 @@
-"""Whether a program printed what a page shows, but for numbers and times.
+"""Whether a program printed what a page shows, but for numbers, times, hashes and kinds of processor.
 
 A line of `...` on the page stands for any lines, `...` within a line for any text.
 """
@@ -6,7 +6,8 @@ A line of `...` on the page stands for any lines, `...` within a line for any te
 import difflib
 import re
 
-_NUMBER = re.compile(r"[-+]?\d[\d,.]*(?:e[-+]?\d+)?")
+_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:e[-+]?\d+)?")
+_PROCESSOR = re.compile(r"\b(?:sse|avx|amx)\w*")
 _HASH = re.compile(r"\b[0-9a-f]{12,64}\b")
 
 
@@ -15,6 +16,7 @@ _ANY = "\0"
 
 def _plain(text):
     text = _HASH.sub("#", text)
+    text = _PROCESSOR.sub("#", text)
     text = _NUMBER.sub("#", text)
     text = re.sub(r"-{2,}", "--", text)
     return re.sub(r"\s+", " ", text)
