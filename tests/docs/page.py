@@ -17,7 +17,6 @@ HTML comments, which readers do not see, say what a test must know:
     <!-- test: skip REASON -->               the next block cannot be run by a test
     <!-- test: needs PROGRAM ... -->         it can where these programs are, or python:MODULE
     <!-- test: save NAME -->                 the next block is a file that the reader writes
-    <!-- test: exits CODE -->                the last command of the next block ends so
     <!-- test: shows -->                     the next block is what the last command or python printed
 """
 
@@ -39,7 +38,6 @@ class Step:
     line: int
     text: str
     shown: list = dataclasses.field(default_factory=list)
-    exits: int = 0
     needs: list = dataclasses.field(default_factory=list)
 
 
@@ -70,7 +68,7 @@ def read_page(text):
             page.long = True
         elif word in ("let", "with", "hub", "setup"):
             page.steps.append(Step(word, line, rest))
-        elif word in ("skip", "needs", "save", "exits", "shows", "python"):
+        elif word in ("skip", "needs", "save", "shows", "python"):
             if word == "skip" and len(rest.split()) < 3:
                 raise PageError(f"line {line}: skip without a reason")
             pending.append((word, rest))
@@ -148,8 +146,6 @@ def _steps_of(block, markers):
         steps = list(_commands(block))
     for step in steps:
         step.needs = told.get("needs", "").split()
-    if steps and "exits" in told:
-        steps[-1].exits = int(told["exits"])
     return steps
 
 

@@ -50,6 +50,8 @@ class Shell:
     def serve(self, command, port, limit=60):
         """Starts a server and returns what it printed until it took connections."""
         self.stop(port)
+        if _answers(port):
+            raise StepFailed(f"port {port} is another process's")
         self._count += 1
         # exec: the number is then the program's own.
         program = re.sub(r"(?<!\S)bertie\b", "exec bertie", command.rstrip().removesuffix("&"), count=1)

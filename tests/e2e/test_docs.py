@@ -62,7 +62,7 @@ def test_words_may_not(shown, printed):
 
 @pytest.mark.parametrize("text, word", [
     ("<!-- test: skip -->\n\n    ls\n", "reason"), ("<!-- test: skp it needs root -->\n\n    ls\n", "skp"),
-    ("<!-- test: skip it needs root\n", "end"), ("<!-- test: exits 2 -->\n\nNo block.\n", "no block"),
+    ("<!-- test: skip it needs root\n", "end"), ("<!-- test: needs aws -->\n\nNo block.\n", "no block"),
     ("```sh\nls\n", "fence"),
 ])
 def test_a_page_that_cannot_be_understood(text, word):
