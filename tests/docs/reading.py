@@ -1,5 +1,6 @@
 """The documentation's pages for pytest: which there are, and how one is read."""
 
+import functools
 import os
 import pathlib
 import shutil
@@ -74,6 +75,7 @@ def _unpack_corpus(archive, kept):
     part.rename(kept)
 
 
+@functools.cache
 def _own_namespace():
     """The command's beginning that gives a process a network and process numbers of its own, where that can be."""
     command = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]

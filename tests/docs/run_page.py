@@ -39,11 +39,6 @@ def loopback_up():
         fcntl.ioctl(control, 0x8914, struct.pack("16sh", b"lo", flags | 1))      # SIOCSIFFLAGS, IFF_UP
 
 
-def _package(program):
-    """Where the build has left the Python package."""
-    return program.parent / "python"
-
-
 def environment(folder):
     program = pathlib.Path(os.environ["BERTIE"]).resolve()
     home, work = folder / "home", folder / "page"
@@ -54,9 +49,10 @@ def environment(folder):
     kept = {name: value for name, value in os.environ.items()
             if name in ("BERTIE_MINILM", "PAGE_CLASSIFIER", "PAGE_MAILS", "LD_LIBRARY_PATH", "PYENV_VERSION",
                         "PYENV_ROOT")}
-    return kept | {"PATH": ":".join(map(str, path)), "HOME": str(home), "PWD": str(work), "LC_ALL": "C.UTF-8",
-                   "PYTHONPATH": str(_package(program)), "TMPDIR": str(folder / "tmp"), "SOURCE": str(ROOT), "TERM": "dumb", "USER": "reader",
-                   "HF_ENDPOINT": "http://127.0.0.1:9"}
+    return kept | {"PATH": ":".join(map(str, path)), "HOME": str(home), "PWD": str(work), "USER": "reader",
+                   "TMPDIR": str(folder / "tmp"), "LC_ALL": "C.UTF-8", "TERM": "dumb", "SOURCE": str(ROOT),
+                   "PYTHONPATH": str(program.parent / "python"),  # where the build has left the package
+                   "HF_ENDPOINT": "http://127.0.0.1:9"}  # nobody, until the page has a hub
 
 
 class Reader:
@@ -86,6 +82,10 @@ class Reader:
                     wrong.append(f"line {step.line}: {step.text.strip()}\n{error}")
                 if done:
                     print(f"{time.monotonic() - began:6.1f} s  line {step.line}: {done}", flush=True)
+            try:
+                self._shell.stop_all()
+            except StepFailed as error:
+                wrong.append(str(error))
         finally:
             self._shell.close()
             for helper in self._helpers:

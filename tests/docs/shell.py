@@ -8,7 +8,7 @@ import subprocess
 import time
 
 # What does not come back by itself: a reader gives it a shell of its own.
-_SERVER = re.compile(r"^\s*(?:\w+=\S*\s+)*bertie\s+(serve|cloud|accelerator)\b(?!\s+(?:env|status|--help|serve))")
+_SERVER = re.compile(r"^\s*(?:\w+=\S*\s+)*bertie\s+(serve|cloud|accelerator)\b(?!\s+(?:env|status|--help))")
 _PORTS = {"serve": 8080, "cloud": 4566, "accelerator": 50051}
 
 
@@ -26,6 +26,8 @@ def server_port(command):
 
 
 class Shell:
+    """`environment` has PWD, where it begins; scripts and logs of its commands go to `folder`."""
+
     def __init__(self, folder, environment):
         self._folder = folder
         self._count = 0
@@ -78,10 +80,16 @@ class Shell:
             time.sleep(0.05)
         if _runs(number):
             raise StepFailed(f"the server on port {port} did not end\n{log.read_text()}")
+        code = self._answer(f"wait {number}; echo $? >&{self._say}\n", 10)
+        if code != 0:
+            raise StepFailed(f"the server on port {port} ended with exit code {code}\n{log.read_text()}")
 
-    def close(self):
+    def stop_all(self):
         for port in list(self._servers):
             self.stop(port)
+
+    def close(self):
+        """Ends everything, whatever became of it."""
         try:
             os.killpg(self._process.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -94,8 +102,11 @@ class Shell:
         return script, self._folder / f"step-{self._count}.log"
 
     def _answer(self, line, limit):
-        self._process.stdin.write(line)
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise StepFailed("the shell has ended") from None
         end = time.monotonic() + limit
         text = b""
         os.set_blocking(self._done, False)

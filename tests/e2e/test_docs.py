@@ -110,6 +110,8 @@ kept
     ("    $ echo one\n    two\n", ["line 1", "-two", "+one"]),
     ("    bertie no-such-command\n", ["no-such-command"]),
     ("    $ bertie --version\n    barty 1.0\n", ["-barty"]),
+    ("    bertie serve no-such-model\n", ["line 1", "no server on port 8080"]),
+    ("<!-- test: setup\nfalse\n-->\n\n    echo one\n", ["line 1", "the shell"]),
 ])
 def test_a_page_that_says_what_is_not_so(page, words, bertie, tmp_path):
     done = reads(page, tmp_path)
