@@ -44,7 +44,8 @@ def environment(folder):
     home, work = folder / "home", folder / "page"
     for each in (home, work, folder / "tmp"):
         each.mkdir(parents=True)
-    (home / ".curlrc").write_text("silent\nshow-error\n")  # as at a terminal, where an answer is short
+    # No progress, as at a terminal; an answer that is a refusal is not what the page means.
+    (home / ".curlrc").write_text("silent\nshow-error\nfail-with-body\n")
     path = [program.parent, pathlib.Path(sys.executable).parent, os.environ["PATH"]]
     kept = {name: value for name, value in os.environ.items()
             if name in ("BERTIE_MINILM", "PAGE_CLASSIFIER", "PAGE_MAILS", "LD_LIBRARY_PATH", "PYENV_VERSION",
