@@ -112,7 +112,8 @@ ModelCheck CheckModel(const std::string& model, const SourceFlags& source, Threa
   const fs::path& dir = opened->dir();
   const auto add = [&](const char* what, const StepResult& result) {
     check.steps.push_back(
-        {what, result.ok() ? *result : RenameSource(result.error(), *opened, model).message,
+        {what,
+         result.ok() ? *result : model::RenamePath(result.error(), dir.string(), model).message,
          result.ok()});
     return result.ok();
   };

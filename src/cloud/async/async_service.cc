@@ -107,6 +107,10 @@ http::Response AsyncService::Deny(const http::RequestHead&, const AuthError& err
   return RuntimeError(403, JsonAuthCode(error.fault), error.message);
 }
 
+http::Response AsyncService::Reject(const http::Refusal& refusal, const std::string&) {
+  return RuntimeError(refusal.status, refusal.type, refusal.message);
+}
+
 std::optional<http::Response> AsyncService::Refuse(const http::RequestHead& head) {
   if (head.content_length > kMaxInline) {
     return RuntimeError(413, "ValidationError",

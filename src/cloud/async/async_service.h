@@ -21,6 +21,7 @@ class AsyncService : public Service {
 
   http::Response Deny(const http::RequestHead& head, const AuthError& error,
                       const std::string& request_id) override;
+  http::Response Reject(const http::Refusal& refusal, const std::string& request_id) override;
   std::optional<http::Response> Refuse(const http::RequestHead& head) override;
   void Handle(Call call, std::shared_ptr<http::Exchange> exchange) override;
 
