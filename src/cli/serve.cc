@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -211,6 +212,17 @@ Status LoadModels(serve::ModelServer& server, const ServeFlags& flags,
   return {};
 }
 
+// terminal: the server was started from one. Its closing ends the server, as any other program.
+void OnHangUp(serve::ModelServer& server, bool terminal) {
+  if (terminal && isatty(STDIN_FILENO) == 0) {
+    kill(getpid(), SIGTERM);
+    return;
+  }
+  const Status reloaded = server.ReloadChanged();
+  Log(reloaded.ok() ? "SIGHUP: every model is as its files are"
+                    : "SIGHUP: " + reloaded.error().message);
+}
+
 int RunServe(const ServeFlags& flags) {
   // First, so that a signal ends a model's being pulled at once.
   const auto models = ResolveServedModels(flags.models);
@@ -234,11 +246,8 @@ int RunServe(const ServeFlags& flags) {
     return ReportError(loaded.error());
   }
   LogStart(flags, options.threads, **server);
-  const HangUpSignal hang_up([&server = **server] {
-    const Status reloaded = server.ReloadChanged();
-    Log(reloaded.ok() ? "SIGHUP: every model is as its files are"
-                      : "SIGHUP: " + reloaded.error().message);
-  });
+  const HangUpSignal hang_up(
+      [&server = **server, terminal = isatty(STDIN_FILENO) != 0] { OnHangUp(server, terminal); });
   return DrainOnSignal(stop, [&](std::chrono::milliseconds limit) {
     (*server)->BeginDrain();
     return (*server)->WaitDrained(limit);
