@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -230,6 +231,19 @@ Status LoadModels(serve::ModelServer& server, const ServeFlags& flags,
   return {};
 }
 
+// tls: null where there is none. terminal: the server was started from one. Its closing ends the
+// server, as any other program.
+void OnHangUp(serve::ModelServer& server, TlsFiles* tls, bool terminal) {
+  if (terminal && isatty(STDIN_FILENO) == 0) {
+    kill(getpid(), SIGTERM);
+    return;
+  }
+  if (tls != nullptr) tls->Reload();
+  const Status reloaded = server.ReloadChanged();
+  Log(reloaded.ok() ? "SIGHUP: every model is as its files are"
+                    : "SIGHUP: " + reloaded.error().message);
+}
+
 int RunServe(const ServeFlags& flags) {
   // First, so that a signal ends a model's being pulled at once.
   const auto models = ResolveServedModels(flags.models);
@@ -258,12 +272,10 @@ int RunServe(const ServeFlags& flags) {
     return ReportError(loaded.error());
   }
   LogStart(flags, options.threads, **server);
-  const HangUpSignal hang_up([&server = **server, tls = tls->get()] {
-    if (tls != nullptr) tls->Reload();
-    const Status reloaded = server.ReloadChanged();
-    Log(reloaded.ok() ? "SIGHUP: every model is as its files are"
-                      : "SIGHUP: " + reloaded.error().message);
-  });
+  const HangUpSignal hang_up(
+      [&server = **server, tls = tls->get(), terminal = isatty(STDIN_FILENO) != 0] {
+        OnHangUp(server, tls, terminal);
+      });
   return DrainOnSignal(stop, [&](std::chrono::milliseconds limit) {
     const auto end = std::chrono::steady_clock::now() + limit;
     (*server)->BeginDrain();

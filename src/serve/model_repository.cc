@@ -345,6 +345,13 @@ Status ModelRepository::LoadAllOfFolder() {
       context_.Log(versions.error().message + "; left out");  // lost+found, say
       continue;
     }
+    {
+      std::lock_guard lock(mutex_);
+      if (const auto other = known_.find(name); other != known_.end()) {
+        return Error{ErrorCode::kInvalidArgument, other->second.source + " and " + path.string() +
+                                                      " would both be called " + Quote(name)};
+      }
+    }
     BERTIE_RETURN_IF_ERROR(LoadName(name, false));
   }
   return {};

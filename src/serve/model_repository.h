@@ -72,7 +72,8 @@ class ModelRepository {
   // models; Unload for what has gone from there. What Unload took out stays out. The first error.
   void ReloadChanged(Done done);
 
-  // Load for all in the folder of models.
+  // Load for all in the folder of models, once, before others load from there; folders without a
+  // model are left out. kInvalidArgument for a name that Add took.
   void LoadFolder(Done done);
 
   // By name and version.

@@ -91,6 +91,8 @@ def test_two_models_of_one_name_are_refused(run, tiny_model, tmp_path):
     shutil.copytree(tiny_model, tmp_path / "tiny")
     result = run("serve", tiny_model, tmp_path / "tiny", "--port", 0)
     assert result.returncode == 2 and "would both be called 'tiny'" in result.stderr
+    inside = run("serve", tiny_model, "--models", tmp_path, "--port", 0)
+    assert inside.returncode == 2 and "would both be called 'tiny'" in inside.stderr
     assert run("serve").returncode == 2
 
 
@@ -224,6 +226,24 @@ def test_hang_up_loads_what_changed(serve, tiny_model, tmp_path):
         assert time.monotonic() < end
         time.sleep(0.02)
     assert server.log.read_text().count("replaced") == 1
+
+
+def test_a_terminal_that_closes_ends_the_server(bertie, tiny_model):
+    """A hang-up means a reload only while the terminal is there."""
+    master, slave = os.openpty()
+    process = subprocess.Popen([bertie, "serve", tiny_model, "--port", "0"], stdin=slave,
+                               stderr=subprocess.PIPE, text=True)
+    os.close(slave)
+    try:
+        assert "serving" in process.stderr.readline() and "try:" in process.stderr.readline()
+        process.send_signal(signal.SIGHUP)
+        assert "SIGHUP: every model is as its files are" in process.stderr.readline()
+        os.close(master)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(35) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_model_that_is_unloaded_is_gone(serve, minilm, tiny_model, tmp_path, admin_file):
