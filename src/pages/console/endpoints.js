@@ -122,7 +122,7 @@ class Trial {
 }
 
 function variantTable(variants) {
-  return table("Variants", [
+  return table("Variants that run", [
     {name: "Variant", cell: one => one.VariantName},
     {name: "Weight", right: true, cell: one => figure(one.CurrentWeight ?? 0)},
     {name: "Instances", right: true, cell: one => one.CurrentInstanceCount === one.DesiredInstanceCount ? one.CurrentInstanceCount ?? 0
