@@ -36,7 +36,7 @@ std::optional<double> ParseNumber(std::string_view text) {
 Result<std::vector<std::string>> SplitLabels(std::string_view cell, std::string_view separator) {
   std::vector<std::string> labels;
   for (;;) {
-    const size_t end = cell.find(separator);
+    const size_t end = separator.empty() ? std::string_view::npos : cell.find(separator);
     const std::string_view part = WithoutBlanks(cell.substr(0, end));
     if (!part.empty()) labels.emplace_back(part);
     if (end == std::string_view::npos) break;

@@ -273,7 +273,8 @@ def test_ranks_take_the_same_steps(run, tiny_model, request, tmp_path, kind):
 
 
 def test_a_run_is_gone_on_with_bit_for_bit(run, tiny_model, multi, tmp_path):
-    flags = ["train", multi / "data.jsonl", "--model", tiny_model, *SMALL, "--no-report", "--no-archive"]
+    flags = ["train", multi / "data.jsonl", "--model", tiny_model, *BASE, "--epochs", 3, "--no-report",
+             "--no-archive"]
     done = run(*flags, "--out", tmp_path / "a", "--checkpoint-steps", 20, "--keep", 9)
     assert done.returncode == 0, done.stderr
     done = run(*flags, "--out", tmp_path / "b", "--resume", tmp_path / "a" / "checkpoints" / "step-000000040")

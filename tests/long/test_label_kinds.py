@@ -78,7 +78,7 @@ def test_pipelines_agree(trained, sentences, serve):
     server = serve(model)
     for text in sentences[:10]:
         ours = server.invoke({"inputs": text, "parameters": {"top_k": None}}).json()
-        expected = {one["label"]: one["score"] for one in classify(text)}
+        expected = {one["label"]: one["score"] for one in classify([text])[0]}
         assert {one["label"]: one["score"] for one in ours} == pytest.approx(expected, abs=1e-4)
 
 

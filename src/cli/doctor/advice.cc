@@ -186,7 +186,7 @@ void LookAtFilesAndPorts(const Facts& facts, const Speed& speed, Findings& found
   found.Warn(facts.open_files >= 32 && facts.open_files < kServed, "open files",
              "ulimit -n is " + std::to_string(facts.open_files) +
                  ", less than the 4096 connections that 'bertie serve' takes: raise it (at most " +
-                 std::to_string(facts.most_open_files) + " here), or --max-connections");
+                 std::to_string(facts.most_open_files) + " here), or lower --max-connections");
   found.Warn(
       !facts.cache_writable, "cache",
       facts.cache.string() +

@@ -69,8 +69,9 @@ void ReadProcessors(Facts& facts) {
   facts.trains_in_bf16 = kernels::UseBF16();
   for (const char* name : {"BERTIE_INT8", "BERTIE_BF16"}) {
     const char* value = std::getenv(name);
-    if (value != nullptr && *value != '\0')
-      facts.held_back.push_back(name + std::string("=") + value);
+    const std::string set = value == nullptr ? "" : value;
+    // Emulation is an addition.
+    if (!set.empty() && set != "emulate") facts.held_back.push_back(name + ("=" + set));
   }
   facts.processors = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
   cpu_set_t set;
