@@ -45,7 +45,7 @@ def server(tmp_path_factory):
 def run(schemathesis, server, *options):
     command = [schemathesis, "run", f"http://127.0.0.1:{server.port}/openapi.json", "--phases",
                "examples,coverage,fuzzing", "--continue-on-failure", "--seed", "1", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=server.log.parent)
     assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-2_000:]
 
 
