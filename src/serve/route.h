@@ -57,6 +57,7 @@ struct Route {
   // An OpenAPI operation object, for /openapi.json (openapi/operation.h); null: only that it is
   // there.
   formats::Json (*describe)(const DocModel&) = nullptr;
+  bool in_document = true;  // false: what only a page of this server asks for
 };
 
 // One contract with clients: its routes and how it says no. Outlives the server.

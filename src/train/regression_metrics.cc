@@ -25,7 +25,7 @@ double Correlation(std::span<const double> a, std::span<const double> b) {
 }
 
 // Places from 1 in rising order; equal numbers share the mean of theirs.
-std::vector<double> Ranks(std::span<const float> values) {
+std::vector<double> PlacesOf(std::span<const float> values) {
   std::vector<size_t> order(values.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return values[a] < values[b]; });
@@ -43,7 +43,7 @@ std::vector<double> Ranks(std::span<const float> values) {
 }  // namespace
 
 double RankCorrelation(std::span<const float> a, std::span<const float> b) {
-  return Correlation(Ranks(a), Ranks(b));
+  return Correlation(PlacesOf(a), PlacesOf(b));
 }
 
 Result<Metrics> ComputeRegressionMetrics(std::span<const float> targets,

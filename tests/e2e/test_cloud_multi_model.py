@@ -64,7 +64,7 @@ def test_each_target_has_its_own_model(account):
         found = list(pool.map(lambda target: account.labels("several", target), targets))
     assert found == ["two", "sub_three", "one", "two"] * 4
     # Loaded once each, by one server.
-    log = next((account.cloud.data / "endpoints" / "several").glob("*/AllTraffic/0/serve/log")).read_text()
+    log = next((account.cloud.data / "logs" / "endpoints" / "several" / "AllTraffic").iterdir()).read_text()
     assert len(account.children("serve")) == 1 and "error" not in log.lower()
 
 

@@ -8,6 +8,7 @@
 #include "infer/sum_executor.h"
 #include "serve/handlers.h"
 #include "serve/protocols/sagemaker.h"
+#include "serve/protocols/tei.h"
 #include "serve/route_table.h"
 #include "serve/small_model.h"
 
@@ -20,6 +21,7 @@ class PlaygroundTest : public testing::Test {
  protected:
   void SetUp() override {
     routes.Add(sagemaker);
+    routes.Add(tei);
     routes.Add(playground);
     context.models.Put(context.models.Adopt(SmallModel({"model", "1"}, executor, context.metrics)));
     context.loaded = true;
@@ -59,19 +61,23 @@ class PlaygroundTest : public testing::Test {
   infer::SumExecutor executor;
   ServeContext context{{}};
   SageMakerProtocol sagemaker{context};
+  TeiProtocol tei{context};
   PlaygroundProtocol playground{context};
   RouteTable routes;
   Handlers handlers{context, routes};
   std::unique_ptr<http::Server> server;
 };
 
-TEST_F(PlaygroundTest, BrowsersGetThePageAndOthersNone) {
+TEST_F(PlaygroundTest, BrowsersGetThePageAndOthersTheHealthCheck) {
   const std::string page = Get("/", "Accept: text/html,*/*;q=0.8\r\n");
   EXPECT_EQ(Status(page), 200);
   EXPECT_NE(page.find("<title>bertie playground</title>"), std::string::npos);
   EXPECT_NE(page.find("\r\nContent-Security-Policy: default-src 'self'"), std::string::npos);
-  EXPECT_EQ(Status(Get("/")), 404);
-  EXPECT_EQ(Status(Get("/", "Accept: */*\r\n")), 404);
+  for (const char* accept : {"", "Accept: */*\r\n"}) {
+    const std::string health = Get("/", accept);
+    EXPECT_EQ(Status(health), 200);
+    EXPECT_EQ(health.find("html"), std::string::npos);
+  }
 }
 
 TEST_F(PlaygroundTest, FilesOfThePage) {

@@ -74,6 +74,7 @@ Json OpenApiDocument(const RouteTable& routes, const DocModel& model,
       {"paths", Json::object()}};
   for (const auto& path : routes.paths()) {
     for (const Route& route : path->routes) {
+      if (!route.in_document) continue;
       std::string method = route.method;
       std::transform(method.begin(), method.end(), method.begin(),
                      [](unsigned char c) { return static_cast<char>(std::tolower(c)); });

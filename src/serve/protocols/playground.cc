@@ -114,21 +114,19 @@ std::vector<Route> PlaygroundProtocol::Routes() {
   const auto by = [this](Handle handle) {
     return [this, handle](const std::shared_ptr<Call>& call) { (this->*handle)(*call); };
   };
-  return {{.pattern = "/",
-           .method = "GET",
-           .handle = [](const std::shared_ptr<Call>& call) { ShowPage(*call); },
-           .check = [](const http::RequestHead& head,
-                       const PathParameters&) -> std::optional<http::Refusal> {
-             if (pages::AsksForHtml(head)) return std::nullopt;
-             return http::Refusal{404, "NotFound", "there is a page here, for Accept: text/html"};
-           },
-           .access = Access::kOpen},
-          {.pattern = "/ui/{folder}/{file}",
+  return {{.pattern = "/ui/{folder}/{file}",
            .method = "GET",
            .handle = by(&PlaygroundProtocol::File),
-           .access = Access::kOpen},
-          {.pattern = "/ui/models", .method = "GET", .handle = by(&PlaygroundProtocol::Models)},
-          {.pattern = "/ui/tokens", .method = "POST", .handle = by(&PlaygroundProtocol::Tokens)}};
+           .access = Access::kOpen,
+           .in_document = false},
+          {.pattern = "/ui/models",
+           .method = "GET",
+           .handle = by(&PlaygroundProtocol::Models),
+           .in_document = false},
+          {.pattern = "/ui/tokens",
+           .method = "POST",
+           .handle = by(&PlaygroundProtocol::Tokens),
+           .in_document = false}};
 }
 
 http::Response PlaygroundProtocol::Refuse(const http::Refusal& refusal,
