@@ -9,7 +9,7 @@ namespace bertie::text {
 namespace {
 
 // The part of the text that each token stands for, "?" where there is none.
-std::vector<std::string> Parts(const Tokenizer& tokenizer, const std::u32string& text) {
+std::vector<std::string> PartsOf(const Tokenizer& tokenizer, const std::u32string& text) {
   std::string utf8;
   for (char32_t c : text) {
     char bytes[4];
@@ -32,23 +32,24 @@ using Strings = std::vector<std::string>;
 
 TEST(FindTokenSpans, PiecesOfWordsAndPunctuation) {
   const Tokenizer tokenizer = SmallTokenizer();
-  EXPECT_EQ(Parts(tokenizer, U"  Unaffable,\tWORLD!"),
+  EXPECT_EQ(PartsOf(tokenizer, U"  Unaffable,\tWORLD!"),
             Strings({"Un", "aff", "able", ",", "WORLD", "!"}));
-  EXPECT_EQ(Parts(tokenizer, U""), Strings());
+  EXPECT_EQ(PartsOf(tokenizer, U""), Strings());
 }
 
 TEST(FindTokenSpans, UnknownWordsAreWhole) {
-  EXPECT_EQ(Parts(SmallTokenizer(), U"xyz hello? q你"), Strings({"xyz", "hello", "?", "q", "你"}));
+  EXPECT_EQ(PartsOf(SmallTokenizer(), U"xyz hello? q你"),
+            Strings({"xyz", "hello", "?", "q", "你"}));
 }
 
 TEST(FindTokenSpans, DroppedCharactersBelongToNoToken) {
   const Tokenizer tokenizer = SmallTokenizer();
-  EXPECT_EQ(Parts(tokenizer, U"\u00c9 he\u0001llo"), Strings({"\u00c9", "he\u0001llo"}));
-  EXPECT_EQ(Parts(tokenizer, U"ae\u0301b"), Strings({"a", "e", "b"}));
+  EXPECT_EQ(PartsOf(tokenizer, U"\u00c9 he\u0001llo"), Strings({"\u00c9", "he\u0001llo"}));
+  EXPECT_EQ(PartsOf(tokenizer, U"ae\u0301b"), Strings({"a", "e", "b"}));
 }
 
 TEST(FindTokenSpans, TokensWrittenInTheText) {
-  EXPECT_EQ(Parts(SmallTokenizer(), U"a [MASK] b[MASK]c"),
+  EXPECT_EQ(PartsOf(SmallTokenizer(), U"a [MASK] b[MASK]c"),
             Strings({"a", "[MASK]", "b", "[MASK]", "c"}));
 }
 
