@@ -8,6 +8,8 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/status.h"
 #include "tensor/tensor.h"
@@ -31,5 +33,11 @@ struct TorchFile {
   // The same for bytes that outlive the result.
   static Result<TorchFile> Parse(std::span<const std::byte> bytes, const std::string& where);
 };
+
+// Writes a state dict in the older form, which every PyTorch reads, with weights_only=True too;
+// atomically, in the order given. kUnsupported: an element type that is none of F32, F16, BF16, F64
+// and the integers.
+Status WriteTorchFile(const std::filesystem::path& path,
+                      const std::vector<std::pair<std::string, TensorView>>& tensors);
 
 }  // namespace bertie::formats

@@ -62,6 +62,10 @@ Status SaveCheckpoint(const std::filesystem::path& model_dir, const Config& conf
 Status WriteModelFiles(const std::filesystem::path& dir, const Config& config,
                        const std::vector<NamedTensor>& tensors, const text::Tokenizer& tokenizer);
 
+// Writes pytorch_model.bin, which transformers before 4.22 knows alone, beside the folder's
+// model.safetensors and with its weights.
+Status SaveTorchWeights(const std::filesystem::path& model_dir);
+
 // Packs the files of a model folder (no subfolders' names, "./"-less) as a gzip'd tar that is
 // written under a temporary name and renamed.
 Status SaveArchive(const std::filesystem::path& model_dir, const std::filesystem::path& tar_gz);

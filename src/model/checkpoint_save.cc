@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "formats/safetensors.h"
 #include "formats/tar.h"
+#include "formats/torch_file.h"
 #include "model/checkpoint.h"
 #include "model/weight_files.h"
 
@@ -28,6 +29,13 @@ Status SaveCheckpoint(const fs::path& model_dir, const Config& config,
   BERTIE_ASSIGN_OR_RETURN(AtomicDirectory dir, AtomicDirectory::Create(model_dir));
   BERTIE_RETURN_IF_ERROR(WriteModelFiles(dir.path(), config, tensors, tokenizer));
   return dir.Commit(IsWeightFile);
+}
+
+Status SaveTorchWeights(const fs::path& model_dir) {
+  BERTIE_ASSIGN_OR_RETURN(const formats::SafetensorsFile file,
+                          formats::SafetensorsFile::Open(model_dir / "model.safetensors"));
+  return formats::WriteTorchFile(model_dir / "pytorch_model.bin",
+                                 {file.tensors.begin(), file.tensors.end()});
 }
 
 Status SaveArchive(const fs::path& model_dir, const fs::path& tar_gz) {

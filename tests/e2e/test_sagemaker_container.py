@@ -92,7 +92,7 @@ def test_the_notebooks_job(container):
     assert done.returncode == 0, done.stderr
     assert container.succeeded and container.failure is None
     assert (container.base / "output" / "success").read_bytes() == b""
-    for name in ("config.json", "model.safetensors", "vocab.txt", "README.md"):
+    for name in ("config.json", "model.safetensors", "pytorch_model.bin", "vocab.txt", "README.md"):
         assert (container.model / name).stat().st_size > 0, name
     assert not (container.base / "model.tar.gz").exists()  # the platform packs the folder
     assert (container.base / "output" / "data" / "report.html").exists()

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/directory.h"
 #include "base/file.h"
 #include "expect_error.h"
 
@@ -41,6 +42,27 @@ TEST(TorchFile, ReadsTheLegacyForm) {
   const auto file = TorchFile::Open(kTorchData / "good_legacy.bin");
   ASSERT_TRUE(file.ok()) << file.error().message;
   EXPECT_EQ(Floats(file->tensors.at("w")), kCounted);
+}
+
+TEST(TorchFile, ReadsWhatIsWritten) {
+  const auto folder = *TemporaryDirectory::Create("torch-");
+  const fs::path path = folder.path() / "pytorch_model.bin";
+  const std::vector<float> floats = kCounted;
+  const std::vector<int64_t> whole = {1, -2, int64_t{1} << 40};
+  ASSERT_TRUE(
+      WriteTorchFile(
+          path, {{"z", {DType::kF32, {2, 3}, reinterpret_cast<const std::byte*>(floats.data())}},
+                 {"a", {DType::kI64, {3}, reinterpret_cast<const std::byte*>(whole.data())}},
+                 {"none", {DType::kF32, {0, 4}, nullptr}}})
+          .ok());
+  const auto file = TorchFile::Open(path);
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  EXPECT_EQ(Floats(file->tensors.at("z")), kCounted);
+  EXPECT_EQ(file->tensors.at("z").shape, (Shape{2, 3}));
+  EXPECT_EQ(std::memcmp(file->tensors.at("a").data, whole.data(), 24), 0);
+  EXPECT_EQ(file->tensors.at("none").shape, (Shape{0, 4}));
+  EXPECT_ERROR(WriteTorchFile(path, {{"flags", {DType::kBool, {0}, nullptr}}}),
+               ErrorCode::kUnsupported, "flags has elements of BOOL");
 }
 
 TEST(TorchFile, StorageOutlivesTheFile) {

@@ -92,6 +92,19 @@ def test_saved_again_by_transformers_serves_the_same(trained, sentences, serve, 
     assert serve(pickled).invoke(few).json() == first
 
 
+def test_what_is_written_for_old_versions_has_the_same_weights(run, trained, minilm, tmp_path):
+    data = tmp_path / "data.csv"
+    data.write_text("sentence,label\n" + "".join(f"item {i},{i % 2}\n" for i in range(16)))
+    done = run("train", data, "--model", minilm, "--epochs", 1, "--out", tmp_path / "model", "--pytorch-bin")
+    assert done.returncode == 0, done.stderr
+    found = torch.load(tmp_path / "model" / "pytorch_model.bin", weights_only=True)
+    expected = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "model").state_dict()
+    assert found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in found)
+    (tmp_path / "model" / "model.safetensors").unlink()
+    old = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "model").state_dict()
+    assert all(torch.equal(old[name], expected[name]) for name in expected)
+
+
 def test_config_names_the_labels(trained):
     config = json.loads((trained / "config.json").read_text())
     assert set(config["id2label"]) == {"0", "1"}

@@ -40,9 +40,9 @@ std::vector<std::string> FlagsForProgram(const SageMakerConfig& config,
     return flags;
   }
   Say(line +
-      "By its name it is taken for the CoLA notebook's: --recipe cola-notebook and 2 epochs, "
-      "unless hyperparameters say otherwise");
-  std::vector<std::string> all = {"--recipe=cola-notebook"};
+      "By its name it is taken for the CoLA notebook's: --recipe cola-notebook, 2 epochs and "
+      "--pytorch-bin, unless hyperparameters say otherwise");
+  std::vector<std::string> all = {"--recipe=cola-notebook", "--pytorch-bin"};
   const auto sets_epochs = [](const std::string& flag) { return flag.starts_with("--epochs="); };
   if (std::none_of(flags.begin(), flags.end(), sets_epochs)) all.emplace_back("--epochs=2");
   all.insert(all.end(), flags.begin(), flags.end());

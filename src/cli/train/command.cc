@@ -73,6 +73,10 @@ void AddModelFlags(CLI::App& command, Flags& flags) {
   command.add_option("-o,--out", job.out, "Folder to save the model in, after each epoch")
       ->capture_default_str()
       ->group("Model");
+  command
+      .add_flag("--pytorch-bin", job.pytorch_bin,
+                "Also write pytorch_model.bin at the end, for transformers before 4.22")
+      ->group("Model");
   command.add_flag("--archive,!--no-archive", job.archive, "Also write OUT.tar.gz at the end")
       ->capture_default_str()
       ->group("Model");

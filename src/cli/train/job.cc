@@ -83,6 +83,7 @@ Status Finish(const FinishedRun& run, ThreadPool& pool) {
       Warn(made.error().message);
     }
   }
+  if (run.job.pytorch_bin) BERTIE_RETURN_IF_ERROR(model::SaveTorchWeights(run.job.out));
   if (run.job.archive) {
     BERTIE_RETURN_IF_ERROR(model::SaveArchive(run.job.out, ArchivePath(run.job.out)));
   }

@@ -38,6 +38,7 @@ struct TrainJob {
   double holdout = 0.1;  // share of the training file kept for the test where there is no test file
   std::string out = "model";
   bool archive = true;
+  bool pytorch_bin = false;  // also write pytorch_model.bin
   int64_t max_length = 128;
   int64_t num_labels = 0;           // 0: as many as the data has
   std::optional<double> dropout;    // unset: the checkpoint's
