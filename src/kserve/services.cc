@@ -24,8 +24,10 @@ ServerUnaryReactor* Finish(grpc::CallbackServerContext* call, const grpc::Status
   return reactor;
 }
 
-serve::ModelRepository::Done FinishLater(grpc::CallbackServerContext* call) {
-  return [reactor = call->DefaultReactor()](const Status& status) {
+// reactor: the call's, taken once: DefaultReactor makes it anew each time, and what it was told in
+// between is lost.
+serve::ModelRepository::Done FinishLater(ServerUnaryReactor* reactor) {
+  return [reactor](const Status& status) {
     reactor->Finish(status.ok() ? grpc::Status::OK
                                 : ToStatus(serve::RepositoryRefusal(status.error())));
   };
@@ -219,8 +221,9 @@ ServerUnaryReactor* InferenceService::RepositoryModelLoad(
                          "a model is loaded from its folder as it is: parameters (config, "
                          "file:...) are not taken"});
   }
-  repository_.Load(request->model_name(), FinishLater(call));
-  return call->DefaultReactor();
+  ServerUnaryReactor* reactor = call->DefaultReactor();
+  repository_.Load(request->model_name(), FinishLater(reactor));
+  return reactor;
 }
 
 ServerUnaryReactor* InferenceService::RepositoryModelUnload(
@@ -229,8 +232,9 @@ ServerUnaryReactor* InferenceService::RepositoryModelUnload(
   if (const auto status = CheckKey(context_, Access::kAdmin, *call); !status.ok()) {
     return Finish(call, status);
   }
-  repository_.Unload(request->model_name(), FinishLater(call));
-  return call->DefaultReactor();
+  ServerUnaryReactor* reactor = call->DefaultReactor();
+  repository_.Unload(request->model_name(), FinishLater(reactor));
+  return reactor;
 }
 
 ServerUnaryReactor* InferenceService::ModelInfer(Call* call,
