@@ -380,6 +380,16 @@ def test_grpc_contents_are_answered_with_contents(serve, tiny_model):
     triton.client.close()
 
 
+def test_every_load_and_unload_over_grpc_is_answered(serve, tiny_model, tmp_path):
+    """Also those that are done before the call has returned to gRPC."""
+    (tmp_path / "admins").write_text("admin-token\n")
+    client = Grpc(serve, tiny_model, "--admin-token-file", tmp_path / "admins").client
+    asked = {"headers": {"authorization": "Bearer admin-token"}, "client_timeout": 10}
+    for _ in range(60):
+        client.unload_model("tiny", **asked)
+        client.load_model("tiny", **asked)
+
+
 @pytest.mark.parametrize("transport", [Http, Grpc])
 def test_triton_keys_and_repository(serve, tiny_model, tmp_path, transport):
     """Inference wants a key, the repository an administrator's; health is open."""
