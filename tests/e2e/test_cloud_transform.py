@@ -280,7 +280,7 @@ def test_a_job_is_stopped(account):
 def test_a_killed_cloud_goes_on_with_its_jobs(bertie, root, tiny_archive):
     """With the server that still runs, or another; no output is seen that is not whole, nor written twice."""
     account = start(bertie, root / "killed", tiny_archive)
-    count, objects = 800, 20
+    count, objects = 1200, 40
     for n in range(objects):
         account.put(f"in/{n:02}.jsonl", b'"some text"\n' * count)
     account.transform("job", "s3://models/in/", "application/jsonlines", "Line")
@@ -295,11 +295,12 @@ def test_a_killed_cloud_goes_on_with_its_jobs(bertie, root, tiny_archive):
     assert 0 < len(before) < objects
     assert account.servers() == servers
     account.advance("job", servers[0], len(before))
+    before = account.written("job")
+    assert len(before) < objects
     account.cloud.stop(signal.SIGKILL)
     os.kill(servers[0], signal.SIGKILL)
 
     account = TransformAccount(Cloud(bertie, root / "killed"))
-    assert len(account.written("job")) < objects
     outputs = account.done("job")
     assert len(outputs) == objects
     assert {len(text.splitlines()) for text in outputs.values()} == {count}
