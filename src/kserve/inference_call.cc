@@ -85,9 +85,8 @@ class InferenceCall final : public grpc::ServerUnaryReactor {
     answer->model_name = model_->id.name;
     answer->model_version = model_->id.version;
     ToProto(*answer, raw_, answer_);
-    model_->metrics->CountRequest(kRoute, 200);
-    model_->metrics->ObserveAnswer(kRoute,
-                                   std::chrono::duration<double>(Clock::now() - begin_).count());
+    model_->metrics->CountRequest(kRoute, 200,
+                                  std::chrono::duration<double>(Clock::now() - begin_).count());
     Finish(grpc::Status::OK);
   }
 

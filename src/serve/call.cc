@@ -47,8 +47,8 @@ void Call::Respond(http::Response response) {
   if (!model_) {
     context_.metrics.CountRequest(route_, status);
   } else {
-    model_->metrics->CountRequest(route_, status);
-    if (status == 200) model_->metrics->ObserveAnswer(route_, seconds);
+    model_->metrics->CountRequest(route_, status,
+                                  status == 200 ? std::optional(seconds) : std::nullopt);
   }
   exchange_->Respond(std::move(response));
   if (!context_.options.access_log) return;

@@ -9,6 +9,7 @@
 #include "base/quote.h"
 #include "formats/csv.h"
 #include "formats/json.h"
+#include "serve/bad_input.h"
 
 namespace bertie::serve {
 namespace {
@@ -21,12 +22,6 @@ using MaybeRefusal = std::optional<Refusal>;
 // Far more than the largest batch of pairs has; bounds the memory that small values could ask for.
 constexpr int64_t kMaxValues = 200'000;
 constexpr const char* kForms = "expected a string, a list of strings, or an object with \"inputs\"";
-
-Refusal Invalid(std::string message) { return {400, "InvalidInput", std::move(message)}; }
-
-Refusal WrongType(const std::string& where, const Json& found, const std::string& expected) {
-  return Invalid(where + " is " + JsonTypeName(found) + "; expected " + expected);
-}
 
 Refusal TooMany(const std::string& where, size_t found, size_t limit) {
   return {
@@ -43,7 +38,7 @@ MaybeRefusal CheckKeys(const Json& object, const std::string& where,
       if (!expected.empty()) expected += ", ";
       expected += name;
     }
-    return Invalid(where + " has an unknown field " + Quote(key) + "; known are " + expected);
+    return InvalidInput(where + " has an unknown field " + Quote(key) + "; known are " + expected);
   }
   return std::nullopt;
 }
@@ -58,7 +53,7 @@ MaybeRefusal TakeString(Json& value, const std::string& where, const std::string
 // {"text": "...", "text_pair": "..."}.
 MaybeRefusal TakePair(Json& object, const std::string& where, TextInput& out) {
   if (auto refusal = CheckKeys(object, where, {"text", "text_pair"})) return refusal;
-  if (!object.contains("text")) return Invalid(where + " has no \"text\"");
+  if (!object.contains("text")) return InvalidInput(where + " has no \"text\"");
   if (auto refusal = TakeString(object["text"], where + ".text", "a string", out.text)) {
     return refusal;
   }
@@ -118,8 +113,8 @@ MaybeRefusal TakeTruncation(const Json& value, std::optional<bool>& out) {
   } else if (name == "longest_first") {
     out = true;
   } else {
-    return Invalid("parameters.truncation is " + Quote(name) +
-                   "; expected true, false, longest_first or do_not_truncate");
+    return InvalidInput("parameters.truncation is " + Quote(name) +
+                        "; expected true, false, longest_first or do_not_truncate");
   }
   return std::nullopt;
 }
@@ -135,8 +130,8 @@ MaybeRefusal TakeFunction(const Json& value, std::optional<FunctionToApply>& out
   } else if (name == "softmax") {
     out = FunctionToApply::kSoftmax;
   } else {
-    return Invalid("parameters.function_to_apply is " + Quote(name) +
-                   "; expected none, sigmoid or softmax");
+    return InvalidInput("parameters.function_to_apply is " + Quote(name) +
+                        "; expected none, sigmoid or softmax");
   }
   return std::nullopt;
 }
@@ -147,12 +142,12 @@ MaybeRefusal TakeInteger(const Json& value, const std::string& where, int64_t le
       "an integer from " + std::to_string(least) + " to " + std::to_string(most);
   if (!value.is_number_integer()) return WrongType(where, value, expected);
   if (value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(most)) {
-    return Invalid(where + " is " + std::to_string(value.get<uint64_t>()) + "; expected " +
-                   expected);
+    return InvalidInput(where + " is " + std::to_string(value.get<uint64_t>()) + "; expected " +
+                        expected);
   }
   out = value.get<int64_t>();
   if (out >= least && out <= most) return std::nullopt;
-  return Invalid(where + " is " + std::to_string(out) + "; expected " + expected);
+  return InvalidInput(where + " is " + std::to_string(out) + "; expected " + expected);
 }
 
 MaybeRefusal TakeObject(Json& body, const InvocationLimits& limits, Invocation& out) {
@@ -164,7 +159,7 @@ MaybeRefusal TakeObject(Json& body, const InvocationLimits& limits, Invocation& 
     return TakeList(instances, "instances", true, limits, out.texts);
   }
   if (!body.contains("inputs"))
-    return Invalid(std::string("the body has no \"inputs\"; ") + kForms);
+    return InvalidInput(std::string("the body has no \"inputs\"; ") + kForms);
   // "options" steers the queue and cache of Hugging Face's hosted API.
   if (auto refusal = CheckKeys(body, "the body", {"inputs", "parameters", "options"})) {
     return refusal;
@@ -178,7 +173,7 @@ MaybeRefusal TakeObject(Json& body, const InvocationLimits& limits, Invocation& 
 
 MaybeRefusal ParseJsonBody(std::string_view text, const InvocationLimits& limits, Invocation& out) {
   if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) {
-    return Invalid(std::string("the body is empty; ") + kForms);
+    return InvalidInput(std::string("the body is empty; ") + kForms);
   }
   auto parsed = formats::ParseJson(text, "body", {.max_values = kMaxValues});
   if (!parsed.ok()) return Refusal{400, "InvalidJson", parsed.error().message};
@@ -190,7 +185,7 @@ MaybeRefusal ParseJsonBody(std::string_view text, const InvocationLimits& limits
   }
   if (body.is_array()) return TakeList(body, "the body", false, limits, out.texts);
   if (body.is_object()) return TakeObject(body, limits, out);
-  return Invalid(std::string("the body is ") + JsonTypeName(body) + "; " + kForms);
+  return InvalidInput(std::string("the body is ") + JsonTypeName(body) + "; " + kForms);
 }
 
 // Rows of one field each, or the column "inputs" of rows under a header.

@@ -44,19 +44,12 @@ void Histogram::Append(std::string_view name, std::string_view labels, std::stri
 ModelMetrics::ModelMetrics(std::string_view name, std::string_view version)
     : labels_(PrometheusLabel("model", name) + "," + PrometheusLabel("version", version)) {}
 
-void ModelMetrics::CountRequest(std::string_view route, int status) {
+void ModelMetrics::CountRequest(std::string_view route, int status, std::optional<double> seconds) {
   std::lock_guard lock(mutex_);
   auto found = routes_.find(route);
   if (found == routes_.end()) found = routes_.try_emplace(std::string(route)).first;
   ++found->second.requests[status];
-}
-
-void ModelMetrics::ObserveAnswer(std::string_view route, double seconds) {
-  std::lock_guard lock(mutex_);
-  auto found = routes_.find(route);
-  if (found == routes_.end()) found = routes_.try_emplace(std::string(route)).first;
-  found->second.duration.Observe(seconds);
-  found->second.answered = true;
+  if (seconds) found->second.duration.Observe(*seconds);
 }
 
 void ModelMetrics::ObserveInference(const InferenceCounts& counts) {
@@ -153,7 +146,7 @@ void Metrics::AppendRequests(std::string& out) const {
              "From a whole request's coming to its answer, where a model gave one.", out);
   ForEachModel([&](Model model) {
     for (const auto& [name, route] : model.routes_) {
-      if (!route.answered) continue;
+      if (route.duration.count() == 0) continue;
       route.duration.Append(duration, model.labels_ + "," + PrometheusLabel("route", name), out);
     }
   });
@@ -217,7 +210,6 @@ void Metrics::AppendGauges(const Gauges& gauges, std::string& out) {
   AppendHelp("bertie_model_loaded_info", "gauge", "1 for each model that is served.", out);
   for (const ModelGauges& model : gauges.models) {
     std::string labels = model.metrics->labels_;
-    if (!model.sha256.empty()) labels += "," + PrometheusLabel("sha256", model.sha256);
     if (!model.dtype.empty()) labels += "," + PrometheusLabel("dtype", model.dtype);
     AppendSample("bertie_model_loaded_info", labels, "1", out);
   }

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -65,9 +66,8 @@ class ModelMetrics {
  public:
   ModelMetrics(std::string_view name, std::string_view version);
 
-  void CountRequest(std::string_view route, int status);
-  // An answer with status 200: seconds from the request's coming.
-  void ObserveAnswer(std::string_view route, double seconds);
+  // seconds: from the request's coming to its answer, where the model gave one.
+  void CountRequest(std::string_view route, int status, std::optional<double> seconds = {});
   void ObserveInference(const InferenceCounts& counts);
   void ObserveBatch(int64_t sequences, int64_t tokens);
   // Each text's labels, as indices.
@@ -82,7 +82,6 @@ class ModelMetrics {
   struct Route {
     std::map<int, int64_t> requests;  // by status
     Histogram duration{0.001, 2};
-    bool answered = false;
   };
 
   const std::string labels_;  // model="...",version="..."
@@ -106,8 +105,7 @@ struct ModelGauges {
   size_t queue_depth = 0;
   int64_t queue_tokens = 0;
   std::span<const std::string> labels = {};
-  std::string_view dtype = {};   // "fp32"; "" where another process computes
-  std::string_view sha256 = {};  // of the weights; "" where it is not known
+  std::string_view dtype = {};  // "fp32"; "" where another process computes
 };
 
 struct Gauges {

@@ -60,6 +60,16 @@ struct Route {
   bool in_document = true;  // false: what only a page of this server asks for
 };
 
+// A route that is only read from.
+inline Route GetRoute(std::string pattern, decltype(Route::handle) handle,
+                      decltype(Route::describe) describe, Access access = Access::kOpen) {
+  return {.pattern = std::move(pattern),
+          .method = "GET",
+          .handle = std::move(handle),
+          .access = access,
+          .describe = describe};
+}
+
 // One contract with clients: its routes and how it says no. Outlives the server.
 class Protocol {
  public:

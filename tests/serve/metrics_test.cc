@@ -30,8 +30,7 @@ TEST(Metrics, FormatsWhatWasCounted) {
   const auto model = metrics.ForModel("mail", "2");
   EXPECT_EQ(metrics.ForModel("mail", "2"), model);
   model->CountRequest("/invocations", 200);
-  model->CountRequest("/invocations", 200);
-  model->ObserveAnswer("/invocations", 0.006);
+  model->CountRequest("/invocations", 200, 0.006);
   metrics.CountRequest("other", 404);
   model->ObserveInference({.texts = 5, .truncated = 1, .times = {0.001, 0.002, 0.003}});
   model->CountPredictions(std::vector<size_t>{1, 1, 0});

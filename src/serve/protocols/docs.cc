@@ -17,15 +17,9 @@ std::vector<Route> DocsProtocol::Routes() {
   const auto page = [this](const std::shared_ptr<Call>& call) {
     call->Respond({.content_type = "text/html; charset=utf-8", .body = OpenApiPage(Document())});
   };
-  const auto get = [](const char* pattern, auto handle, auto* describe) {
-    return Route{.pattern = pattern,
-                 .method = "GET",
-                 .handle = handle,
-                 .access = Access::kOpen,
-                 .describe = describe};
-  };
-  return {get("/openapi.json", json, DescribeOpenApi),
-          get("/api-doc/openapi.json", json, DescribeOpenApi), get("/docs", page, DescribeDocs)};
+  return {GetRoute("/openapi.json", json, DescribeOpenApi),
+          GetRoute("/api-doc/openapi.json", json, DescribeOpenApi),
+          GetRoute("/docs", page, DescribeDocs)};
 }
 
 http::Response DocsProtocol::Refuse(const http::Refusal& refusal,

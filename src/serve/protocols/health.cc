@@ -13,15 +13,8 @@ std::vector<Route> HealthProtocol::Routes() {
   // It lives as long as it answers, whatever it waits for.
   const auto live = [](const std::shared_ptr<Call>& call) { call->Respond({}); };
   const auto metrics = [this](const std::shared_ptr<Call>& call) { call->Respond(MetricsPage()); };
-  const auto get = [](const char* pattern, auto handle, auto* describe) {
-    return Route{.pattern = pattern,
-                 .method = "GET",
-                 .handle = handle,
-                 .access = Access::kOpen,
-                 .describe = describe};
-  };
-  return {get("/health", health, DescribeHealth), get("/readyz", health, DescribeHealth),
-          get("/livez", live, DescribeLive), get("/metrics", metrics, DescribeMetrics)};
+  return {GetRoute("/health", health, DescribeHealth), GetRoute("/readyz", health, DescribeHealth),
+          GetRoute("/livez", live, DescribeLive), GetRoute("/metrics", metrics, DescribeMetrics)};
 }
 
 http::Response HealthProtocol::Refuse(const http::Refusal& refusal,

@@ -11,8 +11,10 @@
 #include "base/encoding.h"
 #include "base/quote.h"
 #include "formats/json.h"
+#include "serve/bad_input.h"
 #include "serve/call.h"
 #include "serve/openapi/operations.h"
+#include "serve/protocols/repository.h"
 #include "serve/refusal.h"
 
 namespace bertie::serve {
@@ -30,9 +32,6 @@ struct LoadOrder {
 };
 
 std::variant<LoadOrder, Refusal> ParseLoadOrder(const std::string& body) {
-  const auto invalid = [](std::string message) {
-    return Refusal{400, "InvalidInput", std::move(message)};
-  };
   auto parsed = formats::ParseJson(body, "body", {.max_values = 100});
   if (!parsed.ok()) return Refusal{400, "InvalidJson", parsed.error().message};
   LoadOrder order;
@@ -40,37 +39,29 @@ std::variant<LoadOrder, Refusal> ParseLoadOrder(const std::string& body) {
        {std::pair("model_name", &order.name), std::pair("url", &order.path)}) {
     const auto found = parsed->is_object() ? parsed->find(key) : parsed->end();
     if (found == parsed->end() || !found->is_string()) {
-      return invalid(std::string("the body has no string ") + key +
-                     "; expected {\"model_name\": \"...\", \"url\": \"/path/of/the/model\"}");
+      return InvalidInput(std::string("the body has no string ") + key +
+                          "; expected {\"model_name\": \"...\", \"url\": \"/path/of/the/model\"}");
     }
     *value = found->get<std::string>();
   }
   if (order.name.empty() || order.name.size() > kMaxNameBytes) {
-    return invalid("model_name has " + std::to_string(order.name.size()) +
-                   " bytes; expected 1 to " + std::to_string(kMaxNameBytes));
+    return InvalidInput("model_name has " + std::to_string(order.name.size()) +
+                        " bytes; expected 1 to " + std::to_string(kMaxNameBytes));
   }
   constexpr std::string_view kFileScheme = "file://";
   if (order.path.starts_with(kFileScheme)) order.path.erase(0, kFileScheme.size());
   if (!order.path.starts_with('/')) {
-    return invalid(
+    return InvalidInput(
         "url is " + Quote(order.path) +
         "; expected the path of a model on this machine, such as /opt/ml/models/m/model");
   }
   return order;
 }
 
+// What is not there is what the order names, not the path of the request.
 Refusal FromLoading(const Error& error) {
-  switch (error.code) {
-    case ErrorCode::kResourceExhausted:
-      return {507, "InsufficientMemory", error.message};
-    case ErrorCode::kUnavailable:
-      return {503, "ShuttingDown", error.message};
-    case ErrorCode::kIo:
-    case ErrorCode::kInternal:
-      return {500, "LoadFailed", error.message};
-    default:
-      return {400, "InvalidModel", error.message};
-  }
+  if (error.code == ErrorCode::kNotFound) return {400, "InvalidModel", error.message};
+  return RepositoryRefusal(error);
 }
 
 Refusal NoModel(std::string_view name) {
@@ -169,7 +160,7 @@ void MultiModelProtocol::List(Call& call) const {
     const auto [end, error] = std::from_chars(wanted.data(), wanted.data() + wanted.size(), limit);
     if (error != std::errc() || end != wanted.data() + wanted.size() || limit == 0) {
       return call.Refuse(
-          {400, "InvalidInput", "limit is " + Quote(wanted) + "; expected a number from 1 on"});
+          InvalidInput("limit is " + Quote(wanted) + "; expected a number from 1 on"));
     }
   }
   Json models = Json::array();

@@ -76,18 +76,11 @@ std::vector<Route> OpenInferenceProtocol::Routes() {
     for (const ModelPointer& model : context_.models.List()) models.push_back(V2Statistics(*model));
     call->Respond(JsonAnswer({{"model_stats", std::move(models)}}));
   };
-  const auto get = [](const char* pattern, Access access, auto handle, auto* describe) {
-    return Route{.pattern = pattern,
-                 .method = "GET",
-                 .handle = handle,
-                 .access = access,
-                 .describe = describe};
-  };
   std::vector<Route> routes = {
-      get("/v2", Access::kKey, server, DescribeV2Server),
-      get("/v2/health/live", Access::kOpen, live, DescribeV2Live),
-      get("/v2/health/ready", Access::kOpen, ready, DescribeV2Ready),
-      get("/v2/models/stats", Access::kKey, statistics, DescribeV2Statistics)};
+      GetRoute("/v2", server, DescribeV2Server, Access::kKey),
+      GetRoute("/v2/health/live", live, DescribeV2Live),
+      GetRoute("/v2/health/ready", ready, DescribeV2Ready),
+      GetRoute("/v2/models/stats", statistics, DescribeV2Statistics, Access::kKey)};
   AddModelRoutes(routes);
   return routes;
 }

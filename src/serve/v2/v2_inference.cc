@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/quote.h"
+#include "serve/bad_input.h"
 
 namespace bertie::serve {
 namespace {
@@ -24,8 +25,6 @@ constexpr std::string_view kTokenTypeIds = "token_type_ids";
 constexpr std::string_view kLogits = "logits";
 constexpr std::string_view kProbabilities = "probabilities";
 constexpr std::string_view kLabel = "label";
-
-Refusal BadTensor(std::string message) { return {400, "InvalidInput", std::move(message)}; }
 
 std::string ShapeText(const std::vector<int64_t>& shape) {
   std::string text = "[";
@@ -61,25 +60,26 @@ MaybeRefusal NameInputs(std::vector<V2Tensor>& inputs, Named& out) {
                        : input.name == kTokenTypeIds  ? &out.token_type_ids
                                                       : nullptr;
     if (!place) {
-      return BadTensor("unexpected input " + Quote(input.name) + "; expected " +
-                       NamesOf(V2Inputs()));
+      return InvalidInput("unexpected input " + Quote(input.name) + "; expected " +
+                          NamesOf(V2Inputs()));
     }
-    if (*place) return BadTensor("the input " + input.name + " is there twice");
+    if (*place) return InvalidInput("the input " + input.name + " is there twice");
     *place = &input;
     const bool texts = place == &out.text || place == &out.text_pair;
     if (texts != std::holds_alternative<Texts>(input.data)) {
-      return BadTensor("the input " + input.name + " has the datatype " + input.datatype +
-                       "; expected " + (texts ? "BYTES" : "INT64 or INT32"));
+      return InvalidInput("the input " + input.name + " has the datatype " + input.datatype +
+                          "; expected " + (texts ? "BYTES" : "INT64 or INT32"));
     }
   }
   if ((out.text != nullptr) == (out.input_ids != nullptr)) {
-    return BadTensor(out.text ? "the inputs text and input_ids are both there; expected one of them"
-                              : "there is no input text and no input_ids; expected one of them");
+    return InvalidInput(out.text
+                            ? "the inputs text and input_ids are both there; expected one of them"
+                            : "there is no input text and no input_ids; expected one of them");
   }
   if (out.text && (out.attention_mask || out.token_type_ids)) {
-    return BadTensor("attention_mask and token_type_ids go with input_ids, not with text");
+    return InvalidInput("attention_mask and token_type_ids go with input_ids, not with text");
   }
-  if (out.input_ids && out.text_pair) return BadTensor("text_pair goes with text");
+  if (out.input_ids && out.text_pair) return InvalidInput("text_pair goes with text");
   return std::nullopt;
 }
 
@@ -94,8 +94,8 @@ MaybeRefusal CheckCount(const V2Tensor& input, const InvocationLimits& limits) {
 
 MaybeRefusal CheckSameShape(const V2Tensor& input, const V2Tensor& first) {
   if (input.shape == first.shape) return std::nullopt;
-  return BadTensor("the input " + input.name + " has the shape " + ShapeText(input.shape) +
-                   "; expected that of " + first.name + ", " + ShapeText(first.shape));
+  return InvalidInput("the input " + input.name + " has the shape " + ShapeText(input.shape) +
+                      "; expected that of " + first.name + ", " + ShapeText(first.shape));
 }
 
 MaybeRefusal TakeTexts(const Named& named, const InvocationLimits& limits,
@@ -103,8 +103,8 @@ MaybeRefusal TakeTexts(const Named& named, const InvocationLimits& limits,
   V2Tensor& text = *named.text;
   const bool column = text.shape.size() == 2 && text.shape[1] == 1;
   if (text.shape.size() != 1 && !column) {
-    return BadTensor("the input text has the shape " + ShapeText(text.shape) +
-                     "; expected [-1] or [-1,1]");
+    return InvalidInput("the input text has the shape " + ShapeText(text.shape) +
+                        "; expected [-1] or [-1,1]");
   }
   if (auto refusal = CheckCount(text, limits)) return refusal;
   if (named.text_pair) {
@@ -127,8 +127,8 @@ MaybeRefusal RowLength(std::span<const int64_t> mask, size_t row, size_t& out) {
   if (after == mask.end() && std::all_of(mask.begin(), zero, [](int64_t x) { return x == 1; })) {
     return std::nullopt;
   }
-  return BadTensor("attention_mask[" + std::to_string(row) +
-                   "] is not ones and then zeros; pad at the end of the row");
+  return InvalidInput("attention_mask[" + std::to_string(row) +
+                      "] is not ones and then zeros; pad at the end of the row");
 }
 
 std::vector<int32_t> Narrow(std::span<const int64_t> values) {
@@ -145,8 +145,8 @@ MaybeRefusal TakeTokens(const Named& named, const InvocationLimits& limits,
                         std::vector<text::Encoding>& out) {
   const V2Tensor& ids = *named.input_ids;
   if (ids.shape.size() != 2) {
-    return BadTensor("the input input_ids has the shape " + ShapeText(ids.shape) +
-                     "; expected [-1,-1]");
+    return InvalidInput("the input input_ids has the shape " + ShapeText(ids.shape) +
+                        "; expected [-1,-1]");
   }
   if (auto refusal = CheckCount(ids, limits)) return refusal;
   for (const V2Tensor* other : {named.attention_mask, named.token_type_ids}) {
@@ -186,7 +186,7 @@ MaybeRefusal PlanParameters(const formats::Json& given, const InvocationLimits& 
   const auto timeout = given.find("timeout");
   if (timeout == given.end()) return std::nullopt;
   if (!timeout->is_number_integer() || timeout->get<int64_t>() < 0) {
-    return BadTensor("parameters.timeout is no count of microseconds");
+    return InvalidInput("parameters.timeout is no count of microseconds");
   }
   // 0 means none, as in Triton.
   if (const auto count = timeout->get<int64_t>(); count > 0) {
@@ -201,13 +201,14 @@ MaybeRefusal PlanOutputs(V2Request& request, size_t labels, V2Plan& out) {
   for (const V2RequestedOutput& output : request.outputs) {
     const auto same = [&](const auto& other) { return other.name == output.name; };
     if (std::none_of(known.begin(), known.end(), same)) {
-      return BadTensor("unexpected output " + Quote(output.name) + "; expected " + NamesOf(known));
+      return InvalidInput("unexpected output " + Quote(output.name) + "; expected " +
+                          NamesOf(known));
     }
     if (std::any_of(out.outputs.begin(), out.outputs.end(), same)) {
-      return BadTensor("the output " + output.name + " is asked for twice");
+      return InvalidInput("the output " + output.name + " is asked for twice");
     }
     if (output.classification > 0 && output.name == kLabel) {
-      return BadTensor("the output label has no classification; ask for that of probabilities");
+      return InvalidInput("the output label has no classification; ask for that of probabilities");
     }
     out.outputs.push_back(output);
   }

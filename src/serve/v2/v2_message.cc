@@ -7,12 +7,12 @@
 
 #include "base/quote.h"
 #include "serve/answer.h"
+#include "serve/bad_input.h"
 
 namespace bertie::serve {
 namespace {
 
 using formats::Json;
-using formats::JsonTypeName;
 using http::Refusal;
 using MaybeRefusal = std::optional<Refusal>;
 
@@ -24,12 +24,6 @@ constexpr size_t kMaxTensors = 16;
 constexpr size_t kMaxDimensions = 8;
 constexpr size_t kMaxElements = size_t{1} << 28;
 
-Refusal BadMessage(std::string message) { return {400, "InvalidInput", std::move(message)}; }
-
-Refusal BadType(const std::string& where, const Json& found, const std::string& expected) {
-  return BadMessage(where + " is " + JsonTypeName(found) + "; expected " + expected);
-}
-
 std::string At(const std::string& list, size_t index) {
   return list + "[" + std::to_string(index) + "]";
 }
@@ -39,21 +33,21 @@ MaybeRefusal ReadString(const Json& object, const char* key, const std::string& 
   const auto found = object.find(key);
   if (found == object.end()) {
     if (!needed) return std::nullopt;
-    return BadMessage(where + " has no \"" + key + "\"");
+    return InvalidInput(where + " has no \"" + key + "\"");
   }
-  if (!found->is_string()) return BadType(where + "." + key, *found, "a string");
+  if (!found->is_string()) return WrongType(where + "." + key, *found, "a string");
   out = found->get<std::string>();
   return std::nullopt;
 }
 
 MaybeRefusal ReadSize(const Json& value, const std::string& where, int64_t& out) {
-  if (!value.is_number_integer()) return BadType(where, value, "an integer, at least 0");
+  if (!value.is_number_integer()) return WrongType(where, value, "an integer, at least 0");
   if (value.is_number_unsigned() &&
       value.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
-    return BadMessage(where + " is too large");
+    return InvalidInput(where + " is too large");
   }
   out = value.get<int64_t>();
-  if (out < 0) return BadMessage(where + " is " + std::to_string(out) + "; expected at least 0");
+  if (out < 0) return InvalidInput(where + " is " + std::to_string(out) + "; expected at least 0");
   return std::nullopt;
 }
 
@@ -63,7 +57,7 @@ MaybeRefusal FindObject(const Json& object, const char* key, const std::string& 
   out = nullptr;
   const auto found = object.find(key);
   if (found == object.end() || found->is_null()) return std::nullopt;
-  if (!found->is_object()) return BadType(where + key, *found, "an object");
+  if (!found->is_object()) return WrongType(where + key, *found, "an object");
   out = &*found;
   return std::nullopt;
 }
@@ -72,7 +66,7 @@ MaybeRefusal ReadBool(const Json& parameters, const char* key, const std::string
                       std::optional<bool>& out) {
   const auto found = parameters.find(key);
   if (found == parameters.end()) return std::nullopt;
-  if (!found->is_boolean()) return BadType(where + "." + key, *found, "true or false");
+  if (!found->is_boolean()) return WrongType(where + "." + key, *found, "true or false");
   out = found->get<bool>();
   return std::nullopt;
 }
@@ -80,18 +74,18 @@ MaybeRefusal ReadBool(const Json& parameters, const char* key, const std::string
 // Shared memory would be the server's own; clients on other machines could not mean it.
 MaybeRefusal RefuseSharedMemory(const Json& parameters, const std::string& where) {
   if (!parameters.contains("shared_memory_region")) return std::nullopt;
-  return BadMessage(where +
-                    ".shared_memory_region: shared memory is not supported; send the data "
-                    "in the request");
+  return InvalidInput(where +
+                      ".shared_memory_region: shared memory is not supported; send the data "
+                      "in the request");
 }
 
 MaybeRefusal ReadShape(const Json& input, const std::string& where, V2Tensor& out) {
   const auto shape = input.find("shape");
-  if (shape == input.end()) return BadMessage(where + " has no \"shape\"");
-  if (!shape->is_array()) return BadType(where + ".shape", *shape, "a list of integers");
+  if (shape == input.end()) return InvalidInput(where + " has no \"shape\"");
+  if (!shape->is_array()) return WrongType(where + ".shape", *shape, "a list of integers");
   if (shape->empty() || shape->size() > kMaxDimensions) {
-    return BadMessage(where + ".shape has " + std::to_string(shape->size()) +
-                      " dimensions; expected 1 to " + std::to_string(kMaxDimensions));
+    return InvalidInput(where + ".shape has " + std::to_string(shape->size()) +
+                        " dimensions; expected 1 to " + std::to_string(kMaxDimensions));
   }
   for (size_t i = 0; i < shape->size(); ++i) {
     int64_t size = 0;
@@ -107,11 +101,11 @@ class DataReader {
   DataReader(const std::string& where, V2Tensor& out) : where_(where), out_(out) {}
 
   MaybeRefusal Read(const Json& data, size_t elements) {
-    if (!data.is_array()) return BadType(where_, data, "a list");
+    if (!data.is_array()) return WrongType(where_, data, "a list");
     nested_ = !data.empty() && data[0].is_array();
     if (!nested_ && data.size() != elements) {
-      return BadMessage(where_ + " holds " + std::to_string(data.size()) +
-                        " values; the shape says " + std::to_string(elements));
+      return InvalidInput(where_ + " holds " + std::to_string(data.size()) +
+                          " values; the shape says " + std::to_string(elements));
     }
     return ReadLevel(data, 0);
   }
@@ -120,11 +114,11 @@ class DataReader {
   MaybeRefusal ReadLevel(const Json& list, size_t level) {
     const bool last = !nested_ || level + 1 == out_.shape.size();
     if (nested_ && list.size() != static_cast<size_t>(out_.shape[level])) {
-      return BadMessage(where_ + " has a list of " + std::to_string(list.size()) +
-                        " where the shape says " + std::to_string(out_.shape[level]));
+      return InvalidInput(where_ + " has a list of " + std::to_string(list.size()) +
+                          " where the shape says " + std::to_string(out_.shape[level]));
     }
     for (const Json& item : list) {
-      if (!last && !item.is_array()) return BadType("a value of " + where_, item, "a list");
+      if (!last && !item.is_array()) return WrongType("a value of " + where_, item, "a list");
       if (auto refusal = last ? ReadElement(item) : ReadLevel(item, level + 1)) return refusal;
     }
     return std::nullopt;
@@ -132,11 +126,11 @@ class DataReader {
 
   MaybeRefusal ReadElement(const Json& item) {
     if (auto* texts = std::get_if<std::vector<std::string>>(&out_.data)) {
-      if (!item.is_string()) return BadType("a value of " + where_, item, "a string");
+      if (!item.is_string()) return WrongType("a value of " + where_, item, "a string");
       texts->push_back(item.get<std::string>());
       return std::nullopt;
     }
-    if (!item.is_number_integer()) return BadType("a value of " + where_, item, "an integer");
+    if (!item.is_number_integer()) return WrongType("a value of " + where_, item, "an integer");
     std::get<std::vector<int64_t>>(out_.data).push_back(item.get<int64_t>());
     return std::nullopt;
   }
@@ -153,8 +147,8 @@ MaybeRefusal TakeBinary(const Json& size_value, const std::string& where, std::s
   const std::string name = where + ".parameters.binary_data_size";
   if (auto refusal = ReadSize(size_value, name, size)) return refusal;
   if (static_cast<uint64_t>(size) > rest.size()) {
-    return BadMessage(name + " is " + std::to_string(size) + "; " + std::to_string(rest.size()) +
-                      " bytes of the body are left for it");
+    return InvalidInput(name + " is " + std::to_string(size) + "; " + std::to_string(rest.size()) +
+                        " bytes of the body are left for it");
   }
   const std::string_view bytes = rest.substr(0, static_cast<size_t>(size));
   rest.remove_prefix(bytes.size());
@@ -163,7 +157,7 @@ MaybeRefusal TakeBinary(const Json& size_value, const std::string& where, std::s
 
 MaybeRefusal ReadInput(const Json& input, const std::string& where, std::string_view& binary,
                        V2Tensor& out) {
-  if (!input.is_object()) return BadType(where, input, "an object");
+  if (!input.is_object()) return WrongType(where, input, "an object");
   if (auto refusal = ReadString(input, "name", where, true, out.name)) return refusal;
   if (auto refusal = ReadString(input, "datatype", where, true, out.datatype)) return refusal;
   if (auto refusal = ReadShape(input, where, out)) return refusal;
@@ -178,7 +172,7 @@ MaybeRefusal ReadInput(const Json& input, const std::string& where, std::string_
   if (auto refusal = CheckV2Shape(out, &elements)) return refusal;
   const auto data = input.find("data");
   if (data == input.end()) {
-    return BadMessage(where + " has neither \"data\" nor parameters.binary_data_size");
+    return InvalidInput(where + " has neither \"data\" nor parameters.binary_data_size");
   }
   if (out.datatype == "BYTES") {
     out.data.emplace<std::vector<std::string>>();
@@ -189,7 +183,7 @@ MaybeRefusal ReadInput(const Json& input, const std::string& where, std::string_
 }
 
 MaybeRefusal ReadOutput(const Json& output, const std::string& where, V2RequestedOutput& out) {
-  if (!output.is_object()) return BadType(where, output, "an object");
+  if (!output.is_object()) return WrongType(where, output, "an object");
   if (auto refusal = ReadString(output, "name", where, true, out.name)) return refusal;
   const Json* parameters = nullptr;
   if (auto refusal = FindObject(output, "parameters", where + ".", parameters)) return refusal;
@@ -206,17 +200,17 @@ MaybeRefusal FindList(const Json& body, const char* key, const Json*& out) {
   const auto found = body.find(key);
   out = nullptr;
   if (found == body.end() || found->is_null()) return std::nullopt;
-  if (!found->is_array()) return BadType(key, *found, "a list");
+  if (!found->is_array()) return WrongType(key, *found, "a list");
   if (found->size() > kMaxTensors) {
-    return BadMessage(std::string(key) + " has " + std::to_string(found->size()) +
-                      " tensors; expected at most " + std::to_string(kMaxTensors));
+    return InvalidInput(std::string(key) + " has " + std::to_string(found->size()) +
+                        " tensors; expected at most " + std::to_string(kMaxTensors));
   }
   out = &*found;
   return std::nullopt;
 }
 
 MaybeRefusal ReadRequest(const Json& body, std::string_view binary, V2Request& out) {
-  if (!body.is_object()) return BadType("the body", body, "an object with \"inputs\"");
+  if (!body.is_object()) return WrongType("the body", body, "an object with \"inputs\"");
   if (auto refusal = ReadString(body, "id", "the body", false, out.id)) return refusal;
   const Json* parameters = nullptr;
   if (auto refusal = FindObject(body, "parameters", "", parameters)) return refusal;
@@ -230,7 +224,7 @@ MaybeRefusal ReadRequest(const Json& body, std::string_view binary, V2Request& o
   }
   const Json* inputs = nullptr;
   if (auto refusal = FindList(body, "inputs", inputs)) return refusal;
-  if (!inputs || inputs->empty()) return BadMessage("the body has no \"inputs\"");
+  if (!inputs || inputs->empty()) return InvalidInput("the body has no \"inputs\"");
   out.inputs.resize(inputs->size());
   for (size_t i = 0; i < inputs->size(); ++i) {
     if (auto refusal = ReadInput((*inputs)[i], At("inputs", i), binary, out.inputs[i])) {
@@ -238,9 +232,9 @@ MaybeRefusal ReadRequest(const Json& body, std::string_view binary, V2Request& o
     }
   }
   if (!binary.empty()) {
-    return BadMessage(std::to_string(binary.size()) +
-                      " bytes follow the last input's; the binary_data_size of the inputs do not "
-                      "add up to the body");
+    return InvalidInput(std::to_string(binary.size()) +
+                        " bytes follow the last input's; the binary_data_size of the inputs do not "
+                        "add up to the body");
   }
   const Json* outputs = nullptr;
   if (auto refusal = FindList(body, "outputs", outputs)) return refusal;
@@ -268,15 +262,16 @@ MaybeRefusal ReadTexts(std::string_view bytes, const std::string& name,
     uint32_t size = 0;
     const size_t index = out.size();
     if (bytes.size() < sizeof(size)) {
-      return BadMessage(name + ": " + std::to_string(bytes.size()) +
-                        " bytes are left for the length of text " + std::to_string(index) +
-                        "; expected 4");
+      return InvalidInput(name + ": " + std::to_string(bytes.size()) +
+                          " bytes are left for the length of text " + std::to_string(index) +
+                          "; expected 4");
     }
     std::memcpy(&size, bytes.data(), sizeof(size));
     bytes.remove_prefix(sizeof(size));
     if (size > bytes.size()) {
-      return BadMessage(name + ": text " + std::to_string(index) + " has " + std::to_string(size) +
-                        " bytes by its length; " + std::to_string(bytes.size()) + " are left");
+      return InvalidInput(name + ": text " + std::to_string(index) + " has " +
+                          std::to_string(size) + " bytes by its length; " +
+                          std::to_string(bytes.size()) + " are left");
     }
     out.emplace_back(bytes.substr(0, size));
     bytes.remove_prefix(size);
@@ -313,18 +308,18 @@ void AppendData(const V2Tensor& tensor, std::string& out) {
 MaybeRefusal CheckV2Shape(const V2Tensor& tensor, size_t* elements) {
   const std::string name = "input " + Quote(tensor.name);
   if (tensor.datatype != "BYTES" && tensor.datatype != "INT64" && tensor.datatype != "INT32") {
-    return BadMessage(name + " has the datatype " + Quote(tensor.datatype) +
-                      "; expected BYTES, INT64 or INT32");
+    return InvalidInput(name + " has the datatype " + Quote(tensor.datatype) +
+                        "; expected BYTES, INT64 or INT32");
   }
   size_t product = 1;
   for (int64_t size : tensor.shape) {
     if (size < 0) {
-      return BadMessage(name + " has the dimension " + std::to_string(size) +
-                        "; expected at least 0");
+      return InvalidInput(name + " has the dimension " + std::to_string(size) +
+                          "; expected at least 0");
     }
     const auto factor = static_cast<size_t>(size);
     if (factor > 0 && product > kMaxElements / factor) {
-      return BadMessage(name + " has more than " + std::to_string(kMaxElements) + " elements");
+      return InvalidInput(name + " has more than " + std::to_string(kMaxElements) + " elements");
     }
     product *= factor;
   }
@@ -344,16 +339,16 @@ MaybeRefusal ReadV2Bytes(std::string_view bytes, V2Tensor& tensor) {
   } else {
     const size_t size = tensor.datatype == "INT64" ? sizeof(int64_t) : sizeof(int32_t);
     if (bytes.size() != elements * size) {
-      return BadMessage(name + " came with " + std::to_string(bytes.size()) +
-                        " bytes; the shape needs " + std::to_string(elements * size));
+      return InvalidInput(name + " came with " + std::to_string(bytes.size()) +
+                          " bytes; the shape needs " + std::to_string(elements * size));
     }
     tensor.data =
         size == sizeof(int64_t) ? ReadIntegers<int64_t>(bytes) : ReadIntegers<int32_t>(bytes);
     found = elements;
   }
   if (found == elements) return std::nullopt;
-  return BadMessage(name + " came with " + std::to_string(found) + " texts; the shape says " +
-                    std::to_string(elements));
+  return InvalidInput(name + " came with " + std::to_string(found) + " texts; the shape says " +
+                      std::to_string(elements));
 }
 
 std::string WriteV2Bytes(const V2Tensor& tensor) {
@@ -378,8 +373,8 @@ std::variant<V2Request, Refusal> ParseV2Request(std::string_view body,
                                                 std::optional<size_t> json_length) {
   const size_t length = json_length.value_or(body.size());
   if (length > body.size()) {
-    return BadMessage("Inference-Header-Content-Length is " + std::to_string(length) +
-                      "; the body has " + std::to_string(body.size()) + " bytes");
+    return InvalidInput("Inference-Header-Content-Length is " + std::to_string(length) +
+                        "; the body has " + std::to_string(body.size()) + " bytes");
   }
   const auto parsed =
       formats::ParseJson(body.substr(0, length), "body", {.max_values = kMaxJsonValues});
