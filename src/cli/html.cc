@@ -1,5 +1,6 @@
 #include "cli/html.h"
 
+#include "base/markup.h"
 #include "text/unicode.h"
 
 namespace bertie::cli {
@@ -54,18 +55,11 @@ void AppendEscaped(char32_t c, std::string_view bytes, std::string& out) {
   const bool control = (c < 0x20 && c != '\t' && c != '\n') || (c >= 0x7f && c < 0xa0);
   if (control) {
     out += "\xef\xbf\xbd";
-  } else if (c == '&') {
-    out += "&amp;";
-  } else if (c == '<') {
-    out += "&lt;";
-  } else if (c == '>') {
-    out += "&gt;";
-  } else if (c == '"') {
-    out += "&quot;";
   } else if (c == '\'') {
     out += "&#39;";
   } else {
-    out += bytes;
+    const std::string_view reference = MarkupReference(c);
+    out += reference.empty() ? bytes : reference;
   }
 }
 

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <cstdio>
 
+#include "base/markup.h"
+
 namespace bertie::cloud {
 namespace {
 
@@ -12,27 +14,15 @@ constexpr int kMaxElements = 100'000;
 // Control characters, which XML 1.0 has no way to write, become references as S3 writes them.
 void AppendEscaped(std::string_view text, std::string& out) {
   for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') {
-          char reference[8];
-          std::snprintf(reference, sizeof(reference), "&#x%x;", static_cast<unsigned>(c));
-          out += reference;
-        } else {
-          out += c;
-        }
+    const std::string_view known = MarkupReference(static_cast<unsigned char>(c));
+    if (!known.empty()) {
+      out += known;
+    } else if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') {
+      char reference[8];
+      std::snprintf(reference, sizeof(reference), "&#x%x;", static_cast<unsigned>(c));
+      out += reference;
+    } else {
+      out += c;
     }
   }
 }

@@ -18,6 +18,7 @@
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/hmac.h"
+#include "base/private_file.h"
 
 namespace bertie::http {
 namespace {
@@ -119,15 +120,6 @@ std::optional<std::string> AlternativeNames(const std::vector<std::string>& host
   return names.empty() ? std::nullopt : std::optional(names);
 }
 
-Status WritePrivately(const fs::path& path, const std::string& text) {
-  BERTIE_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
-  std::error_code error;
-  fs::permissions(file.temporary_path(), fs::perms::owner_read | fs::perms::owner_write, error);
-  if (error) return FileError(error.value(), path, "set permissions for");
-  BERTIE_RETURN_IF_ERROR(file.Write(text));
-  return file.Commit();
-}
-
 }  // namespace
 
 Status CertificateAuthority::Make(const fs::path& folder, const std::string& name) {
@@ -143,7 +135,7 @@ Status CertificateAuthority::Make(const fs::path& folder, const std::string& nam
   if (!made) return Failed("make a certificate");
   BERTIE_RETURN_IF_ERROR(MakeFolders(folder));
   // The key first: a certificate without one is refused below, a key without one is made again.
-  BERTIE_RETURN_IF_ERROR(WritePrivately(folder / "ca.key", PemOf(key.get())));
+  BERTIE_RETURN_IF_ERROR(WritePrivateFile(folder / "ca.key", PemOf(key.get())));
   return WriteFileAtomically(folder / "ca.pem", PemOf(it));
 }
 

@@ -1,7 +1,5 @@
 #include "cli/cloud/cloud_files.h"
 
-#include <sys/stat.h>
-
 #include <cstdlib>
 #include <system_error>
 #include <utility>
@@ -9,6 +7,7 @@
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/hmac.h"
+#include "base/private_file.h"
 #include "formats/json.h"
 
 namespace bertie::cli {
@@ -20,12 +19,7 @@ using formats::Json;
 Status WriteSecret(const fs::path& path, const Json& value) {
   std::error_code error;
   fs::create_directories(path.parent_path(), error);
-  BERTIE_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::Create(path));
-  if (::chmod(file.temporary_path().c_str(), 0600) != 0) {
-    return FileError(errno, path, "set permissions for");
-  }
-  BERTIE_RETURN_IF_ERROR(file.Write(formats::DumpJson(value, 2) + "\n"));
-  return file.Commit();
+  return WritePrivateFile(path, formats::DumpJson(value, 2) + "\n");
 }
 
 // The member's text, or "".

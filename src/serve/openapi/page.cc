@@ -1,6 +1,8 @@
 #include <map>
 #include <string>
+#include <string_view>
 
+#include "base/markup.h"
 #include "serve/openapi/document.h"
 
 namespace bertie::serve {
@@ -23,22 +25,8 @@ constexpr const char* kPageHead =
 std::string Escape(const std::string& text) {
   std::string out;
   for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out.push_back(c);
-    }
+    const std::string_view reference = MarkupReference(static_cast<unsigned char>(c));
+    out += reference.empty() ? std::string_view(&c, 1) : reference;
   }
   return out;
 }
