@@ -167,7 +167,7 @@ Result<std::unique_ptr<CloudServer>> CloudServer::Start(CloudServerOptions optio
       .sagemaker = std::make_shared<JsonService>(std::move(sagemaker)),
       .runtime = std::make_shared<RuntimeService>(
           settings, *impl->endpoints, impl->servers, *impl->store, impl->endpoint_metrics,
-          std::make_shared<AsyncService>(settings, *impl->endpoints, *impl->async)),
+          std::make_unique<AsyncService>(settings, *impl->endpoints, *impl->async)),
       .logs = std::make_shared<JsonService>(LogOperations(
           settings, {impl->training.get(), impl->transforms.get(), impl->endpoint_logs.get()})),
       .monitoring = std::make_shared<MetricService>(

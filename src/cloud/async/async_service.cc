@@ -102,15 +102,6 @@ void PlaceAnswer(AsyncFields& fields, const AsyncPlan& plan, AsyncRequest& reque
 
 }  // namespace
 
-http::Response AsyncService::Deny(const http::RequestHead&, const AuthError& error,
-                                  const std::string&) {
-  return RuntimeError(403, JsonAuthCode(error.fault), error.message);
-}
-
-http::Response AsyncService::Reject(const http::Refusal& refusal, const std::string&) {
-  return RuntimeError(refusal.status, refusal.type, refusal.message);
-}
-
 std::optional<http::Response> AsyncService::Refuse(const http::RequestHead& head) {
   if (head.content_length > kMaxInline) {
     return RuntimeError(413, "ValidationError",

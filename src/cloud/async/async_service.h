@@ -8,20 +8,17 @@
 
 #include "cloud/async/async_queue.h"
 #include "cloud/endpoints/endpoints.h"
-#include "cloud/service.h"
+#include "cloud/endpoints/runtime_service.h"
 #include "cloud/settings.h"
 
 namespace bertie::cloud {
 
-class AsyncService : public Service {
+class AsyncService : public AsyncInvocations {
  public:
   // All must outlive the service.
   AsyncService(const Settings& settings, const Endpoints& endpoints, AsyncQueue& queue)
       : settings_(settings), endpoints_(endpoints), queue_(queue) {}
 
-  http::Response Deny(const http::RequestHead& head, const AuthError& error,
-                      const std::string& request_id) override;
-  http::Response Reject(const http::Refusal& refusal, const std::string& request_id) override;
   std::optional<http::Response> Refuse(const http::RequestHead& head) override;
   void Handle(Call call, std::shared_ptr<http::Exchange> exchange) override;
 

@@ -17,11 +17,22 @@
 
 namespace bertie::cloud {
 
+// What answers the asynchronous invocations.
+class AsyncInvocations {
+ public:
+  virtual ~AsyncInvocations() = default;
+
+  // As Service's.
+  virtual std::optional<http::Response> Refuse(const http::RequestHead& head) = 0;
+  virtual void Handle(Call call, std::shared_ptr<http::Exchange> exchange) = 0;
+};
+
 class RuntimeService : public Service {
  public:
   // All must outlive the service, which stops servers at its end. store: of several models.
   RuntimeService(const Settings& settings, const Endpoints& endpoints, http::ClientPool& servers,
-                 const ObjectStore& store, EndpointMetrics& metrics, std::shared_ptr<Service> async)
+                 const ObjectStore& store, EndpointMetrics& metrics,
+                 std::unique_ptr<AsyncInvocations> async)
       : settings_(settings),
         endpoints_(endpoints),
         servers_(servers),
@@ -48,7 +59,7 @@ class RuntimeService : public Service {
   const Endpoints& endpoints_;
   http::ClientPool& servers_;
   EndpointMetrics& metrics_;
-  std::shared_ptr<Service> async_;
+  std::unique_ptr<AsyncInvocations> async_;
   ModelLoader loader_;
 };
 
