@@ -94,13 +94,6 @@ BERTIE_BF16_ATTENTION inline __m512i LoadRounded(const float* row, int64_t j, in
   return (__m512i)_mm512_cvtne2ps_pbh(high, low);
 }
 
-BERTIE_BF16_ATTENTION void RoundQuery(const Layout& at, int64_t size, const float* q,
-                                      std::byte* out) {
-  for (int64_t j = 0; j < at.padded_size; j += 32) {
-    _mm512_storeu_si512(out + 2 * j, LoadRounded(q, j, size));
-  }
-}
-
 // Panels of K transposed: [padded_keys / kBF16DotWidth][head_pairs][kBF16DotWidth][2].
 BERTIE_BF16_ATTENTION void PackKeys(const Layout& at, int64_t keys, int64_t size, const float* k,
                                     int64_t stride, std::byte* out) {
@@ -218,8 +211,8 @@ void BF16AttentionHead(const AttentionInput& in, int64_t sentence, int64_t head,
   for (int64_t first = 0; first < queries; first += kQueryRows) {
     const int rows = static_cast<int>(std::min(kQueryRows, queries - first));
     for (int r = 0; r < rows; ++r) {
-      RoundQuery(at, size, in.q + (q0 + first + r) * in.q_stride + head * size,
-                 q + r * at.query_stride);
+      RoundToBF16(size, at.padded_size, in.q + (q0 + first + r) * in.q_stride + head * size,
+                  q + r * at.query_stride);
     }
     for (int64_t j = 0; j < at.padded_keys; j += kBF16DotWidth) {
       BF16DotTile(rows, at.head_pairs, q, at.query_stride, k + j * at.head_pairs * 4, scores + j,

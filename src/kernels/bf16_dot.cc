@@ -59,7 +59,7 @@ BERTIE_BF16_DOT void RoundToBF16(int64_t count, int64_t padded, const float* x, 
     const auto rounded = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, x + j));
     _mm256_mask_storeu_epi16(out + 2 * j, mask, rounded);
   }
-  std::memset(out + 2 * count, 0, static_cast<size_t>(2 * (padded - count)));
+  if (padded > count) std::memset(out + 2 * count, 0, static_cast<size_t>(2 * (padded - count)));
 }
 
 void BF16DotTile(int rows, int64_t pairs, const std::byte* a, int64_t a_stride, const std::byte* b,

@@ -11,7 +11,7 @@ import pytest
 boto3 = pytest.importorskip("boto3")
 import botocore.exceptions  # noqa: E402
 
-from test_cloud_endpoints import Account, archive, code, eventually  # noqa: E402
+from test_cloud_endpoints import Account, code, eventually, tiny_archive  # noqa: E402, F401
 from test_cloud_s3 import Cloud  # noqa: E402
 
 OUTPUT, FAILURES = "s3://models/answers/of/e", "s3://models/failures/"
@@ -56,27 +56,13 @@ class AsyncAccount(Account):
 
 
 @pytest.fixture(scope="module")
-def tiny_archive(tiny_model):
-    return archive({name: (tiny_model / name).read_bytes()
-                    for name in ("config.json", "model.safetensors", "tokenizer_config.json", "vocab.txt")})
-
-
-@pytest.fixture(scope="module")
 def root(tmp_path_factory):
     return tmp_path_factory.mktemp("async")
 
 
-def start(bertie, data, tiny_archive):
-    cloud = Cloud(bertie, data)
-    assert cloud.port, cloud.log.read_text()
-    account = AsyncAccount(cloud)
-    account.model("tiny", account.upload("tiny.tar.gz", tiny_archive))
-    return account
-
-
 @pytest.fixture(scope="module")
 def account(bertie, root, tiny_archive):
-    account = start(bertie, root / "shared", tiny_archive)
+    account = AsyncAccount.start(bertie, root / "shared", tiny_archive)
     account.async_config("async")
     account.config("plain", {"ModelName": "tiny"})
     account.endpoint("e", "async")
@@ -176,7 +162,7 @@ def test_requests_of_an_endpoint_that_goes_are_answered(account):
 
 
 def test_a_killed_cloud_answers_each_request_once(bertie, root, tiny_archive):
-    account = start(bertie, root / "killed", tiny_archive)
+    account = AsyncAccount.start(bertie, root / "killed", tiny_archive)
     account.async_config("async")
     account.endpoint("e", "async")
     account.endpoint("late", "async")

@@ -42,6 +42,15 @@ class Account:
         self.s3, self.sm = cloud.client("s3"), cloud.client("sagemaker")
         self.runtime = cloud.client("sagemaker-runtime", read_timeout=80)
 
+    @classmethod
+    def start(cls, bertie, data, tiny_archive):
+        """Of a new cloud, with the model "tiny"."""
+        cloud = Cloud(bertie, data)
+        assert cloud.port, cloud.log.read_text()
+        account = cls(cloud)
+        account.model("tiny", account.upload("tiny.tar.gz", tiny_archive))
+        return account
+
     def upload(self, key, data):
         try:
             self.s3.create_bucket(Bucket="models",
@@ -147,16 +156,13 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def account(bertie, root, tiny_archive):
-    cloud = Cloud(bertie, root / "shared")
-    assert cloud.port, cloud.log.read_text()
-    account = Account(cloud)
-    account.model("tiny", account.upload("tiny.tar.gz", tiny_archive))
+    account = Account.start(bertie, root / "shared", tiny_archive)
     account.model("empty", account.upload("empty.tar.gz", archive({"readme": b"no model"})))
     account.config("tiny", {"ModelName": "tiny"})
     account.config("empty", {"ModelName": "empty"})
     yield account
     # Its end is a test too: nothing is left.
-    assert cloud.stop() == 0, cloud.log.read_text()
+    assert account.cloud.stop() == 0, account.cloud.log.read_text()
     assert not account.children()
 
 

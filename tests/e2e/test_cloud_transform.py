@@ -14,7 +14,7 @@ import pytest
 
 boto3 = pytest.importorskip("boto3")
 
-from test_cloud_endpoints import Account, archive, code, eventually  # noqa: E402
+from test_cloud_endpoints import Account, archive, code, eventually, tiny_archive  # noqa: E402, F401
 from test_cloud_s3 import Cloud  # noqa: E402
 
 TEXTS = [f"text number {n}, and some more" for n in range(30)]
@@ -95,27 +95,13 @@ class TransformAccount(Account):
 
 
 @pytest.fixture(scope="module")
-def tiny_archive(tiny_model):
-    return archive({name: (tiny_model / name).read_bytes()
-                    for name in ("config.json", "model.safetensors", "tokenizer_config.json", "vocab.txt")})
-
-
-@pytest.fixture(scope="module")
 def root(tmp_path_factory):
     return tmp_path_factory.mktemp("transform")
 
 
-def start(bertie, data, tiny_archive):
-    cloud = Cloud(bertie, data)
-    assert cloud.port, cloud.log.read_text()
-    account = TransformAccount(cloud)
-    account.model("tiny", account.upload("tiny.tar.gz", tiny_archive))
-    return account
-
-
 @pytest.fixture(scope="module")
 def account(bertie, root, tiny_archive):
-    account = start(bertie, root / "shared", tiny_archive)
+    account = TransformAccount.start(bertie, root / "shared", tiny_archive)
     yield account
     assert account.cloud.stop() == 0, account.cloud.log.read_text()
     assert not account.children()
@@ -279,7 +265,7 @@ def test_a_job_is_stopped(account):
 
 def test_a_killed_cloud_goes_on_with_its_jobs(bertie, root, tiny_archive):
     """With the server that still runs, or another; no output is seen that is not whole, nor written twice."""
-    account = start(bertie, root / "killed", tiny_archive)
+    account = TransformAccount.start(bertie, root / "killed", tiny_archive)
     count, objects = 1200, 40
     for n in range(objects):
         account.put(f"in/{n:02}.jsonl", b'"some text"\n' * count)
