@@ -152,7 +152,7 @@ TEST_F(StreamTest, AnAnswerOfTheSinkEndsTheRequestAndTheConnection) {
 // A sink that is slow holds its client up; nothing is gathered meanwhile.
 TEST_F(StreamTest, ASlowSinkHoldsTheClientUp) {
   options.max_body_memory = 1 << 20;
-  options.body_grace = milliseconds(50);
+  options.body_grace = milliseconds(1000);  // a slow machine has it to itself for the 32 MB
   options.min_body_rate = 1 << 30;
   Start();
   handler.seen.gate_open = false;
@@ -162,7 +162,8 @@ TEST_F(StreamTest, ASlowSinkHoldsTheClientUp) {
     client.Send(Put(32 << 20) + std::string(32 << 20, 'x'));
     sent = true;
   });
-  std::this_thread::sleep_for(milliseconds(100));  // longer than the grace: its time does not count
+  // Longer than the grace: the sink's time does not count.
+  std::this_thread::sleep_for(milliseconds(1300));
   EXPECT_FALSE(sent);
   handler.seen.gate_open = true;
   sender.join();
