@@ -37,10 +37,11 @@ Split SplitProduct(int64_t rows, int64_t columns, int64_t most_rows, int64_t hei
   const int64_t row_blocks = std::max<int64_t>(1, CeilDiv(rows, most_rows));
   split.block = std::max<int64_t>(1, CeilDiv(CeilDiv(rows, row_blocks), height)) * height;
   split.blocks = CeilDiv(rows, split.block);
-  // Few rows: the panels are shared out instead.
-  const int64_t wanted = workers == 1 ? 1 : workers * kTasksPerWorker;
-  split.groups = std::clamp<int64_t>(CeilDiv(wanted, std::max<int64_t>(1, split.blocks)), 1,
-                                     std::max<int64_t>(1, split.panels));
+  // Few rows: the panels are shared out instead. As many groups for each worker: tasks of one block
+  // take equally long, those of the last one less.
+  const int64_t wanted =
+      workers == 1 ? 1 : CeilDiv(kTasksPerWorker, std::max<int64_t>(1, split.blocks)) * workers;
+  split.groups = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, split.panels));
   split.group = CeilDiv(split.panels, split.groups);
   return split;
 }
