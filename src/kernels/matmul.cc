@@ -1,5 +1,7 @@
 #include "kernels/matmul.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "base/ceil_div.h"
@@ -15,7 +17,16 @@ namespace {
 
 // Rows of one task: its share of A (144 KiB packed) stays in L2 while the panels of B pass by.
 constexpr int64_t kBlockRows = 96;
-constexpr int64_t kBlockBytes = 192 << 10;  // of quantised rows; twice that of bf16
+// The same of quantised and of bf16 rows, which lie packed already: each block reads all of B anew.
+constexpr int64_t kNarrowBlockRows = 132;
+
+// What a block's rows of elements of so many bytes may take: two fifths of L2 for each byte, or of
+// 1 MiB where its size is not told.
+int64_t BlockBytes(int64_t element) {
+  static const int64_t l2 = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  return (l2 > 0 ? l2 : int64_t{1} << 20) * 2 / 5 * element;
+}
+
 // Tasks for each worker, so that one that the machine holds up does not hold up the product.
 constexpr int64_t kTasksPerWorker = 4;
 // Below this oneDNN falls to 60 to 90 % of the peak, and our own kernel does not.
@@ -75,21 +86,17 @@ struct MatMulTarget {
   const MatMulOptions& options;
 };
 
-// Rows of a block that lie in `bytes`, stride bytes each.
-int64_t MostRows(int64_t stride, int64_t bytes) {
-  return std::clamp<int64_t>(bytes / stride, 1, kBlockRows);
-}
-
-// multiply(job, row0, row1, panel0, panel1) for every task. A block's rows take at most
-// block_bytes.
+// multiply(job, row0, row1, panel0, panel1) for every task.
 template <class Rows, class Multiply>
 void RunPacked(const Rows& a, int64_t rows, const PackedMatrix& b, const MatMulTarget& target,
-               int64_t block_bytes, bool amx, ThreadPool& pool, const Multiply& multiply) {
+               bool amx, ThreadPool& pool, const Multiply& multiply) {
   const PackedJob<Rows> job{a,        b.depth(),       b.bytes().data(), b.columns(),
                             target.c, target.c_stride, target.options};
   const int64_t height = amx ? 2 * kAmxRows : TileHeight();
-  const Split split =
-      SplitProduct(rows, b.columns(), MostRows(a.stride, block_bytes), height, pool.size());
+  const int64_t element = b.type() == WeightType::kI8 ? 1 : 2;
+  const int64_t most_rows =
+      std::clamp<int64_t>(BlockBytes(element) / a.stride, 1, kNarrowBlockRows);
+  const Split split = SplitProduct(rows, b.columns(), most_rows, height, pool.size());
   ForTasks(split, pool, [&](int64_t row0, int64_t row1, int64_t panel0, int64_t panel1, int) {
     multiply(job, row0, row1, panel0, panel1);
   });
@@ -138,12 +145,12 @@ void MatMul(const MatrixView& a, const PackedMatrix& b, float* c, int64_t c_stri
             const MatMulOptions& options, MatMulScratch& scratch, ThreadPool& pool) {
   const MatMulTarget target{c, c_stride, options};
   if (b.type() == WeightType::kI8) {
-    return RunPacked(QuantizeRows(a, scratch.quantized_a, pool), a.rows, b, target, kBlockBytes,
+    return RunPacked(QuantizeRows(a, scratch.quantized_a, pool), a.rows, b, target,
                      UseAmxInt8() && a.rows >= kAmxRows, pool, MultiplyInt8Block);
   }
   if (b.type() == WeightType::kBF16 && UseBF16Dot()) {
-    return RunPacked(RoundRows(a, scratch.quantized_a, pool), a.rows, b, target, 2 * kBlockBytes,
-                     UseAmxBF16(), pool, MultiplyBF16Block);
+    return RunPacked(RoundRows(a, scratch.quantized_a, pool), a.rows, b, target, UseAmxBF16(), pool,
+                     MultiplyBF16Block);
   }
   Run({a, b.bytes().data(), b.type(), b.columns(), c, c_stride, options}, scratch, pool);
 }
