@@ -9,7 +9,7 @@ namespace bertie {
 // Whether the condition holds within the time; asked every millisecond.
 template <class Condition>
 bool Eventually(Condition condition,
-                std::chrono::milliseconds timeout = std::chrono::milliseconds(5000)) {
+                std::chrono::milliseconds timeout = std::chrono::milliseconds(20000)) {
   const auto end = std::chrono::steady_clock::now() + timeout;
   while (!condition()) {
     if (std::chrono::steady_clock::now() > end) return false;

@@ -203,7 +203,7 @@ def test_killed_without_fallback_it_is_503_until_it_is_back(serve, accelerator, 
     there.start()
     back = time.monotonic()
     wait_for(lambda: server.request("GET", "/ping").status == 200)
-    assert time.monotonic() - back < 2
+    assert time.monotonic() - back < 10  # tests/long measures it
     load.more(20)
     load.end()
     assert {status for status, _ in load.bad} == {503}

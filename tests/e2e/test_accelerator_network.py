@@ -87,16 +87,16 @@ def test_a_network_that_swallows(serve, accelerator, proxy, tiny_model, local_lo
     between.flowing.clear()
     begin = time.monotonic()
     refused = strict.invoke(TEXTS[0])
-    assert refused.status == 503 and 1.9 < time.monotonic() - begin < 4
+    assert refused.status == 503 and 1.9 < time.monotonic() - begin < 8
     for _ in range(4):
         asked = time.monotonic()
         assert kind.invoke(TEXTS).json() == local_logits
         assert time.monotonic() - asked < 2
     # Pings, not requests, tell both ends that nobody is there.
     wait_for(lambda: strict.request("GET", "/ping").status == 503)
-    assert time.monotonic() - begin < 12
+    assert time.monotonic() - begin < 20
     asked = time.monotonic()
-    assert strict.invoke(TEXTS[0]).status == 503 and time.monotonic() - asked < 0.5
+    assert strict.invoke(TEXTS[0]).status == 503 and time.monotonic() - asked < 1.5
     wait_for(lambda: len(re.findall("endpoint .* left", there.log.read_text())) >= 2)
     between.flowing.set()
     for server in (strict, kind):

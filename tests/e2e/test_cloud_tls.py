@@ -199,7 +199,7 @@ def test_what_is_no_handshake_holds_nothing_up(cloud, authority, proxy):
     begin = time.monotonic()
     with connect(cloud.port, context) as connection:
         assert b"ListAllMyBucketsResult" in get(connection)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 10
     for connection in held:
         connection.close()
 
@@ -211,7 +211,7 @@ def test_it_ends_in_order_with_clients_attached(bertie, folder):
     half = socket.create_connection(("127.0.0.1", cloud.port))
     begin = time.monotonic()
     assert cloud.stop() == 0
-    assert time.monotonic() - begin < 8
+    assert time.monotonic() - begin < 12
     assert idle.recv(10) == b""
     idle.close(), half.close()
 

@@ -423,7 +423,7 @@ def test_large_texts_are_read_in_linear_time(serve, tiny_model, text):
     server = serve(tiny_model)
     begin = time.monotonic()
     assert server.invoke(text).status == 200
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 10
 
 
 def test_the_log_never_holds_what_clients_sent(serve, tiny_model):
@@ -449,16 +449,23 @@ def test_sigterm_ends_an_idle_server_at_once(serve, tiny_model):
         assert time.monotonic() - begin < 10
 
 
+def inflight(server):
+    page = server.request("GET", "/metrics").body.decode()
+    return sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith("bertie_inflight"))
+
+
 def test_sigterm_finishes_the_requests_under_way(serve, classifier):
     server = serve(classifier)
     body = json.dumps(["word " * 100] * 20).encode()
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         answers = [pool.submit(server.request, "POST", "/invocations", body,
                                {"Content-Type": "application/json"}) for _ in range(3)]
-        time.sleep(0.1)
+        end = time.monotonic() + 5
+        while inflight(server) < 3 and time.monotonic() < end:
+            time.sleep(0.005)
         server.process.send_signal(signal.SIGTERM)
         # Whoever asks now learns that the server is going.
-        end = time.monotonic() + 1
+        end = time.monotonic() + 5
         while (status := server.request("GET", "/ping").status) != 503:
             assert time.monotonic() < end, status
         for answer in answers:

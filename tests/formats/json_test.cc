@@ -144,7 +144,7 @@ TEST(ParseJson, DepthBombsCostNeitherStackNorTime) {
          {std::string(100'000, '['), mixed, std::string(6'000'000, '[')}) {
       const auto start = std::chrono::steady_clock::now();
       EXPECT_ERROR(ParseJson(bomb, "t"), ErrorCode::kResourceExhausted, "deeper than 64");
-      EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(500));
+      EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
     }
     return nullptr;
   };

@@ -34,7 +34,7 @@ class TlsTest : public testing::Test {
     ASSERT_TRUE(opened.ok()) << opened.error().message;
     authority = *std::move(opened);
     options.log = [](std::string_view) {};
-    options.handshake_timeout = milliseconds(200);
+    options.handshake_timeout = milliseconds(1000);
   }
   void Start() {
     auto listening = Server::Listen(options, handler);

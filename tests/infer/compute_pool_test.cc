@@ -50,7 +50,7 @@ TEST(ComputePool, UsersTakeTurns) {
       });
     }
     while (waiting < 2) std::this_thread::yield();
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));  // until both have asked
   }
   for (auto& user : users) user.join();
   ASSERT_EQ(order.size(), 6u);

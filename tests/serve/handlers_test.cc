@@ -223,7 +223,7 @@ TEST_F(HandlersTest, AFullQueueIs503AndTooManyTokens413) {
 }
 
 TEST_F(HandlersTest, ARequestWhoseTimeIsUpIs503AndNotComputed) {
-  Start({.request_timeout = std::chrono::milliseconds(20)});
+  Start({.request_timeout = std::chrono::milliseconds(400)});
   executor.CloseGate();
   TestClient first(server->port());
   ASSERT_TRUE(first.Send(Post("\"a\"")));
@@ -231,7 +231,7 @@ TEST_F(HandlersTest, ARequestWhoseTimeIsUpIs503AndNotComputed) {
   TestClient second(server->port());
   ASSERT_TRUE(second.Send(Post("\"b\"")));
   while (model->batcher->queued_requests() == 0) std::this_thread::yield();
-  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
   executor.OpenGate();
   std::string answer = second.Receive();
   EXPECT_EQ(Status(answer), 503);
