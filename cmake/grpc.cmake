@@ -17,6 +17,8 @@ file(GLOB abseil ${folder}/libabsl_*.a)
 if(archives MATCHES NOTFOUND OR NOT abseil)
   target_link_libraries(bertie_grpc INTERFACE PkgConfig::GRPC)
 else()
+  # ssl and crypto by their plain names: as targets they would be put where other libraries want
+  # them, before the archives, and be dropped there as not needed.
   target_link_libraries(bertie_grpc INTERFACE -Wl,--start-group ${archives} ${abseil}
-    -Wl,--end-group OpenSSL::SSL OpenSSL::Crypto re2 cares z Threads::Threads ${CMAKE_DL_LIBS})
+    -Wl,--end-group ssl crypto re2 cares z Threads::Threads ${CMAKE_DL_LIBS})
 endif()
