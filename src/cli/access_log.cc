@@ -24,6 +24,7 @@ std::string JsonLine(const serve::AccessRecord& record) {
   text("method", record.method);
   text("route", record.route);
   number("status", std::to_string(record.status));
+  text("grpc_status", record.grpc_status);
   number("seconds", seconds.data());
   text("model", record.model);
   text("version", record.version);
@@ -41,7 +42,9 @@ std::string TextLine(const serve::AccessRecord& record) {
   std::snprintf(milliseconds.data(), milliseconds.size(), "%.3f", record.seconds * 1000);
   std::string line = "bertie: ";
   line.append(record.method).append(" ").append(record.route).append(" ");
-  line += std::to_string(record.status) + " " + milliseconds.data() + " ms";
+  line += std::to_string(record.status) + " ";
+  if (!record.grpc_status.empty()) line.append(record.grpc_status).append(" ");
+  line.append(milliseconds.data()).append(" ms");
   if (!record.model.empty()) {
     line.append(" model=").append(record.model).append("/").append(record.version);
   }

@@ -29,11 +29,10 @@ Call::Call(ServeContext& context, const Protocol& protocol, std::string_view rou
            std::shared_ptr<http::Exchange> exchange, RequestFacts facts)
     : context_(context),
       protocol_(protocol),
-      route_(route),
       parameters_(std::move(parameters)),
       request_(std::move(request)),
       exchange_(std::move(exchange)),
-      facts_(std::move(facts)) {}
+      record_(context, route, std::move(facts)) {}
 
 Call::~Call() {
   if (!answered_) Refuse({500, "InternalError", "the request met a fault of the server"});
@@ -41,42 +40,26 @@ Call::~Call() {
 
 void Call::Respond(http::Response response) {
   if (answered_.exchange(true)) return;
-  response.fields.insert(response.fields.end(), facts_.fields.begin(), facts_.fields.end());
+  const std::vector<http::Field>& fields = record_.facts().fields;
+  response.fields.insert(response.fields.end(), fields.begin(), fields.end());
   const int status = response.status;
-  const double seconds = std::chrono::duration<double>(Clock::now() - begin_).count();
-  if (!model_) {
-    context_.metrics.CountRequest(route_, status);
-  } else {
-    model_->metrics->CountRequest(route_, status,
-                                  status == 200 ? std::optional(seconds) : std::nullopt);
-  }
+  record_.Count(status);
   exchange_->Respond(std::move(response));
-  if (!context_.options.access_log) return;
-  AccessRecord record{.method = facts_.method, .route = route_, .status = status};
-  record.seconds = seconds;
-  if (model_) record.model = model_->id.name, record.version = model_->id.version;
-  record.texts = texts_;
-  record.tokens = tokens_;
-  record.request_id = facts_.request_id;
-  record.trace_id = facts_.trace_id;
-  context_.options.access_log(record);
+  record_.Log(status);
 }
 
 void Call::Refuse(const http::Refusal& refusal) {
-  if (!answered_) Respond(FormRefusal(context_, protocol_, refusal, facts_.request_id));
+  if (!answered_) Respond(FormRefusal(context_, protocol_, refusal, request_id()));
 }
 
 void Call::Infer(const std::shared_ptr<Call>& call, InferenceRequest request,
                  std::function<void(Call&, InferenceResult)> done) {
-  call->model_ = request.model;
+  call->SetModel(request.model);
   request.deadline =
-      std::min(request.deadline, call->begin_ + call->context_.options.request_timeout);
+      std::min(request.deadline, call->begin() + call->context_.options.request_timeout);
   request.cancelled = call->cancelled();
   serve::Infer(std::move(request), [call, done = std::move(done)](InferenceResult result) {
-    if (const auto* inference = std::get_if<Inference>(&result)) {
-      call->texts_ += inference->texts.size();
-      for (const TextTokens& text : inference->texts) call->tokens_ += text.tokens;
-    }
+    if (const auto* inference = std::get_if<Inference>(&result)) call->record_.AddTexts(*inference);
     done(*call, std::move(result));
   });
 }

@@ -11,7 +11,7 @@
 #include "http/message.h"
 #include "serve/context.h"
 #include "serve/inference.h"
-#include "serve/request_facts.h"
+#include "serve/request_record.h"
 #include "serve/route.h"
 
 namespace bertie::serve {
@@ -31,8 +31,8 @@ class Call {
   // May be taken out, by one thread.
   std::string& body() { return request_.body; }
   std::string_view parameter(std::string_view name) const { return parameters_[name]; }
-  const std::string& request_id() const { return facts_.request_id; }
-  Clock::time_point begin() const { return begin_; }  // when the whole request was there
+  const std::string& request_id() const { return record_.facts().request_id; }
+  Clock::time_point begin() const { return record_.begin(); }  // when the whole request was there
   std::stop_token cancelled() const { return exchange_->cancelled(); }
 
   // Answers; only the first of these counts. Any thread; never blocks. Counted under the model,
@@ -42,7 +42,7 @@ class Call {
 
   // Whose request it is, for metrics and the log. Infer does it by itself. One thread, before the
   // answer.
-  void SetModel(ModelPointer model) { model_ = std::move(model); }
+  void SetModel(ModelPointer model) { record_.SetModel(std::move(model)); }
 
   // serve::Infer for this request: the deadline is the server's where it is earlier, and
   // cancellation is filled in. The call is kept until
@@ -53,17 +53,11 @@ class Call {
  private:
   ServeContext& context_;
   const Protocol& protocol_;
-  const std::string_view route_;
   const PathParameters parameters_;
   http::Request request_;
   const std::shared_ptr<http::Exchange> exchange_;
-  const Clock::time_point begin_ = Clock::now();
-  const RequestFacts facts_;
+  RequestRecord record_;
   std::atomic<bool> answered_{false};
-  ModelPointer model_;
-  // Of Infer's requests.
-  size_t texts_ = 0;
-  size_t tokens_ = 0;
 };
 
 // The protocol's refusal with Retry-After; of a 401, nothing but what HTTP asks for. Logs a 500.

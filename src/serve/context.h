@@ -23,9 +23,11 @@ namespace bertie::serve {
 
 // What is logged of a request: nothing that its client sent but its ids and the model's name.
 struct AccessRecord {
-  std::string_view method = {};
-  std::string_view route = {};  // the pattern; "other" where there is none
-  int status = 0;
+  std::string_view method = {};  // HTTP's, or "gRPC"
+  // The pattern, or gRPC's full name of the method; "other" where there is none.
+  std::string_view route = {};
+  int status = 0;                     // over gRPC: the one that HTTP would have
+  std::string_view grpc_status = {};  // such as "NOT_FOUND"; "" over HTTP
   double seconds = 0;
   std::string_view model = {}, version = {};  // "" where none was asked
   size_t texts = 0;
@@ -47,7 +49,7 @@ struct HandlerOptions {
   AccessKeys keys = {};
   std::vector<std::string> cors_origins = {};  // "*": any
   bool multi_model = false;                    // SageMaker's routes for several models are open
-  // After each answer; any thread; must not block.
+  // At each answer; any thread; must not block.
   std::function<void(const AccessRecord&)> access_log = {};
 };
 
