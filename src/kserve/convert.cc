@@ -1,7 +1,10 @@
 #include "kserve/convert.h"
 
+#include <cstddef>
+#include <iterator>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -144,6 +147,7 @@ grpc::Status ToStatus(const Refusal& refusal) {
         return StatusCode::UNIMPLEMENTED;
       case 503:
         return StatusCode::UNAVAILABLE;
+      case 429:
       case 507:
         return StatusCode::RESOURCE_EXHAUSTED;
       default:
@@ -151,6 +155,30 @@ grpc::Status ToStatus(const Refusal& refusal) {
     }
   }();
   return {code, refusal.message};
+}
+
+std::string_view StatusName(grpc::StatusCode code) {
+  // By their numbers.
+  static constexpr std::string_view kNames[] = {
+      "OK",
+      "CANCELLED",
+      "UNKNOWN",
+      "INVALID_ARGUMENT",
+      "DEADLINE_EXCEEDED",
+      "NOT_FOUND",
+      "ALREADY_EXISTS",
+      "PERMISSION_DENIED",
+      "RESOURCE_EXHAUSTED",
+      "FAILED_PRECONDITION",
+      "ABORTED",
+      "OUT_OF_RANGE",
+      "UNIMPLEMENTED",
+      "INTERNAL",
+      "UNAVAILABLE",
+      "DATA_LOSS",
+      "UNAUTHENTICATED",
+  };
+  return code >= 0 && static_cast<size_t>(code) < std::size(kNames) ? kNames[code] : "UNKNOWN";
 }
 
 }  // namespace bertie::kserve

@@ -3,6 +3,7 @@
 
 #include <grpcpp/support/status.h>
 
+#include <string_view>
 #include <variant>
 
 #include "http/message.h"
@@ -20,5 +21,8 @@ void ToProto(const serve::V2Answer& answer, bool raw, inference::ModelInferRespo
 
 // A refusal's status, as gRPC's clients know it.
 grpc::Status ToStatus(const http::Refusal& refusal);
+
+// "NOT_FOUND".
+std::string_view StatusName(grpc::StatusCode code);
 
 }  // namespace bertie::kserve

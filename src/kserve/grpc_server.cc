@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "kserve/health_service.h"
 #include "kserve/services.h"
 
 namespace bertie::kserve {
@@ -77,6 +78,7 @@ std::string GrpcServer::address() const { return WithPort(impl_->host, impl_->po
 
 bool GrpcServer::Drain(std::chrono::milliseconds limit) {
   if (!impl_->server) return true;
+  impl_->health.BeginDrain();
   // Shutdown refuses new calls and waits for those under way; at its deadline it cancels them.
   const auto deadline = std::chrono::system_clock::now() + limit;
   impl_->server->Shutdown(deadline);

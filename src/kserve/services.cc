@@ -1,10 +1,11 @@
 #include "kserve/services.h"
 
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 
-#include "kserve/convert.h"
+#include "kserve/unary_call.h"
 #include "serve/access.h"
 #include "serve/protocols/repository.h"
 #include "serve/v2/v2_inference.h"
@@ -14,54 +15,34 @@ namespace bertie::kserve {
 namespace {
 
 using grpc::ServerUnaryReactor;
-using grpc::health::v1::HealthCheckResponse;
 using serve::Access;
 using serve::LoadedModel;
 
-ServerUnaryReactor* Finish(grpc::CallbackServerContext* call, const grpc::Status& status) {
-  ServerUnaryReactor* reactor = call->DefaultReactor();
-  reactor->Finish(status);
-  return reactor;
+// A call of the inference service that work(unary) ends.
+template <class Work>
+ServerUnaryReactor* Serve(serve::ServeContext& context, grpc::CallbackServerContext& call,
+                          std::string_view route, Access access, Work&& work) {
+  auto* unary = new UnaryCall(context, call, route, access);
+  return unary->Run([&] { work(*unary); });
 }
 
-// reactor: the call's, taken once: DefaultReactor makes it anew each time, and what it was told in
-// between is lost.
-serve::ModelRepository::Done FinishLater(ServerUnaryReactor* reactor) {
-  return [reactor](const Status& status) {
-    reactor->Finish(status.ok() ? grpc::Status::OK
-                                : ToStatus(serve::RepositoryRefusal(status.error())));
+serve::ModelRepository::Done AnswerLater(UnaryCall& unary) {
+  return [&unary](const Status& status) {
+    if (status.ok()) return unary.Answer();
+    unary.Refuse(serve::RepositoryRefusal(status.error()));
   };
-}
-
-// Whether the call's metadata show the key that is needed.
-grpc::Status CheckKey(const serve::ServeContext& context, Access access,
-                      const grpc::CallbackServerContext& call) {
-  http::RequestHead head;
-  const auto& metadata = call.client_metadata();
-  const auto found = metadata.find("authorization");
-  if (found != metadata.end()) {
-    const std::string value(found->second.data(), found->second.size());
-    head.fields.push_back({"Authorization", value});
-  }
-  auto refusal = serve::CheckAccess(context.options.keys, access, head);
-  if (!refusal) return grpc::Status::OK;
-  if (refusal->message.empty()) refusal->message = "a key is needed";
-  return ToStatus(*refusal);
 }
 
 // Fills the answer by fill(model), or ends the call as where there is no such model.
 template <class Request, class Fill>
-ServerUnaryReactor* WithModel(const serve::ServeContext& context, grpc::CallbackServerContext* call,
-                              const Request& request, Fill&& fill) {
-  if (const auto status = CheckKey(context, Access::kKey, *call); !status.ok()) {
-    return Finish(call, status);
-  }
+void WithModel(const serve::ServeContext& context, UnaryCall& unary, const Request& request,
+               Fill&& fill) {
   const auto found = context.FindModel(request.name(), request.version());
-  if (const auto* refusal = std::get_if<http::Refusal>(&found)) {
-    return Finish(call, ToStatus(*refusal));
-  }
-  fill(*std::get<serve::ModelPointer>(found));
-  return Finish(call, grpc::Status::OK);
+  if (const auto* refusal = std::get_if<http::Refusal>(&found)) return unary.Refuse(*refusal);
+  const auto& model = std::get<serve::ModelPointer>(found);
+  unary.record().SetModel(model);
+  fill(*model);
+  unary.Answer();
 }
 
 int64_t LabelsOf(const LoadedModel& model) {
@@ -110,48 +91,67 @@ void FillStatistics(const LoadedModel& model, inference::ModelStatistics* out) {
   }
 }
 
+void FillIndex(const serve::ModelRepository& repository, bool only_ready,
+               inference::RepositoryIndexResponse& answer) {
+  for (const serve::ModelStatus& model : repository.Index()) {
+    if (only_ready && model.state != serve::ModelStatus::State::kReady) continue;
+    auto* entry = answer.add_models();
+    entry->set_name(model.id.name);
+    entry->set_version(model.id.version);
+    entry->set_state(serve::StateName(model.state));
+    entry->set_reason(model.reason);
+  }
+}
+
 }  // namespace
 
 ServerUnaryReactor* InferenceService::ServerLive(Call* call, const inference::ServerLiveRequest*,
                                                  inference::ServerLiveResponse* answer) {
-  answer->set_live(true);
-  return Finish(call, grpc::Status::OK);
+  return Serve(context_, *call, "/inference.GRPCInferenceService/ServerLive", Access::kOpen,
+               [&](UnaryCall& unary) {
+                 answer->set_live(true);
+                 unary.Answer();
+               });
 }
 
 ServerUnaryReactor* InferenceService::ServerReady(Call* call, const inference::ServerReadyRequest*,
                                                   inference::ServerReadyResponse* answer) {
-  answer->set_ready(!context_.NotReady());
-  return Finish(call, grpc::Status::OK);
+  return Serve(context_, *call, "/inference.GRPCInferenceService/ServerReady", Access::kOpen,
+               [&](UnaryCall& unary) {
+                 answer->set_ready(!context_.NotReady());
+                 unary.Answer();
+               });
 }
 
 ServerUnaryReactor* InferenceService::ModelReady(Call* call,
                                                  const inference::ModelReadyRequest* request,
                                                  inference::ModelReadyResponse* answer) {
-  if (const auto status = CheckKey(context_, Access::kKey, *call); !status.ok()) {
-    return Finish(call, status);
-  }
-  answer->set_ready(!serve::V2ModelNotReady(context_, request->name(), request->version()));
-  return Finish(call, grpc::Status::OK);
+  return Serve(
+      context_, *call, "/inference.GRPCInferenceService/ModelReady", Access::kKey,
+      [&](UnaryCall& unary) {
+        answer->set_ready(!serve::V2ModelNotReady(context_, request->name(), request->version()));
+        unary.Answer();
+      });
 }
 
 ServerUnaryReactor* InferenceService::ServerMetadata(Call* call,
                                                      const inference::ServerMetadataRequest*,
                                                      inference::ServerMetadataResponse* answer) {
-  if (const auto status = CheckKey(context_, Access::kKey, *call); !status.ok()) {
-    return Finish(call, status);
-  }
-  answer->set_name("bertie");
-  answer->set_version(context_.options.version);
-  for (std::string& extension : serve::V2Extensions(serve::V2Transport::kGrpc)) {
-    answer->add_extensions(std::move(extension));
-  }
-  return Finish(call, grpc::Status::OK);
+  return Serve(context_, *call, "/inference.GRPCInferenceService/ServerMetadata", Access::kKey,
+               [&](UnaryCall& unary) {
+                 answer->set_name("bertie");
+                 answer->set_version(context_.options.version);
+                 for (std::string& extension : serve::V2Extensions(serve::V2Transport::kGrpc)) {
+                   answer->add_extensions(std::move(extension));
+                 }
+                 unary.Answer();
+               });
 }
 
 ServerUnaryReactor* InferenceService::ModelMetadata(Call* call,
                                                     const inference::ModelMetadataRequest* request,
                                                     inference::ModelMetadataResponse* answer) {
-  return WithModel(context_, call, *request, [&](const LoadedModel& model) {
+  const auto fill = [&](const LoadedModel& model) {
     answer->set_name(model.id.name);
     for (std::string& version : serve::V2Versions(context_, model)) {
       answer->add_versions(std::move(version));
@@ -159,13 +159,15 @@ ServerUnaryReactor* InferenceService::ModelMetadata(Call* call,
     answer->set_platform(std::string(serve::kV2Platform));
     FillTypes(serve::V2Inputs(), answer->mutable_inputs());
     FillTypes(serve::V2Outputs(LabelsOf(model)), answer->mutable_outputs());
-  });
+  };
+  return Serve(context_, *call, "/inference.GRPCInferenceService/ModelMetadata", Access::kKey,
+               [&](UnaryCall& unary) { WithModel(context_, unary, *request, fill); });
 }
 
 ServerUnaryReactor* InferenceService::ModelConfig(Call* call,
                                                   const inference::ModelConfigRequest* request,
                                                   inference::ModelConfigResponse* answer) {
-  return WithModel(context_, call, *request, [&](const LoadedModel& model) {
+  const auto fill = [&](const LoadedModel& model) {
     inference::ModelConfig& config = *answer->mutable_config();
     config.set_name(model.id.name);
     config.set_platform(std::string(serve::kV2Platform));
@@ -173,89 +175,61 @@ ServerUnaryReactor* InferenceService::ModelConfig(Call* call,
     FillConfig(serve::V2Inputs(), config.mutable_input());
     for (auto& input : *config.mutable_input()) input.set_optional(true);
     FillConfig(serve::V2Outputs(LabelsOf(model)), config.mutable_output());
-  });
+  };
+  return Serve(context_, *call, "/inference.GRPCInferenceService/ModelConfig", Access::kKey,
+               [&](UnaryCall& unary) { WithModel(context_, unary, *request, fill); });
 }
 
 ServerUnaryReactor* InferenceService::ModelStatistics(
     Call* call, const inference::ModelStatisticsRequest* request,
     inference::ModelStatisticsResponse* answer) {
-  if (const auto status = CheckKey(context_, Access::kKey, *call); !status.ok()) {
-    return Finish(call, status);
-  }
-  if (!request->name().empty()) {
-    return WithModel(context_, call, *request, [&](const LoadedModel& model) {
-      FillStatistics(model, answer->add_model_stats());
-    });
-  }
-  for (const serve::ModelPointer& model : context_.models.List()) {
-    FillStatistics(*model, answer->add_model_stats());
-  }
-  return Finish(call, grpc::Status::OK);
+  const auto fill = [&](const LoadedModel& model) {
+    FillStatistics(model, answer->add_model_stats());
+  };
+  return Serve(context_, *call, "/inference.GRPCInferenceService/ModelStatistics", Access::kKey,
+               [&](UnaryCall& unary) {
+                 if (!request->name().empty()) return WithModel(context_, unary, *request, fill);
+                 for (const serve::ModelPointer& model : context_.models.List()) fill(*model);
+                 unary.Answer();
+               });
 }
 
 ServerUnaryReactor* InferenceService::RepositoryIndex(
     Call* call, const inference::RepositoryIndexRequest* request,
     inference::RepositoryIndexResponse* answer) {
-  if (const auto status = CheckKey(context_, Access::kAdmin, *call); !status.ok()) {
-    return Finish(call, status);
-  }
-  for (const serve::ModelStatus& model : repository_.Index()) {
-    if (request->ready() && model.state != serve::ModelStatus::State::kReady) continue;
-    auto* entry = answer->add_models();
-    entry->set_name(model.id.name);
-    entry->set_version(model.id.version);
-    entry->set_state(serve::StateName(model.state));
-    entry->set_reason(model.reason);
-  }
-  return Finish(call, grpc::Status::OK);
+  return Serve(context_, *call, "/inference.GRPCInferenceService/RepositoryIndex", Access::kAdmin,
+               [&](UnaryCall& unary) {
+                 FillIndex(repository_, request->ready(), *answer);
+                 unary.Answer();
+               });
 }
 
 ServerUnaryReactor* InferenceService::RepositoryModelLoad(
     Call* call, const inference::RepositoryModelLoadRequest* request,
     inference::RepositoryModelLoadResponse*) {
-  if (const auto status = CheckKey(context_, Access::kAdmin, *call); !status.ok()) {
-    return Finish(call, status);
-  }
-  if (!request->parameters().empty()) {
-    return Finish(call, {grpc::StatusCode::INVALID_ARGUMENT,
-                         "a model is loaded from its folder as it is: parameters (config, "
-                         "file:...) are not taken"});
-  }
-  ServerUnaryReactor* reactor = call->DefaultReactor();
-  repository_.Load(request->model_name(), FinishLater(reactor));
-  return reactor;
+  return Serve(context_, *call, "/inference.GRPCInferenceService/RepositoryModelLoad",
+               Access::kAdmin, [&](UnaryCall& unary) {
+                 if (request->parameters().empty()) {
+                   return repository_.Load(request->model_name(), AnswerLater(unary));
+                 }
+                 unary.Refuse({400, "InvalidInput",
+                               "a model is loaded from its folder as it is: parameters (config, "
+                               "file:...) are not taken"});
+               });
 }
 
 ServerUnaryReactor* InferenceService::RepositoryModelUnload(
     Call* call, const inference::RepositoryModelUnloadRequest* request,
     inference::RepositoryModelUnloadResponse*) {
-  if (const auto status = CheckKey(context_, Access::kAdmin, *call); !status.ok()) {
-    return Finish(call, status);
-  }
-  ServerUnaryReactor* reactor = call->DefaultReactor();
-  repository_.Unload(request->model_name(), FinishLater(reactor));
-  return reactor;
+  return Serve(
+      context_, *call, "/inference.GRPCInferenceService/RepositoryModelUnload", Access::kAdmin,
+      [&](UnaryCall& unary) { repository_.Unload(request->model_name(), AnswerLater(unary)); });
 }
 
 ServerUnaryReactor* InferenceService::ModelInfer(Call* call,
                                                  const inference::ModelInferRequest* request,
                                                  inference::ModelInferResponse* answer) {
-  if (const auto status = CheckKey(context_, Access::kKey, *call); !status.ok()) {
-    return Finish(call, status);
-  }
   return StartInference(context_, *call, *request, *answer);
-}
-
-ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* call,
-                                         const grpc::health::v1::HealthCheckRequest* request,
-                                         HealthCheckResponse* answer) {
-  const std::string& service = request->service();
-  if (!service.empty() && service != inference::GRPCInferenceService::service_full_name()) {
-    return Finish(call, {grpc::StatusCode::NOT_FOUND, "no such service"});
-  }
-  answer->set_status(context_.NotReady() ? HealthCheckResponse::NOT_SERVING
-                                         : HealthCheckResponse::SERVING);
-  return Finish(call, grpc::Status::OK);
 }
 
 }  // namespace bertie::kserve

@@ -1,9 +1,8 @@
-// The calls of inference.proto and of gRPC's health service, by gRPC's callbacks.
+// The calls of inference.proto, by gRPC's callbacks.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 
-#include "health.grpc.pb.h"
 #include "inference.grpc.pb.h"
 #include "serve/context.h"
 #include "serve/model_repository.h"
@@ -48,23 +47,9 @@ class InferenceService final : public inference::GRPCInferenceService::CallbackS
   serve::ModelRepository& repository_;
 };
 
-// Whether the models answer; of the server as a whole and of the inference service. Watch is left
-// to gRPC's UNIMPLEMENTED, which clients take for "ask again when you need to know".
-class HealthService final : public grpc::health::v1::Health::CallbackService {
- public:
-  explicit HealthService(const serve::ServeContext& context) : context_(context) {}
-
- private:
-  grpc::ServerUnaryReactor* Check(grpc::CallbackServerContext* call,
-                                  const grpc::health::v1::HealthCheckRequest* request,
-                                  grpc::health::v1::HealthCheckResponse* answer) override;
-
-  const serve::ServeContext& context_;
-};
-
 // One inference, from its request to its answer; ends itself.
 grpc::ServerUnaryReactor* StartInference(serve::ServeContext& context,
-                                         const grpc::CallbackServerContext& call,
+                                         grpc::CallbackServerContext& call,
                                          const inference::ModelInferRequest& request,
                                          inference::ModelInferResponse& answer);
 

@@ -130,7 +130,7 @@ void Metrics::ForEachModel(const Append& append) const {
 void Metrics::AppendRequests(std::string& out) const {
   using Model = const ModelMetrics&;
   const std::string total = "bertie_requests_total";
-  AppendHelp(total, "counter", "HTTP requests answered.", out);
+  AppendHelp(total, "counter", "Requests answered, over HTTP and gRPC.", out);
   for (const auto& [key, count] : requests_) {
     AppendSample(total, RequestLabels("", key.first, key.second), std::to_string(count), out);
   }

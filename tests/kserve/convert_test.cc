@@ -116,6 +116,15 @@ TEST(ToStatus, TellsApartWhatClientsMustDo) {
   EXPECT_EQ(code(503, "DeadlineExceeded"), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_EQ(code(503, "Loading"), grpc::StatusCode::UNAVAILABLE);
   EXPECT_EQ(code(500, "InferenceFailed"), grpc::StatusCode::INTERNAL);
+  EXPECT_EQ(code(429, "TooManyWatch"), grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
+TEST(StatusName, IsGrpcsOwn) {
+  EXPECT_EQ(StatusName(grpc::StatusCode::OK), "OK");
+  EXPECT_EQ(StatusName(grpc::StatusCode::NOT_FOUND), "NOT_FOUND");
+  EXPECT_EQ(StatusName(grpc::StatusCode::UNAUTHENTICATED), "UNAUTHENTICATED");
+  EXPECT_EQ(StatusName(static_cast<grpc::StatusCode>(17)), "UNKNOWN");
+  EXPECT_EQ(StatusName(static_cast<grpc::StatusCode>(-1)), "UNKNOWN");
 }
 
 }  // namespace

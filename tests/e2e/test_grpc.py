@@ -1,0 +1,228 @@
+"""What `bertie serve` tells of calls over gRPC, and what it tells gRPC's clients of its health."""
+
+import json
+import re
+import threading
+import time
+
+import grpc
+import numpy as np
+import pytest
+import tritonclient.grpc as triton_grpc
+from conftest import free_port
+from test_accelerator import TYPE, accelerator  # noqa: F401
+
+pb = triton_grpc.service_pb2
+SERVICE = "/inference.GRPCInferenceService/"
+WATCH = "/grpc.health.v1.Health/Watch"
+SERVING, NOT_SERVING, SERVICE_UNKNOWN = b"\x08\x01", b"\x08\x02", b"\x08\x03"
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+
+
+@pytest.fixture
+def serve_grpc(serve, tiny_model):
+    """serve_grpc(*flags) -> the server, and a channel to it."""
+    channels = []
+
+    def start(*flags):
+        port = free_port()
+        server = serve(tiny_model, "--grpc-port", port, *flags)
+        server.grpc_address = f"127.0.0.1:{port}"
+        channels.append(grpc.insecure_channel(server.grpc_address))
+        return server, channels[-1]
+
+    yield start
+    for channel in channels:
+        channel.close()
+
+
+def stub_of(channel):
+    return triton_grpc.service_pb2_grpc.GRPCInferenceServiceStub(channel)
+
+
+def infer_request(*texts, model="tiny"):
+    request = pb.ModelInferRequest(model_name=model)
+    tensor = request.inputs.add(name="text", datatype="BYTES", shape=[len(texts)])
+    tensor.contents.bytes_contents.extend(text.encode() for text in texts)
+    return request
+
+
+def call(method, request, **metadata):
+    """The call once it has ended, and its initial metadata."""
+    fields = [(name.replace("_", "-"), value) for name, value in metadata.items()]
+    try:
+        _, ended = method.with_call(request, metadata=fields, timeout=20)
+    except grpc.RpcError as error:
+        ended = error
+    return ended, dict(ended.initial_metadata())
+
+
+# Ids and logs
+
+
+def test_ids_are_taken_or_made_and_given_back(serve_grpc):
+    _, channel = serve_grpc()
+    stub = stub_of(channel)
+    for method, request in [(stub.ModelInfer, infer_request("the sea")),
+                            (stub.ModelInfer, infer_request("the sea", model="other")),
+                            (stub.ServerLive, pb.ServerLiveRequest()),
+                            (stub.RepositoryIndex, pb.RepositoryIndexRequest())]:
+        _, answer = call(method, request, x_request_id="client-7", traceparent=PARENT)
+        assert answer["x-request-id"] == "client-7"
+        version, trace, parent, flags = answer["traceparent"].split("-")
+        assert (version, trace, flags) == ("00", TRACE, "01")
+        assert re.fullmatch("[0-9a-f]{16}", parent) and parent != "00f067aa0ba902b7"
+    made = set()
+    for bad in ({}, {"x_request_id": "a" * 129}, {"x_request_id": "a b"}, {"traceparent": PARENT[:-1]}):
+        _, answer = call(stub.ServerLive, pb.ServerLiveRequest(), **bad)
+        assert re.fullmatch("[0-9a-f]{16}", answer["x-request-id"]) and "traceparent" not in answer
+        made.add(answer["x-request-id"])
+    assert len(made) == 4
+
+
+def test_every_call_has_a_line_that_tells_all_but_the_texts(serve_grpc, tmp_path):
+    (tmp_path / "keys").write_text("user-key\n")
+    (tmp_path / "admins").write_text("admin-token\n")
+    server, channel = serve_grpc("--log-format", "json", "--api-key-file", tmp_path / "keys",
+                                 "--admin-token-file", tmp_path / "admins")
+    stub, user, admin = stub_of(channel), "Bearer user-key", "Bearer admin-token"
+    calls = {
+        "unload": ("RepositoryModelUnload", pb.RepositoryModelUnloadRequest(model_name="tiny"), admin),
+        "load": ("RepositoryModelLoad", pb.RepositoryModelLoadRequest(model_name="tiny"), admin),
+        "load-other": ("RepositoryModelLoad", pb.RepositoryModelLoadRequest(model_name="secret"), admin),
+        "infer": ("ModelInfer", infer_request("the unmistakable sea", "it"), user),
+        "no-key": ("ModelInfer", infer_request("the unmistakable sea"), "Bearer secret"),
+        "no-model": ("ModelInfer", infer_request("the unmistakable sea", model="secret"), user),
+        "bad": ("ModelInfer", pb.ModelInferRequest(model_name="tiny"), user),
+        "live": ("ServerLive", pb.ServerLiveRequest(), ""),
+        "ready": ("ServerReady", pb.ServerReadyRequest(), ""),
+        "model-ready": ("ModelReady", pb.ModelReadyRequest(name="tiny"), user),
+        "server": ("ServerMetadata", pb.ServerMetadataRequest(), user),
+        "model": ("ModelMetadata", pb.ModelMetadataRequest(name="tiny"), user),
+        "config": ("ModelConfig", pb.ModelConfigRequest(name="tiny"), user),
+        "statistics": ("ModelStatistics", pb.ModelStatisticsRequest(), user),
+        "index": ("RepositoryIndex", pb.RepositoryIndexRequest(), admin),
+        "index-no-admin": ("RepositoryIndex", pb.RepositoryIndexRequest(), user),
+    }
+    for name, (method, request, key) in calls.items():
+        ended, _ = call(getattr(stub, method), request, x_request_id=name, traceparent=PARENT,
+                        authorization=key)
+        calls[name] = (SERVICE + method, ended.code().name)
+    check = channel.unary_unary("/grpc.health.v1.Health/Check")
+    for name, body in [("check", b""), ("check-other", b"\n\x06secret")]:
+        ended, _ = call(check, body, x_request_id=name, traceparent=PARENT)
+        calls[name] = ("/grpc.health.v1.Health/Check", ended.code().name)
+    page = server.request("GET", "/metrics").body.decode()
+    channel.close()
+    assert server.stop() == 0
+
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    requests = [line for line in lines if line["message"] == "request" and line["method"] == "gRPC"]
+    assert len(requests) == len(calls)
+    by_id = {line["request_id"]: line for line in requests}
+    found = {name: (line["route"], line["grpc_status"]) for name, line in by_id.items()}
+    assert found == calls
+    statuses = {"no-key": 401, "no-model": 404, "bad": 400, "index-no-admin": 401, "load-other": 404,
+                "check-other": 404}
+    assert {name: line["status"] for name, line in by_id.items() if line["status"] != 200} == statuses
+    assert all(line["trace_id"] == TRACE and 0 <= line["seconds"] < 20 for line in requests)
+    assert {name for name, line in by_id.items() if line.get("model") == "tiny"} == {
+        "infer", "bad", "model", "config"}
+    infer = by_id["infer"]
+    assert (infer["version"], infer["texts"]) == ("1", 2) and infer["tokens"] > 4
+    assert infer["seconds"] > 0 and "texts" not in by_id["bad"]
+    assert "unmistakable" not in server.log.read_text() and "secret" not in server.log.read_text()
+    # Counted as over HTTP, under the same name.
+    assert re.search(r'^bertie_requests_total{.*model="tiny".*route="/inference.GRPCInferenceService/ModelInfer"'
+                     r'.*code="200".*} 1$', page, re.M), page
+    assert re.search(r'^bertie_requests_total{route="/inference.GRPCInferenceService/RepositoryIndex",'
+                     r'code="401"} 1$', page, re.M), page
+
+
+def test_the_access_log_as_text_and_tritons_client(serve_grpc):
+    server, _ = serve_grpc("--access-log")
+    quiet, _ = serve_grpc()
+    for each in (server, quiet):
+        with triton_grpc.InferenceServerClient(each.grpc_address) as client:
+            text = triton_grpc.InferInput("text", [1], "BYTES")
+            text.set_data_from_numpy(np.array([b"the sea"], dtype=np.object_))
+            client.infer("tiny", [text], headers={"x-request-id": "r-1"})
+        assert each.stop() == 0
+    assert re.search(r"^bertie: gRPC /inference.GRPCInferenceService/ModelInfer 200 OK \d+\.\d{3} ms "
+                     r"model=tiny/1 texts=1 tokens=\d+ id=r-1$", server.log.read_text(), re.M)
+    assert "r-1" not in quiet.log.read_text()
+
+
+# Health
+
+
+def test_watch_tells_of_the_end(serve_grpc):
+    server, channel = serve_grpc("--access-log")
+    watch = channel.unary_stream(WATCH)
+    whole, inference = watch(b"", timeout=60), watch(b"\n\x1einference.GRPCInferenceService", timeout=60)
+    other = watch(b"\n\x01x", timeout=60, metadata=[("x-request-id", "w-1")])
+    assert [next(call) for call in (whole, inference, other)] == [SERVING, SERVING, SERVICE_UNKNOWN]
+    assert dict(other.initial_metadata())["x-request-id"] == "w-1"
+    gone = watch(b"", timeout=60, metadata=[("x-request-id", "w-2")])
+    assert next(gone) == SERVING
+    gone.cancel()
+    end = time.monotonic() + 20
+    while "id=w-2" not in server.log.read_text() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert server.stop() == 0
+    for call, last in [(whole, [NOT_SERVING]), (inference, [NOT_SERVING]), (other, [])]:
+        heard = []
+        with pytest.raises(grpc.RpcError):
+            for message in call:
+                heard.append(message)
+        assert heard == last and call.code() == grpc.StatusCode.UNAVAILABLE
+    log = server.log.read_text()
+    for ended in ["UNAVAILABLE .* id=w-1", "CANCELLED .* id=w-2"]:
+        assert re.search(rf"^bertie: gRPC {WATCH} 200 {ended}$", log, re.M), log
+
+
+def test_watch_costs_no_threads_and_ends_with_its_client(serve_grpc):
+    server, channel = serve_grpc()
+    threads = lambda: int(re.search(r"Threads:\s+(\d+)", open(f"/proc/{server.process.pid}/status").read())[1])
+    watch = channel.unary_stream(WATCH)
+    first = watch(b"", timeout=60)
+    assert next(first) == SERVING
+    before = threads()
+    calls = [watch(b"", timeout=60) for _ in range(99)]
+    assert {next(call) for call in calls} == {SERVING}
+    assert threads() < before + 50  # gRPC's own come and go
+    with pytest.raises(grpc.RpcError) as error:
+        next(watch(b"", timeout=60))
+    assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    for call in calls:
+        call.cancel()
+    assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=20) == SERVING
+
+
+def test_gRPCs_own_health_checking_follows_an_accelerator(serve_grpc, accelerator):  # noqa: F811
+    """A channel that balances by health sends no call while nobody is there to compute."""
+    there = accelerator()
+    server, channel = serve_grpc("--accelerator", there.address, *TYPE, "--no-fallback")
+    config = json.dumps({"loadBalancingConfig": [{"round_robin": {}}],
+                         "healthCheckConfig": {"serviceName": "inference.GRPCInferenceService"}})
+    changed, states = threading.Condition(), []
+
+    def note(state):
+        with changed:
+            states.append(state)
+            changed.notify_all()
+
+    def wait_for_state(state):
+        with changed:
+            assert changed.wait_for(lambda: states and states[-1] == state, 20), states
+
+    healthy = grpc.insecure_channel(server.grpc_address, options=[("grpc.service_config", config)])
+    healthy.subscribe(note, try_to_connect=True)
+    wait_for_state(grpc.ChannelConnectivity.READY)
+    there.kill()
+    wait_for_state(grpc.ChannelConnectivity.TRANSIENT_FAILURE)
+    there.start()
+    wait_for_state(grpc.ChannelConnectivity.READY)
+    assert stub_of(healthy).ModelInfer(infer_request("the sea"), timeout=20).model_name == "tiny"
+    healthy.close()

@@ -1,0 +1,182 @@
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kserve/health_service.h"
+
+namespace bertie::kserve {
+namespace {
+
+using grpc::health::v1::Health;
+using grpc::health::v1::HealthCheckRequest;
+using grpc::health::v1::HealthCheckResponse;
+using std::chrono::system_clock;
+
+// A gRPC server of the health service alone, and its client.
+class HealthServer {
+ public:
+  HealthServer() : context_(Options()), service_(context_) {
+    int port = 0;
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(&service_);
+    server_ = builder.BuildAndStart();
+    stub_ = Health::NewStub(grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
+                                                grpc::InsecureChannelCredentials()));
+  }
+
+  ~HealthServer() { Drain(); }
+
+  // Whether every call has ended in time.
+  bool Drain() {
+    service_.BeginDrain();
+    const auto deadline = system_clock::now() + std::chrono::seconds(20);
+    server_->Shutdown(deadline);
+    return system_clock::now() < deadline;
+  }
+
+  serve::ServeContext& context() { return context_; }
+  HealthService& service() { return service_; }
+  Health::Stub& stub() { return *stub_; }
+
+  // gRPC's names of what the calls ended with, by the access log.
+  std::vector<std::string> Ended() {
+    std::lock_guard lock(mutex_);
+    return ended_;
+  }
+
+ private:
+  serve::HandlerOptions Options() {
+    serve::HandlerOptions options;
+    options.access_log = [this](const serve::AccessRecord& record) {
+      std::lock_guard lock(mutex_);
+      ended_.emplace_back(record.grpc_status);
+    };
+    return options;
+  }
+
+  std::mutex mutex_;  // guards ended_
+  std::vector<std::string> ended_;
+  serve::ServeContext context_;
+  HealthService service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<Health::Stub> stub_;
+};
+
+// A client's call of Watch.
+class Watcher {
+ public:
+  explicit Watcher(HealthServer& server, const std::string& service = "") {
+    HealthCheckRequest request;
+    request.set_service(service);
+    context_.set_deadline(system_clock::now() + std::chrono::seconds(30));
+    reader_ = server.stub().Watch(&context_, request);
+  }
+  ~Watcher() {
+    if (reader_) Cancel();
+  }
+
+  // What is said next; -1 when the call has ended.
+  int Next() {
+    HealthCheckResponse answer;
+    return reader_->Read(&answer) ? static_cast<int>(answer.status()) : -1;
+  }
+
+  grpc::StatusCode End() {
+    HealthCheckResponse answer;
+    while (reader_->Read(&answer)) continue;
+    const grpc::Status status = reader_->Finish();
+    reader_.reset();
+    return status.error_code();
+  }
+
+  grpc::StatusCode Cancel() {
+    context_.TryCancel();
+    return End();
+  }
+
+ private:
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReader<HealthCheckResponse>> reader_;
+};
+
+TEST(HealthWatch, TellsTheStateAtOnceAndEachChangeUntilTheEnd) {
+  HealthServer server;
+  Watcher first(server), inference(server, "inference.GRPCInferenceService"), other(server, "x");
+  EXPECT_EQ(first.Next(), HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(inference.Next(), HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(other.Next(), HealthCheckResponse::SERVICE_UNKNOWN);
+  server.context().loaded = true;
+  EXPECT_EQ(first.Next(), HealthCheckResponse::SERVING);
+  EXPECT_EQ(inference.Next(), HealthCheckResponse::SERVING);
+  server.context().draining = true;
+  EXPECT_EQ(first.Next(), HealthCheckResponse::NOT_SERVING);
+  server.context().draining = false;
+  EXPECT_EQ(first.Next(), HealthCheckResponse::SERVING);
+
+  server.service().BeginDrain();
+  EXPECT_EQ(first.Next(), HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(first.Next(), -1);
+  EXPECT_EQ(other.Next(), -1);
+  for (Watcher* watcher : {&first, &inference, &other}) {
+    EXPECT_EQ(watcher->End(), grpc::StatusCode::UNAVAILABLE);
+  }
+  Watcher late(server);
+  EXPECT_EQ(late.Next(), HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(late.End(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(server.Drain());
+  EXPECT_EQ(server.Ended(), std::vector<std::string>(4, "UNAVAILABLE"));
+}
+
+TEST(HealthWatch, IsBoundedAndCancelledCallsMakeRoom) {
+  HealthServer server;
+  std::vector<std::unique_ptr<Watcher>> watchers;
+  for (int i = 0; i < 100; ++i) {
+    watchers.push_back(std::make_unique<Watcher>(server));
+    ASSERT_EQ(watchers.back()->Next(), HealthCheckResponse::NOT_SERVING);
+  }
+  EXPECT_EQ(Watcher(server).End(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(watchers.back()->Cancel(), grpc::StatusCode::CANCELLED);
+  watchers.pop_back();
+  const auto end = system_clock::now() + std::chrono::seconds(20);
+  while (server.Ended().size() < 2 && system_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_EQ(server.Ended(), (std::vector<std::string>{"RESOURCE_EXHAUSTED", "CANCELLED"}));
+  EXPECT_EQ(Watcher(server).Next(), HealthCheckResponse::NOT_SERVING);
+}
+
+TEST(HealthWatch, EveryCallEndsOnceWhenManyComeAndGoInADrain) {
+  HealthServer server;
+  server.context().loaded = true;
+  std::atomic<bool> ended{false};
+  std::atomic<size_t> begun{0};
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.emplace_back([&, i] {
+      while (!ended) {
+        Watcher staying(server), going(server);
+        begun += 2;
+        if (i % 2 == 0) staying.Next();
+        going.Cancel();
+        if (i == 0) std::this_thread::sleep_for(std::chrono::milliseconds(300));
+      }
+    });
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  EXPECT_TRUE(server.Drain());
+  ended = true;
+  for (std::thread& client : clients) client.join();
+  EXPECT_GT(server.Ended().size(), 10U);
+  EXPECT_LE(server.Ended().size(), begun);
+}
+
+}  // namespace
+}  // namespace bertie::kserve
