@@ -217,6 +217,8 @@ void RankServer::OnProof(Peer& peer, const Frame& frame) {
   }
   if (const std::string reason = Unfit(peer.hello); !reason.empty()) return Refuse(peer, reason);
   if (formed_) return Refuse(peer, "the run has begun with all its ranks");
+  // Whether or not it has greeted yet: it is in this process.
+  if (peer.hello.rank == 0 && !peer.local) return Refuse(peer, "there is a rank 0 already, here");
   if (const Peer* other = members_[peer.hello.rank]; other != nullptr) {
     return Refuse(peer,
                   "there is a rank " + std::to_string(peer.rank()) + " already, at " + other->name);
