@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -47,6 +48,8 @@ struct ServeFlags {
   SourceFlags source;
   std::string host = "127.0.0.1";
   uint16_t port = 8080;
+  const CLI::Option* port_flag = nullptr;  // given or not
+  serve::VertexPaths vertex;
   std::optional<uint16_t> grpc_port;
   std::string address_file;
   int threads = 0;
@@ -113,6 +116,7 @@ serve::ModelServerOptions MakeOptions(const ServeFlags& flags) {
           : serve::MediaType::kJson;
   options.handler.log = log;
   options.handler.multi_model = flags.multi_model;
+  options.handler.vertex = flags.vertex;
   options.handler.cors_origins = flags.cors_origins;
   options.handler.version = BERTIE_VERSION;
 
@@ -334,6 +338,42 @@ void AddAccessFlags(CLI::App& command, ServeFlags& flags) {
           ->group("Access and logs");
 }
 
+// "" where it is one that a route may have.
+std::string CheckPath(const std::string& text) {
+  const bool plain = std::all_of(text.begin(), text.end(), [](unsigned char c) {
+    return c > 0x20 && c < 0x7f &&
+           std::string_view("{}?#").find(static_cast<char>(c)) == std::string_view::npos;
+  });
+  if (plain && text.starts_with('/')) return "";
+  return "found " + Quote(text) + "; expected a path, such as /predict";
+}
+
+void AddVertex(CLI::App& command, ServeFlags& flags) {
+  const auto add = [&command](const std::string& name, std::string& value,
+                              const std::string& help) {
+    return command.add_option(name, value, help + "; nothing else is there then")
+        ->check(CLI::Validator(CheckPath, ""))
+        ->type_name("PATH")
+        ->group("Google Vertex AI");
+  };
+  add("--predict-route", flags.vertex.predict, "Take what /vertex takes at this path too")
+      ->envname("AIP_PREDICT_ROUTE");
+  add("--health-route", flags.vertex.health, "Tell what /health tells at this path too")
+      ->envname("AIP_HEALTH_ROUTE");
+}
+
+// The port that Google Vertex AI chose, where neither the flag nor SageMaker says another.
+void TakeVertexPort(ServeFlags& flags) {
+  constexpr const char* kName = "AIP_HTTP_PORT";
+  const char* value = std::getenv(kName);
+  if (flags.port_flag->count() > 0 || value == nullptr || *value == '\0') return;
+  const std::string_view text = value;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), flags.port);
+  if (error == std::errc() && end == text.data() + text.size()) return;
+  throw CLI::ValidationError(
+      kName, "found " + Quote(text) + "; expected a port, from 0 to 65535, or no such variable");
+}
+
 void AddLimits(CLI::App& command, ServeFlags& flags) {
   const auto add = [&command](const std::string& name, auto& value, const std::string& help) {
     return command.add_option(name, value, help)->capture_default_str()->group("Limits");
@@ -372,9 +412,11 @@ void AddServe(CLI::App& app, int& exit_code) {
   AddModels(*command, *flags);
   command->add_option("--host", flags->host, "Address to listen on; 0.0.0.0: every one")
       ->capture_default_str();
-  command->add_option("--port", flags->port, "Port to listen on; 0: any free one")
-      ->capture_default_str()
-      ->envname("SAGEMAKER_BIND_TO_PORT");
+  flags->port_flag =
+      command
+          ->add_option("--port", flags->port, "Port to listen on [AIP_HTTP_PORT]; 0: any free one")
+          ->capture_default_str()
+          ->envname("SAGEMAKER_BIND_TO_PORT");
   command->add_option("--grpc-port", flags->grpc_port,
                       "Port for the Open Inference Protocol over gRPC; 0: any free one [none]");
   command->add_option("--address-file", flags->address_file,
@@ -398,6 +440,7 @@ void AddServe(CLI::App& app, int& exit_code) {
       ->envname("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT");
   command->add_flag("--no-playground", flags->no_playground,
                     "Show browsers no page at / for trying sentences");
+  AddVertex(*command, *flags);
   AddLimits(*command, *flags);
   AddAccessFlags(*command, *flags);
   AddAttachFlags(*command, flags->accelerator);
@@ -413,6 +456,7 @@ void AddServe(CLI::App& app, int& exit_code) {
     if (flags->models.empty() && flags->folder.empty() && !flags->multi_model) {
       throw CLI::RequiredError("MODEL, --models or --multi-model");
     }
+    TakeVertexPort(*flags);
     exit_code = RunServe(*flags);
   });
 }

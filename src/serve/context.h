@@ -35,6 +35,12 @@ struct AccessRecord {
   std::string_view request_id = {}, trace_id = {};
 };
 
+// Paths of Google Vertex AI's contract beside /vertex, which nothing else is at then; "": none.
+struct VertexPaths {
+  std::string predict = {};
+  std::string health = {};
+};
+
 struct HandlerOptions {
   size_t max_texts = 1024;  // of one request
   // Texts over the model's length are cut; false: refused. A request may say otherwise.
@@ -48,7 +54,8 @@ struct HandlerOptions {
   std::function<std::string()> more_metrics = {};  // further lines for /metrics; any thread
   AccessKeys keys = {};
   std::vector<std::string> cors_origins = {};  // "*": any
-  bool multi_model = false;                    // SageMaker's routes for several models are open
+  VertexPaths vertex = {};
+  bool multi_model = false;  // SageMaker's routes for several models are open
   // At each answer; any thread; must not block.
   std::function<void(const AccessRecord&)> access_log = {};
 };

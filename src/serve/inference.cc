@@ -86,14 +86,15 @@ text::Encoding Encode(const text::Tokenizer& tokenizer, const TextInput& input, 
 
 std::optional<InferenceError> TokenizeTexts(const InferenceRequest& request,
                                             std::vector<text::Encoding>& out) {
-  const Truncation& truncation = request.truncation;
-  const size_t limit =
-      truncation.max_length > 0 ? truncation.max_length : request.model->max_length;
-  const bool left = truncation.side == TruncationSide::kLeft;
-  const size_t cut = truncation.truncate && !left ? limit : 0;
   out.reserve(request.texts.size());
   for (size_t i = 0; i < request.texts.size(); ++i) {
     if (request.cancelled.stop_requested()) return InferenceError{Kind::kCancelled};
+    const Truncation& truncation =
+        request.truncations.empty() ? request.truncation : request.truncations[i];
+    const size_t limit =
+        truncation.max_length > 0 ? truncation.max_length : request.model->max_length;
+    const bool left = truncation.side == TruncationSide::kLeft;
+    const size_t cut = truncation.truncate && !left ? limit : 0;
     text::Encoding encoding = Encode(request.model->tokenizer, request.texts[i], cut);
     if (truncation.truncate && left) CutLeft(limit, encoding);
     if (encoding.ids.size() > limit) {

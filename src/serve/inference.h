@@ -35,6 +35,7 @@ struct InferenceRequest {
   std::vector<TextInput> texts = {};
   std::vector<text::Encoding> encodings = {};  // tokenised already; never cut
   Truncation truncation = {};
+  std::vector<Truncation> truncations = {};  // of each text; empty: truncation is all texts'
   Clock::time_point deadline = Clock::time_point::max();
   std::stop_token cancelled = {};
 };

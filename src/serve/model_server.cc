@@ -16,6 +16,7 @@
 #include "serve/protocols/repository.h"
 #include "serve/protocols/sagemaker.h"
 #include "serve/protocols/tei.h"
+#include "serve/protocols/vertex.h"
 #include "serve/route_table.h"
 
 namespace bertie::serve {
@@ -26,14 +27,15 @@ HandlerOptions WithLimits(ModelServerOptions& options) {
   return options.handler;
 }
 
-// The first refuses what belongs to nobody.
+// The first has the paths that the operator chose, whatever else they would be; the last refuses
+// what belongs to nobody.
 std::vector<std::unique_ptr<Protocol>> MakeProtocols(ServeContext& context,
                                                      ModelRepository& repository,
                                                      const RouteTable& routes) {
   std::vector<std::unique_ptr<Protocol>> protocols;
   auto sagemaker = std::make_unique<SageMakerProtocol>(context);
   auto multi_model = std::make_unique<MultiModelProtocol>(context, repository, *sagemaker);
-  protocols.push_back(std::move(sagemaker));
+  protocols.push_back(std::make_unique<VertexProtocol>(context));
   protocols.push_back(std::make_unique<HealthProtocol>(context));
   protocols.push_back(std::move(multi_model));
   protocols.push_back(std::make_unique<RepositoryProtocol>(repository));
@@ -43,6 +45,7 @@ std::vector<std::unique_ptr<Protocol>> MakeProtocols(ServeContext& context,
   if (context.options.playground) {
     protocols.push_back(std::make_unique<PlaygroundProtocol>(context));
   }
+  protocols.push_back(std::move(sagemaker));
   return protocols;
 }
 

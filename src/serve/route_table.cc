@@ -105,7 +105,7 @@ RouteMatch RouteTable::Find(std::string_view path) const {
 const Protocol& RouteTable::Owner(std::string_view path) const {
   const auto owner = std::find_if(protocols_.begin(), protocols_.end(),
                                   [&](const Protocol* each) { return each->Owns(path); });
-  return owner == protocols_.end() ? *protocols_.front() : **owner;
+  return owner == protocols_.end() ? *protocols_.back() : **owner;
 }
 
 std::string RouteTable::Describe(const Protocol& protocol) const {

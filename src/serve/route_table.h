@@ -38,7 +38,7 @@ class RouteTable {
 
   // path as in http::RequestHead, undecoded.
   RouteMatch Find(std::string_view path) const;
-  // Who refuses a path that no pattern meets: the one that owns it, else the first.
+  // Who refuses a path that no pattern meets: the one that owns it, else the last.
   const Protocol& Owner(std::string_view path) const;
   // "GET /ping, POST /invocations": a protocol's routes, for its 404s.
   std::string Describe(const Protocol& protocol) const;

@@ -128,7 +128,8 @@ def test_the_containers_health_is_the_servers(serve, tiny_model):
     server.stop()
     assert subprocess.run([check, str(server.port)], stderr=subprocess.DEVNULL).returncode == 1
     # Under another command than `serve`, as where process 1 is no bertie at all.
-    assert subprocess.run([check], env={**clean(), "SAGEMAKER_BIND_TO_PORT": str(server.port)}).returncode == 0
+    for name in ("SAGEMAKER_BIND_TO_PORT", "AIP_HTTP_PORT"):
+        assert subprocess.run([check], env={**clean(), name: str(server.port)}).returncode == 0
 
 
 def test_the_chart_is_of_this_version():

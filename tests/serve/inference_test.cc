@@ -75,6 +75,17 @@ TEST_F(InferenceTest, TokensDropFromTheLeft) {
   EXPECT_EQ(Computed(), (std::vector<int32_t>{2, 4, 4, 5, 3}));
 }
 
+TEST_F(InferenceTest, EachTextMayBeCutInItsOwnWay) {
+  const std::vector<Truncation> each = {{.max_length = 5, .side = TruncationSide::kLeft},
+                                        {.max_length = 4}};
+  const Inference answer =
+      Answer({.texts = {{"a a a b c", {}}, {"a a a b c", {}}}, .truncations = each});
+  EXPECT_EQ(answer.texts[0].tokens, 5u);
+  EXPECT_EQ(answer.texts[1].tokens, 4u);
+  EXPECT_EQ(answer.logits[0], 2 + 4 + 5 + 6 + 3);
+  EXPECT_EQ(answer.logits[2], 2 + 4 + 4 + 3);
+}
+
 TEST_F(InferenceTest, TextsOverTheLengthAreNamed) {
   const InferenceError error =
       Fail({.texts = {{"a", {}}, {"a a a a a a a", {}}}, .truncation = {.truncate = false}});

@@ -36,6 +36,7 @@ class RouteTableTest : public testing::Test {
   RouteTableTest() {
     table.Add(first);
     table.Add(second);
+    table.Add(last);
   }
   std::string PatternOf(std::string_view path) const {
     const RouteMatch match = table.Find(path);
@@ -51,6 +52,7 @@ class RouteTableTest : public testing::Test {
                  {"DELETE", "/models/{model}"},
                  {"POST", "/ping"}},
                 "/v2"};
+  Listed last{{{"GET", "/health"}}};
   RouteTable table;
 };
 
@@ -93,7 +95,7 @@ TEST_F(RouteTableTest, APatternIsTheFirstProtocols) {
 
 TEST_F(RouteTableTest, UnknownPathsHaveAnOwner) {
   EXPECT_EQ(&table.Owner("/v2/nothing"), &second);
-  EXPECT_EQ(&table.Owner("/nothing"), &first);
+  EXPECT_EQ(&table.Owner("/nothing"), &last);
   EXPECT_EQ(table.Describe(first), "GET /ping, POST /invocations");
 }
 

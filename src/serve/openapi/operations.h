@@ -28,6 +28,7 @@ formats::Json DescribeTeiRerank(const DocModel& model);
 formats::Json DescribeTeiTokenize(const DocModel& model);
 formats::Json DescribeTeiDecode(const DocModel& model);
 formats::Json DescribeTeiInfo(const DocModel& model);
+formats::Json DescribeVertex(const DocModel& model);
 
 formats::Json DescribeV2Server(const DocModel& model);
 formats::Json DescribeV2Live(const DocModel& model);

@@ -30,6 +30,31 @@ Json WithOptions(Json properties) {
 
 Json CountSchema(const char* type = "integer") { return {{"type", type}, {"minimum", 0}}; }
 
+Json PredictSchema() {
+  const Json batch = ListSchema(AnyOf({OneText(), PairOfTexts()}), 1);
+  return ObjectSchema(
+      WithOptions({{"inputs", AnyOf({OfType("string"), OneText(), PairOfTexts(), batch})}}),
+      {"inputs"});
+}
+
+Json PredictionSchema(const DocModel& model) {
+  const Json scores = ListSchema(ScoreSchema(model));
+  return AnyOf({scores, ListSchema(scores)});
+}
+
+Json RerankSchema() {
+  return ObjectSchema(WithOptions({{"query", OfType("string")},
+                                   {"texts", ListSchema(OfType("string"), 1)},
+                                   {"return_text", OfType("boolean")}}),
+                      {"query", "texts"});
+}
+
+Json RanksSchema() {
+  return ListSchema(ObjectSchema(
+      {{"index", CountSchema()}, {"text", OfType("string")}, {"score", OfType("number")}},
+      {"index", "score"}));
+}
+
 }  // namespace
 
 Json TeiRefusalContent() {
@@ -44,37 +69,40 @@ Json TeiRefusalContent() {
 }
 
 Json DescribeTeiPredict(const DocModel& model) {
-  const Json scores = ListSchema(ScoreSchema(model));
   return Operation(kTeiTag, "Every label of a text, best first",
                    "\"a\" is one text, [\"a\", \"b\"] one pair of texts, [[\"a\"], [\"b\", \"c\"]] "
                    "a batch of a text and a pair, of at most " +
                        std::to_string(model.max_texts) + " texts.")
-      .Takes(
-          "application/json",
-          ObjectSchema(
-              WithOptions({{"inputs", AnyOf({OfType("string"), OneText(), PairOfTexts(),
-                                             ListSchema(AnyOf({OneText(), PairOfTexts()}), 1)})}}),
-              {"inputs"}),
-          {{"inputs", "a text"}})
-      .Answers("Scores.", "application/json", AnyOf({scores, ListSchema(scores)}),
-               ExampleScores(model));
+      .Takes("application/json", PredictSchema(), {{"inputs", "a text"}})
+      .Answers("Scores.", "application/json", PredictionSchema(model), ExampleScores(model));
 }
 
 Json DescribeTeiRerank(const DocModel&) {
   return Operation(kTeiTag, "Texts by their score beside a query",
                    "For models with one label; others are refused with 424.")
-      .Takes("application/json",
-             ObjectSchema(WithOptions({{"query", OfType("string")},
-                                       {"texts", ListSchema(OfType("string"), 1)},
-                                       {"return_text", OfType("boolean")}}),
-                          {"query", "texts"}),
+      .Takes("application/json", RerankSchema(),
              {{"query", "what is it?"}, {"texts", {"a text", "another"}}})
-      .Answers(
-          "Best first.", "application/json",
-          ListSchema(ObjectSchema(
-              {{"index", CountSchema()}, {"text", OfType("string")}, {"score", OfType("number")}},
-              {"index", "score"})),
-          Json::array({{{"index", 1}, {"score", 0.75}}, {{"index", 0}, {"score", 0.25}}}));
+      .Answers("Best first.", "application/json", RanksSchema(),
+               Json::array({{{"index", 1}, {"score", 0.75}}, {{"index", 0}, {"score", 0.25}}}));
+}
+
+Json DescribeVertex(const DocModel& model) {
+  const Json instance = AnyOf({OfType("string"), PredictSchema(), RerankSchema()});
+  const Json prediction = AnyOf({PredictionSchema(model), RanksSchema()});
+  return Operation("Google Vertex AI", "One prediction for each instance",
+                   "An instance is a text, or a body of /predict or /rerank, and its prediction "
+                   "that route's answer. \"parameters\" are the options of instances that have "
+                   "none of their own. All instances together have at most " +
+                       std::to_string(model.max_texts) + " texts.")
+      .Takes("application/json",
+             ObjectSchema({{"instances", ListSchema(instance, 1)},
+                           {"parameters", AnyOf({ObjectSchema(WithOptions(Json::object()), {}),
+                                                 OfType("null")})}},
+                          {"instances"}),
+             {{"instances", {"a text", {{"inputs", "another"}}}}})
+      .Answers("Predictions, in the order of the instances.", "application/json",
+               ObjectSchema({{"predictions", ListSchema(prediction)}}, {"predictions"}),
+               {{"predictions", Json::array({ExampleScores(model), ExampleScores(model)})}});
 }
 
 Json DescribeTeiTokenize(const DocModel&) {

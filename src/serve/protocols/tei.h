@@ -1,17 +1,12 @@
 // The routes of text-embeddings-inference for classifiers (tei/tei_message.h).
 #pragma once
 
-#include <functional>
 #include <memory>
-#include <optional>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "serve/context.h"
-#include "serve/inference.h"
 #include "serve/route.h"
-#include "serve/tei/tei_message.h"
 
 namespace bertie::serve {
 
@@ -30,17 +25,12 @@ class TeiProtocol : public Protocol {
 
  private:
   using CallPointer = std::shared_ptr<Call>;
-  using Format = std::function<Result<std::string>(const Inference&)>;
 
-  // The default model, which becomes the call's; null: the call has been refused.
-  ModelPointer TakeModel(Call& call) const;
   void Predict(const CallPointer& call) const;
   void Rerank(const CallPointer& call) const;
   void Tokenize(Call& call) const;
   void Decode(Call& call) const;
   void Home(const CallPointer& call) const;
-  void Infer(const CallPointer& call, const TeiOptions& options, InferenceRequest request,
-             Format format) const;
 
   ServeContext& context_;
 };

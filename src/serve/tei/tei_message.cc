@@ -13,89 +13,29 @@ namespace bertie::serve {
 namespace {
 
 using formats::Json;
-using formats::JsonTypeName;
 using http::Refusal;
 using MaybeRefusal = std::optional<Refusal>;
-
-constexpr int64_t kMaxTeiValues = 1'000'000;
-
-// What TEI's web framework says where a body does not have the form that the route takes.
-Refusal WrongForm(const std::string& detail) {
-  return {422, "PlainText", "Failed to deserialize the JSON body into the target type: " + detail};
-}
-
-Refusal WrongForm(const std::string& where, const Json& found, const std::string& expected) {
-  return WrongForm(where + ": " + JsonTypeName(found) + "; expected " + expected);
-}
-
-Refusal EmptyList(const char* name) {
-  return {400, "Empty", std::string("`") + name + "` cannot be empty"};
-}
-
-MaybeRefusal CheckBatchSize(size_t size, size_t most) {
-  if (size <= most) return std::nullopt;
-  return Refusal{413, "Validation",
-                 "batch size " + std::to_string(size) + " > maximum allowed batch size " +
-                     std::to_string(most)};
-}
-
-// fill(Json&, Body&) -> MaybeRefusal reads the body's object.
-template <class Body, class Fill>
-TeiParsed<Body> ParseTeiObject(std::string_view text, Fill fill) {
-  auto parsed = formats::ParseJson(text, "body", {.max_values = kMaxTeiValues});
-  if (!parsed.ok()) {
-    return Refusal{400, "PlainText",
-                   "Failed to parse the request body as JSON: " + parsed.error().message};
-  }
-  if (!parsed->is_object()) return WrongForm("the body", *parsed, "an object");
-  Body out;
-  if (MaybeRefusal refusal = fill(*parsed, out)) return *std::move(refusal);
-  return out;
-}
 
 MaybeRefusal TakeFlag(const Json& body, const char* key, bool& out) {
   const auto found = body.find(key);
   if (found == body.end()) return std::nullopt;
-  if (!found->is_boolean()) return WrongForm(key, *found, "true or false");
+  if (!found->is_boolean()) return WrongTeiForm(key, *found, "true or false");
   out = found->get<bool>();
   return std::nullopt;
 }
 
-MaybeRefusal TakeOptions(const Json& body, TeiOptions& out) {
-  if (const auto found = body.find("truncate"); found != body.end() && !found->is_null()) {
-    if (!found->is_boolean()) return WrongForm("truncate", *found, "true or false");
-    out.truncate = found->get<bool>();
-  }
-  if (const auto found = body.find("truncation_direction"); found != body.end()) {
-    if (!found->is_string()) return WrongForm("truncation_direction", *found, "Left or Right");
-    const auto& side = found->get_ref<const std::string&>();
-    if (side != "Left" && side != "Right") {
-      return WrongForm("truncation_direction: " + Quote(side) + "; expected Left or Right");
-    }
-    out.side = side == "Left" ? TruncationSide::kLeft : TruncationSide::kRight;
-  }
-  return TakeFlag(body, "raw_scores", out.raw_scores);
-}
-
-MaybeRefusal FindNeeded(Json& body, const char* key, Json*& out) {
-  const auto found = body.find(key);
-  if (found == body.end()) return WrongForm(std::string("missing field `") + key + "`");
-  out = &*found;
-  return std::nullopt;
-}
-
 MaybeRefusal TakeOneText(Json& value, const std::string& where, std::string& out) {
-  if (!value.is_string()) return WrongForm(where, value, "a string");
+  if (!value.is_string()) return WrongTeiForm(where, value, "a string");
   out = std::move(value.get_ref<std::string&>());
   return std::nullopt;
 }
 
 // ["a"] or ["a","b"].
 MaybeRefusal TakeSequence(Json& list, const std::string& where, TextInput& out) {
-  if (!list.is_array()) return WrongForm(where, list, "a list of one or two strings");
+  if (!list.is_array()) return WrongTeiForm(where, list, "a list of one or two strings");
   if (list.empty() || list.size() > 2) {
-    return WrongForm(where + ": a list of " + std::to_string(list.size()) +
-                     "; expected one string, or a pair of strings");
+    return WrongTeiForm(where + ": a list of " + std::to_string(list.size()) +
+                        "; expected one string, or a pair of strings");
   }
   if (auto refusal = TakeOneText(list[0], where + "[0]", out.text)) return refusal;
   if (list.size() == 1) return std::nullopt;
@@ -105,13 +45,14 @@ MaybeRefusal TakeSequence(Json& list, const std::string& where, TextInput& out) 
 MaybeRefusal TakePredictInputs(Json& inputs, size_t max_texts, TeiPredict& out) {
   if (inputs.is_string()) return TakeOneText(inputs, "inputs", out.texts.emplace_back().text);
   if (!inputs.is_array() || inputs.empty()) {
-    return WrongForm("inputs", inputs,
-                     "a string, a pair of strings [string, string] or a batch of mixed strings and "
-                     "pairs [[string], [string, string], ...]");
+    return WrongTeiForm(
+        "inputs", inputs,
+        "a string, a pair of strings [string, string] or a batch of mixed strings and "
+        "pairs [[string], [string, string], ...]");
   }
   if (!inputs[0].is_array()) return TakeSequence(inputs, "inputs", out.texts.emplace_back());
   out.batch = true;
-  if (auto refusal = CheckBatchSize(inputs.size(), max_texts)) return refusal;
+  if (auto refusal = CheckTeiBatchSize(inputs.size(), max_texts)) return refusal;
   out.texts.resize(inputs.size());
   for (size_t i = 0; i < inputs.size(); ++i) {
     const std::string where = "inputs[" + std::to_string(i) + "]";
@@ -129,8 +70,8 @@ MaybeRefusal CheckNotEmpty(const std::vector<TextInput>& texts) {
 
 MaybeRefusal TakeTextList(Json& list, const std::string& where, size_t max_texts,
                           std::vector<std::string>& out) {
-  if (!list.is_array()) return WrongForm(where, list, "a list of strings");
-  if (auto refusal = CheckBatchSize(list.size(), max_texts)) return refusal;
+  if (!list.is_array()) return WrongTeiForm(where, list, "a list of strings");
+  if (auto refusal = CheckTeiBatchSize(list.size(), max_texts)) return refusal;
   out.resize(list.size());
   for (size_t i = 0; i < list.size(); ++i) {
     if (auto refusal = TakeOneText(list[i], where + "[" + std::to_string(i) + "]", out[i])) {
@@ -141,11 +82,11 @@ MaybeRefusal TakeTextList(Json& list, const std::string& where, size_t max_texts
 }
 
 MaybeRefusal TakeIds(const Json& list, const std::string& where, std::vector<int32_t>& out) {
-  if (!list.is_array()) return WrongForm(where, list, "a list of token ids");
+  if (!list.is_array()) return WrongTeiForm(where, list, "a list of token ids");
   out.reserve(list.size());
   for (const Json& id : list) {
     if (!id.is_number_unsigned() || id.get<uint64_t>() > std::numeric_limits<uint32_t>::max()) {
-      return WrongForm("an element of " + where, id, "a token id");
+      return WrongTeiForm("an element of " + where, id, "a token id");
     }
     // No vocabulary reaches so far: such ids have no text.
     const uint64_t value = id.get<uint64_t>();
@@ -171,54 +112,77 @@ std::vector<size_t> Descending(std::span<const float> scores) {
 
 }  // namespace
 
+MaybeRefusal ReadTeiOptions(const Json& body, TeiOptions& out) {
+  if (const auto found = body.find("truncate"); found != body.end() && !found->is_null()) {
+    if (!found->is_boolean()) return WrongTeiForm("truncate", *found, "true or false");
+    out.truncate = found->get<bool>();
+  }
+  if (const auto found = body.find("truncation_direction"); found != body.end()) {
+    if (!found->is_string()) return WrongTeiForm("truncation_direction", *found, "Left or Right");
+    const auto& side = found->get_ref<const std::string&>();
+    if (side != "Left" && side != "Right") {
+      return WrongTeiForm("truncation_direction: " + Quote(side) + "; expected Left or Right");
+    }
+    out.side = side == "Left" ? TruncationSide::kLeft : TruncationSide::kRight;
+  }
+  return TakeFlag(body, "raw_scores", out.raw_scores);
+}
+
+MaybeRefusal ReadTeiPredict(Json& body, size_t max_texts, TeiPredict& out) {
+  Json* inputs = nullptr;
+  auto refusal = FindTeiField(body, "inputs", inputs);
+  if (!refusal) refusal = TakePredictInputs(*inputs, max_texts, out);
+  if (!refusal) refusal = ReadTeiOptions(body, out.options);
+  if (!refusal) refusal = CheckNotEmpty(out.texts);
+  return refusal;
+}
+
 TeiParsed<TeiPredict> ParseTeiPredict(std::string_view text, size_t max_texts) {
-  return ParseTeiObject<TeiPredict>(text, [max_texts](Json& body, TeiPredict& out) -> MaybeRefusal {
-    Json* inputs = nullptr;
-    auto refusal = FindNeeded(body, "inputs", inputs);
-    if (!refusal) refusal = TakePredictInputs(*inputs, max_texts, out);
-    if (!refusal) refusal = TakeOptions(body, out.options);
-    if (!refusal) refusal = CheckNotEmpty(out.texts);
-    return refusal;
+  return ParseTeiBody<TeiPredict>(text, [max_texts](Json& body, TeiPredict& out) {
+    return ReadTeiPredict(body, max_texts, out);
   });
 }
 
+MaybeRefusal ReadTeiRerank(Json& body, size_t max_texts, TeiRerank& out) {
+  Json* query = nullptr;
+  Json* texts = nullptr;
+  auto refusal = FindTeiField(body, "query", query);
+  if (!refusal) refusal = TakeOneText(*query, "query", out.query);
+  if (!refusal) refusal = FindTeiField(body, "texts", texts);
+  if (!refusal) refusal = TakeTextList(*texts, "texts", max_texts, out.texts);
+  if (!refusal) refusal = ReadTeiOptions(body, out.options);
+  if (!refusal) refusal = TakeFlag(body, "return_text", out.return_text);
+  if (!refusal && out.texts.empty()) refusal = EmptyTeiList("texts");
+  return refusal;
+}
+
 TeiParsed<TeiRerank> ParseTeiRerank(std::string_view text, size_t max_texts) {
-  return ParseTeiObject<TeiRerank>(text, [max_texts](Json& body, TeiRerank& out) -> MaybeRefusal {
-    Json* query = nullptr;
-    Json* texts = nullptr;
-    auto refusal = FindNeeded(body, "query", query);
-    if (!refusal) refusal = TakeOneText(*query, "query", out.query);
-    if (!refusal) refusal = FindNeeded(body, "texts", texts);
-    if (!refusal) refusal = TakeTextList(*texts, "texts", max_texts, out.texts);
-    if (!refusal) refusal = TakeOptions(body, out.options);
-    if (!refusal) refusal = TakeFlag(body, "return_text", out.return_text);
-    if (!refusal && out.texts.empty()) refusal = EmptyList("texts");
-    return refusal;
+  return ParseTeiBody<TeiRerank>(text, [max_texts](Json& body, TeiRerank& out) {
+    return ReadTeiRerank(body, max_texts, out);
   });
 }
 
 TeiParsed<TeiTokenize> ParseTeiTokenize(std::string_view text, size_t max_texts) {
-  return ParseTeiObject<TeiTokenize>(
-      text, [max_texts](Json& body, TeiTokenize& out) -> MaybeRefusal {
-        Json* inputs = nullptr;
-        auto refusal = FindNeeded(body, "inputs", inputs);
-        if (!refusal && inputs->is_string()) {
-          refusal = TakeOneText(*inputs, "inputs", out.texts.emplace_back());
-        } else if (!refusal) {
-          refusal = TakeTextList(*inputs, "inputs", max_texts, out.texts);
-        }
-        if (!refusal) refusal = TakeFlag(body, "add_special_tokens", out.add_special_tokens);
-        if (!refusal && out.texts.empty()) refusal = EmptyList("inputs");
-        return refusal;
-      });
+  return ParseTeiBody<TeiTokenize>(text, [max_texts](Json& body, TeiTokenize& out) -> MaybeRefusal {
+    Json* inputs = nullptr;
+    auto refusal = FindTeiField(body, "inputs", inputs);
+    if (!refusal && inputs->is_string()) {
+      refusal = TakeOneText(*inputs, "inputs", out.texts.emplace_back());
+    } else if (!refusal) {
+      refusal = TakeTextList(*inputs, "inputs", max_texts, out.texts);
+    }
+    if (!refusal) refusal = TakeFlag(body, "add_special_tokens", out.add_special_tokens);
+    if (!refusal && out.texts.empty()) refusal = EmptyTeiList("inputs");
+    return refusal;
+  });
 }
 
 TeiParsed<TeiDecode> ParseTeiDecode(std::string_view text, size_t max_texts) {
-  return ParseTeiObject<TeiDecode>(text, [max_texts](Json& body, TeiDecode& out) -> MaybeRefusal {
+  return ParseTeiBody<TeiDecode>(text, [max_texts](Json& body, TeiDecode& out) -> MaybeRefusal {
     Json* ids = nullptr;
-    auto refusal = FindNeeded(body, "ids", ids);
+    auto refusal = FindTeiField(body, "ids", ids);
     if (!refusal && ids->is_array() && !ids->empty() && (*ids)[0].is_array()) {
-      refusal = CheckBatchSize(ids->size(), max_texts);
+      refusal = CheckTeiBatchSize(ids->size(), max_texts);
       out.ids.resize(ids->size());
       for (size_t i = 0; !refusal && i < ids->size(); ++i) {
         refusal = TakeIds((*ids)[i], "ids[" + std::to_string(i) + "]", out.ids[i]);

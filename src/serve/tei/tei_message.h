@@ -8,26 +8,25 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "http/message.h"
 #include "serve/answer.h"
 #include "serve/inference.h"
+#include "serve/tei/tei_body.h"
 #include "serve/text_input.h"
 
 namespace bertie::serve {
 
-// Refusals of these functions have TEI's kinds as their types: Validation (413), Empty (400); or,
-// for what TEI's web framework refuses in plain text, PlainText (400, 415, 422).
-template <class Body>
-using TeiParsed = std::variant<Body, http::Refusal>;
+// Readers of an object that was parsed already take its strings out; what it does not say of the
+// options stays as it is in `out`.
 
 struct TeiOptions {
   std::optional<bool> truncate;  // absent: as the server is set
   TruncationSide side = TruncationSide::kRight;
   bool raw_scores = false;
 };
+std::optional<http::Refusal> ReadTeiOptions(const formats::Json& body, TeiOptions& out);
 
 // {"inputs": ...}: "a" is one text, ["a","b"] one pair, [["a"],["b","c"]] a batch of a text and a
 // pair. Unlike {"inputs": ...} on /invocations, a flat list is never a batch.
@@ -36,6 +35,7 @@ struct TeiPredict {
   bool batch = false;
   TeiOptions options;
 };
+std::optional<http::Refusal> ReadTeiPredict(formats::Json& body, size_t max_texts, TeiPredict& out);
 TeiParsed<TeiPredict> ParseTeiPredict(std::string_view body, size_t max_texts);
 
 struct TeiRerank {
@@ -44,6 +44,7 @@ struct TeiRerank {
   bool return_text = false;
   TeiOptions options;
 };
+std::optional<http::Refusal> ReadTeiRerank(formats::Json& body, size_t max_texts, TeiRerank& out);
 TeiParsed<TeiRerank> ParseTeiRerank(std::string_view body, size_t max_texts);
 
 struct TeiTokenize {
