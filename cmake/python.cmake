@@ -10,7 +10,9 @@ bertie_options(bertie_python)
 set(package ${CMAKE_BINARY_DIR}/python/bertie)
 set_target_properties(bertie_python PROPERTIES OUTPUT_NAME _core UNITY_BUILD OFF
   LIBRARY_OUTPUT_DIRECTORY ${package})
-target_link_libraries(bertie_python PRIVATE bertie_train)
+target_link_libraries(bertie_python PRIVATE bertie_train bertie_hub)
+# Of the hub's folder it takes what asks nobody, without curl and what that loads.
+target_link_options(bertie_python PRIVATE -Wl,--as-needed)
 target_compile_definitions(bertie_python PRIVATE BERTIE_VERSION="${PROJECT_VERSION}")
 # pybind11's templates convert signs and shadow names.
 target_include_directories(bertie_python SYSTEM PRIVATE ${pybind11_INCLUDE_DIRS} ${Python_INCLUDE_DIRS})

@@ -39,10 +39,8 @@ _FUNCTIONS = {"softmax": _softmax, "sigmoid": _sigmoid, "none": lambda logits: l
 
 
 def _folder_of(model):
-    """What _core can open: a path, or the folder of a model that the hub has."""
-    if os.path.exists(model) or model.startswith((".", "~", os.sep)) or model.count("/") > 1:
-        return model
-    return json.loads(_program.run("pull", model, "--json"))["path"]
+    """Where the model of that name is; the program pulls what is nowhere on this machine."""
+    return _core.find_model(model) or json.loads(_program.run("pull", model, "--json"))["path"]
 
 
 class Classifier:
@@ -114,18 +112,24 @@ class Classifier:
         logits = self.logits(texts, text_pairs).astype(np.float64)
         return _FUNCTIONS[name](logits).astype(np.float32) if len(logits) else logits.astype(np.float32)
 
-    def predict(self, texts, text_pairs=None, *, top_k=1, function_to_apply=None):
-        """The best label of each text, or with top_k the best few, best first (None: all).
+    def predict(self, texts, text_pairs=None, *, top_k=1, threshold=None, function_to_apply=None):
+        """The best label of each text; with top_k the best few, best first (None: all); with threshold, of a
+        model that gives several labels, those whose score is at least that, best first, maybe none.
 
-        One text: a Prediction, or a list of them with top_k other than 1. Several: a list of those.
+        One text: a Prediction, or a list of them with threshold or another top_k than 1. Several: a list of
+        those.
         """
-        scores = self.predict_proba(texts, text_pairs, function_to_apply=function_to_apply)
         count = len(self.labels) if top_k is None else top_k
         if count < 1:
             raise ValueError(f"top_k is {top_k}; expected 1 or more, or None for all labels")
+        if threshold is not None:
+            self._check_threshold(threshold, top_k)
+            count = len(self.labels)
+        scores = self.predict_proba(texts, text_pairs, function_to_apply=function_to_apply)
         best = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-        found = [[Prediction(self.labels[j], float(row[j])) for j in order] for row, order in zip(scores, best)]
-        if top_k == 1:
+        found = [[Prediction(self.labels[j], float(row[j])) for j in order if threshold is None or row[j] >= threshold]
+                 for row, order in zip(scores, best)]
+        if top_k == 1 and threshold is None:
             found = [row[0] for row in found]
         return found[0] if isinstance(texts, str) else found
 
@@ -133,11 +137,22 @@ class Classifier:
         """What the model reads of a text: int32 ids, [CLS] and [SEP] among them."""
         return np.array(self._core.token_ids(text, text_pair), dtype=np.int32)
 
+    def _gives_several(self):
+        return self._core.problem_type == "multi_label_classification"
+
+    def _check_threshold(self, threshold, top_k):
+        if not self._gives_several():
+            raise ValueError("threshold is for models that give several labels; this one's problem_type is "
+                             f"{self._core.problem_type!r}")
+        if top_k not in (1, None):
+            raise ValueError("threshold does not go with top_k: labels are given by their score or by their number")
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"threshold is {threshold}; expected a number from 0 to 1")
+
     def _function(self):
-        kind = self._core.problem_type
-        if kind == "regression":
+        if self._core.problem_type == "regression":
             return "none"
-        return "sigmoid" if kind == "multi_label_classification" or len(self.labels) == 1 else "softmax"
+        return "sigmoid" if self._gives_several() or len(self.labels) == 1 else "softmax"
 
     def __repr__(self):
         return f"<bertie.Classifier {self.labels}, {self.precision}, {self._core.threads} threads>"

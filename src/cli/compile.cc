@@ -47,7 +47,7 @@ struct CompileFlags {
 fs::path DefaultOut(const CompileFlags& flags) {
   std::string name = flags.model;
   std::error_code error;
-  if (!fs::exists(name, error)) name = fs::path(ParseModelName(name).id).filename().string();
+  if (!fs::exists(name, error)) name = fs::path(hub::ParseModelName(name).id).filename().string();
   while (name.size() > 1 && name.ends_with('/')) name.pop_back();
   for (const std::string ending : {".tar.gz", ".tgz", ".pt", ".pth"}) {
     if (name.ends_with(ending)) name.resize(name.size() - ending.size());

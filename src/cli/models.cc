@@ -16,7 +16,7 @@
 #include "cli/table.h"
 #include "hub/cache.h"
 #include "hub/files.h"
-#include "hub/hub.h"
+#include "hub/names.h"
 #include "model/checkpoint.h"
 #include "model/compiled_file.h"
 #include "serve/answer.h"
@@ -61,7 +61,7 @@ void LookInto(Entry& entry) {
 std::vector<hub::CachedRevision> OwnFolders() {
   std::vector<hub::CachedRevision> list;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(OwnModels(), error)) {
+  for (const auto& entry : fs::directory_iterator(hub::OwnModels(), error)) {
     std::error_code ignored;
     if (!fs::exists(entry.path() / "config.json", ignored)) continue;
     hub::CachedRevision folder{entry.path().filename(), "", {}, entry.path()};
@@ -128,7 +128,7 @@ std::string ToJson(const std::vector<Entry>& entries) {
 
 std::string ToText(const std::vector<Entry>& entries, const hub::Settings& settings) {
   if (entries.empty()) {
-    return "no models in " + settings.cache.string() + " or " + OwnModels().string() +
+    return "no models in " + settings.cache.string() + " or " + hub::OwnModels().string() +
            "\nget one: bertie pull bert-base-uncased\n";
   }
   Table table({"model", "revision", "size", "last used", "kind", "labels"});
@@ -158,14 +158,14 @@ bool Agreed(const std::string& question) {
 
 Result<std::string> RunRemove(const RemoveFlags& flags) {
   BERTIE_ASSIGN_OR_RETURN(const hub::Settings settings, hub::FromEnvironment());
-  const ModelName name = ParseModelName(flags.model);
+  const hub::ModelName name = hub::ParseModelName(flags.model);
   const std::string revision = flags.model == name.id ? "" : name.revision;
   const hub::Cache cache(settings.cache);
   BERTIE_RETURN_IF_ERROR(hub::CheckModelId(name.id));
   if (!revision.empty()) BERTIE_RETURN_IF_ERROR(hub::CheckRevision(revision));
   std::error_code error;
   if (!fs::is_directory(cache.RepoDir(name.id), error)) {
-    const fs::path own = OwnModels() / flags.model;
+    const fs::path own = hub::OwnModels() / flags.model;
     const bool is_own = fs::exists(own / "config.json", error);
     return Error{ErrorCode::kNotFound,
                  is_own ? own.string() + " is a folder of your own: remove it with rm -r"

@@ -35,7 +35,7 @@ std::string Next(const hub::Pulled& pulled, const std::string& word) {
 }
 
 Result<std::string> RunPull(const PullFlags& flags) {
-  ModelName name = ParseModelName(flags.model);
+  hub::ModelName name = hub::ParseModelName(flags.model);
   if (!flags.revision.empty()) name.revision = flags.revision;
   BERTIE_ASSIGN_OR_RETURN(const hub::Settings settings, hub::FromEnvironment());
   BERTIE_ASSIGN_OR_RETURN(const hub::Pulled pulled, PullModel(settings, name, flags.json));

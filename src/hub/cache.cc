@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "base/file.h"
-#include "hub/hub.h"
+#include "hub/names.h"
 
 namespace bertie::hub {
 namespace {

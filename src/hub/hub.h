@@ -13,14 +13,6 @@
 
 namespace bertie::hub {
 
-// "name" or "organisation/name", as hubs allow them: letters, digits, "-", "_" and ".", at most 96,
-// without "--" and "..". kInvalidArgument says what is wrong.
-Status CheckModelId(const std::string& id);
-// A branch, a tag, a commit or "refs/pr/N": no "..", no control characters, no "/" at an end.
-Status CheckRevision(const std::string& revision);
-// 40 hexadecimal digits.
-bool IsCommit(const std::string& text);
-
 struct ModelListing {
   std::string commit;              // 40 hexadecimal digits
   std::vector<std::string> files;  // with "/" where they are in folders

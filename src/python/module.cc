@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/thread_pool.h"
+#include "hub/local_model.h"
 #include "model/model_source.h"
 #include "model/open.h"
 #include "text/tokenizer.h"
@@ -124,10 +125,17 @@ class Model {
   std::mutex mutex_;  // held while computing: the pool has one user
 };
 
+// nullopt: it is nowhere on this machine.
+std::optional<std::string> FindModel(const std::string& name) {
+  const hub::LocalModel found = Take(hub::FindLocalModel(name));
+  return found.path ? std::optional(found.path->string()) : std::nullopt;
+}
+
 PYBIND11_MODULE(_core, m) {
   m.doc() = "The native part of bertie.";
   m.attr("__version__") = BERTIE_VERSION;
   py::register_exception<CoreError>(m, "Error", PyExc_RuntimeError);
+  m.def("find_model", &FindModel, py::arg("name"), py::call_guard<py::gil_scoped_release>());
   py::class_<Model>(m, "Model")
       .def(py::init([](const std::string& path, const std::string& precision, int threads,
                        int64_t max_length, const std::string& vocabulary) {

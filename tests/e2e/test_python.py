@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -94,12 +95,68 @@ def test_shapes_of_answers(python, trained):
     assert found["precision"] == "int8" and "int8, 1 threads" in found["repr"]
 
 
+def test_a_text_may_have_several_labels(python, run, tiny_model, tmp_path):
+    model = tmp_path / "multi"
+    shutil.copytree(tiny_model, model)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"problem_type": "multi_label_classification"}))
+    texts = ["the sea", "it rained", "the rain it seas"]
+    found = python("""
+        model, texts = bertie.Classifier.from_pretrained(sys.argv[1]), json.loads(sys.argv[2])
+        refused = []
+        for wrong in ({"threshold": 0.5, "top_k": 2}, {"threshold": 1.5}, {"threshold": float("nan")}):
+            try:
+                model.predict(texts, **wrong)
+            except ValueError as error:
+                refused.append(str(error))
+        print(json.dumps({"best": model.predict(texts), "all": model.predict(texts, top_k=None),
+                          "given": model.predict(texts, threshold=0.3), "one": model.predict(texts[0], threshold=0.3),
+                          "none": model.predict(texts[0], threshold=1), "every": model.predict(texts[0], threshold=0),
+                          "refused": refused}))
+        """, model, json.dumps(texts))
+    done = run("predict", model, "--format", "json", "--threshold", "0.3", *texts)
+    program = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [sorted(label for label, _ in each) for each in found["given"]] == [sorted(p["labels"]) for p in program]
+    assert [len(each) for each in found["given"]] == [2, 2, 1]
+    for each, scores in zip(found["all"], program):
+        assert [score for _, score in each] == sorted((score for _, score in each), reverse=True)
+        assert dict(each) == pytest.approx(scores["scores"], abs=1e-5)
+    assert found["best"] == [each[0] for each in found["all"]]
+    assert found["one"] == found["given"][0] and found["none"] == [] and found["every"] == found["all"][0]
+    assert [error.split()[0] for error in found["refused"]] == ["threshold"] * 3
+
+
+def test_a_name_is_found_where_the_program_finds_it(python, run, tiny_model, tmp_path):
+    """No hub is asked: there is none."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    hub = tmp_path / "hub" / "models--org--tiny"
+    shutil.copytree(tiny_model, hub / "snapshots" / commit)
+    (hub / "refs").mkdir()
+    (hub / "refs" / "v2").write_text(commit)
+    shutil.copytree(tiny_model, tmp_path / "cache" / "bertie" / "models" / "own")
+    env = {"HF_HUB_CACHE": str(tmp_path / "hub"), "XDG_CACHE_HOME": str(tmp_path / "cache"),
+           "HF_ENDPOINT": "http://127.0.0.1:1"}
+    found = python("""
+        print(json.dumps([bertie.Classifier.from_pretrained(name).predict("the sea")
+                          for name in (sys.argv[1], "org/tiny@v2", "own")]))
+        """, tiny_model, env=env)
+    assert found[0] == found[1] == found[2]
+    found = python("""
+        try:
+            bertie.Classifier.from_pretrained("archive.tar.gz")
+        except bertie.Error as error:
+            print(json.dumps(str(error)))
+        """, env=env)
+    assert found == "archive.tar.gz: no such model folder or archive"
+
+
 @pytest.mark.parametrize("code, error, words", [
     ("bertie.Classifier.from_pretrained(sys.argv[1] + '/nothing-here')", "Error", "nothing-here"),
     ("bertie.Classifier.from_pretrained(sys.argv[1], precision='fp16')", "ValueError", "fp16"),
     ("bertie.Classifier.from_pretrained(sys.argv[1]).predict(['a', 3])", "TypeError", "texts[1] is int"),
     ("bertie.Classifier.from_pretrained(sys.argv[1]).logits(['a', 'b'], ['c'])", "ValueError", "2 texts and 1"),
     ("bertie.Classifier.from_pretrained(sys.argv[1]).predict('a', top_k=0)", "ValueError", "top_k is 0"),
+    ("bertie.Classifier.from_pretrained(sys.argv[1]).predict('a', threshold=0.5)", "ValueError", "problem_type is 'single"),
     ("bertie.Classifier.train(['a'], [1, 2], output='/tmp/x')", "ValueError", "1 texts and 2 labels"),
     ("bertie.Classifier.train('/no/such.csv', model=sys.argv[1], output='/tmp/x', quiet=True)", "Error", "/no/such.csv"),
     ("bertie.Classifier.train('/no/such.csv', output='/tmp/x', quiet=True, epoch=2)", "Error", "--epoch"),

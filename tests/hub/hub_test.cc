@@ -10,6 +10,7 @@
 #include "hub/cache.h"
 #include "hub/content_hash.h"
 #include "hub/files.h"
+#include "hub/names.h"
 
 namespace bertie::hub {
 namespace {

@@ -25,6 +25,8 @@ model = bertie.Classifier.train(texts, np.array(["good"] * 20 + ["bad"] * 20), o
 best: bertie.Prediction = model.predict("a terrible bore")
 several: list[bertie.Prediction] = model.predict(["a wonderful film"])
 scores = model.predict_proba(["x"])
+def tags(of: bertie.Classifier) -> list[list[bertie.Prediction]]:
+    return [of.predict("x", threshold=0.5), *of.predict(["x"], threshold=0.5), *of.predict(["x"], top_k=None)]
 assert scores.dtype == np.float32 and best.label == "bad" and several[0].label == "good"
 """
 

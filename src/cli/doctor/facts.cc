@@ -102,7 +102,7 @@ fs::path Existing(fs::path folder) {
 
 void ReadDisk(Facts& facts) {
   const auto hub = hub::FromEnvironment();
-  facts.cache = hub.ok() ? hub->cache : OwnModels();
+  facts.cache = hub.ok() ? hub->cache : hub::OwnModels();
   facts.disk_folder = Existing(facts.cache);
   std::error_code error;
   const fs::space_info space = fs::space(facts.disk_folder, error);
