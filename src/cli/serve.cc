@@ -25,8 +25,10 @@
 #include "cli/service.h"
 #include "cli/source.h"
 #include "cli/tls_files.h"
+#include "hub/cache.h"
 #include "kserve/grpc_server.h"
 #include "model/model_source.h"
+#include "model/weight_files.h"
 #include "serve/model_server.h"
 #include "serve/negotiation.h"
 
@@ -78,7 +80,13 @@ std::chrono::milliseconds FromSeconds(double seconds) {
 Result<serve::ModelFolder> OpenFolder(const std::filesystem::path& path, const SourceFlags& flags) {
   BERTIE_ASSIGN_OR_RETURN(model::ModelSource source, OpenSource(path.string(), flags));
   auto files = std::make_shared<const model::ModelSource>(std::move(source));
-  return serve::ModelFolder{files->dir(), files};
+  serve::ModelFolder folder{files->dir(), files};
+  folder.commit = hub::CommitOf(folder.dir);
+  const auto weights = model::WeightFileNames(folder.dir);
+  if (weights.ok() && weights->size() == 1) {
+    folder.weights_sha256 = hub::Sha256Of(folder.dir / weights->front());
+  }
+  return folder;
 }
 
 serve::ModelServerOptions MakeOptions(const ServeFlags& flags) {

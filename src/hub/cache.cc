@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/file.h"
+#include "base/sha256.h"
 #include "hub/names.h"
 
 namespace bertie::hub {
@@ -255,6 +256,21 @@ Result<Removed> Cache::Remove(const std::string& id, const std::string& revision
     removed.bytes += blob.bytes;
   }
   return removed;
+}
+
+std::string CommitOf(const fs::path& snapshot) {
+  const fs::path dir = snapshot.has_filename() ? snapshot : snapshot.parent_path();
+  const std::string commit = dir.filename().string();
+  return dir.parent_path().filename() == "snapshots" && IsCommit(commit) ? commit : "";
+}
+
+std::string Sha256Of(const fs::path& file) {
+  std::error_code error;
+  const fs::path blob = fs::read_symlink(file, error);
+  const std::string etag = blob.filename().string();
+  const bool linked =
+      !error && !CommitOf(file.parent_path()).empty() && blob == fs::path("../../blobs") / etag;
+  return linked && IsSha256(etag) ? etag : "";
 }
 
 }  // namespace bertie::hub

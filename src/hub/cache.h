@@ -76,4 +76,9 @@ class Cache {
   std::filesystem::path root_;
 };
 
+// What the layout tells of what lies in a snapshot without reading it; "" of what lies elsewhere.
+std::string CommitOf(const std::filesystem::path& snapshot);
+// The content's SHA-256, which names the blob that a large file leads to.
+std::string Sha256Of(const std::filesystem::path& file);
+
 }  // namespace bertie::hub

@@ -55,6 +55,9 @@ struct LoadOptions {
 struct ModelFolder {
   std::filesystem::path dir;
   std::shared_ptr<const void> files = {};
+  // Where they are known; else "".
+  std::string commit = {};          // of the hub's repository
+  std::string weights_sha256 = {};  // of the one file with weights
 };
 
 // What a log line tells of the model that was loaded.

@@ -211,6 +211,7 @@ void Metrics::AppendGauges(const Gauges& gauges, std::string& out) {
   for (const ModelGauges& model : gauges.models) {
     std::string labels = model.metrics->labels_;
     if (!model.dtype.empty()) labels += "," + PrometheusLabel("dtype", model.dtype);
+    if (!model.sha256.empty()) labels += "," + PrometheusLabel("sha256", model.sha256);
     AppendSample("bertie_model_loaded_info", labels, "1", out);
   }
   AppendMetric("bertie_connections", "gauge", "Open connections.",

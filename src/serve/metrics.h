@@ -105,7 +105,8 @@ struct ModelGauges {
   size_t queue_depth = 0;
   int64_t queue_tokens = 0;
   std::span<const std::string> labels = {};
-  std::string_view dtype = {};  // "fp32"; "" where another process computes
+  std::string_view dtype = {};   // "fp32"; "" where another process computes
+  std::string_view sha256 = {};  // of the weights; "" where it is not known
 };
 
 struct Gauges {

@@ -1,9 +1,11 @@
 """`bertie serve` as clients of other servers know theirs: text-embeddings-inference, the Open Inference
 Protocol over REST and gRPC (by Triton's own client), Kubernetes' probes, and the OpenAPI document."""
 
+import hashlib
 import json
 import pathlib
 import re
+import shutil
 import threading
 
 import grpc
@@ -125,6 +127,29 @@ def test_tei_info_and_health(serve, tiny_model):
     assert info["model_dtype"] == "float32"
     health = server.request("GET", "/")
     assert health.status == 200 and health.body == b""
+
+
+def test_a_model_of_the_hub_is_known_by_its_commit_and_hash(serve, tiny_model, tmp_path):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "models--org--tiny"
+    snapshot = repository / "snapshots" / commit
+    shutil.copytree(tiny_model, snapshot)
+    (repository / "blobs").mkdir()
+    weights = snapshot / "model.safetensors"
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    weights.rename(repository / "blobs" / sha256)
+    weights.symlink_to(f"../../blobs/{sha256}")
+
+    def loaded(server):
+        page = server.request("GET", "/metrics").body.decode()
+        return [line for line in page.splitlines() if line.startswith("bertie_model_loaded_info{")]
+
+    server = serve(f"tiny={snapshot}")
+    assert server.request("GET", "/info").json()["model_sha"] == commit
+    assert loaded(server) == [f'bertie_model_loaded_info{{model="tiny",version="1",dtype="fp32",sha256="{sha256}"}} 1']
+    server = serve(tiny_model)
+    assert server.request("GET", "/info").json()["model_sha"] is None
+    assert loaded(server) == ['bertie_model_loaded_info{model="tiny",version="1",dtype="fp32"} 1']
 
 
 def test_tei_tokenize_equals_the_tokenizers_library(serve, tiny_model):

@@ -117,6 +117,23 @@ TEST_F(CacheTest, RemovingARevisionKeepsWhatOthersHave) {
   EXPECT_EQ(cache_.Remove("org/name", "main").error().code, ErrorCode::kNotFound);
 }
 
+TEST_F(CacheTest, PlacesTellCommitsAndHashes) {
+  const std::string sha(64, 'a');
+  Add(kCommit, "model.safetensors", sha);
+  Add(kCommit, "config.json", std::string(40, 'b'));
+  const fs::path dir = cache_.SnapshotDir("org/name", kCommit);
+  EXPECT_EQ(CommitOf(dir), kCommit);
+  EXPECT_EQ(CommitOf(dir / ""), kCommit);
+  EXPECT_EQ(Sha256Of(dir / "model.safetensors"), sha);
+  EXPECT_EQ(Sha256Of(dir / "config.json"), "");
+  EXPECT_EQ(Sha256Of(dir / "vocab.txt"), "");
+  const fs::path elsewhere = dir_.path() / "models" / kCommit;
+  fs::create_directories(elsewhere);
+  fs::create_symlink("../../blobs/" + sha, elsewhere / "model.safetensors");
+  EXPECT_EQ(CommitOf(elsewhere), "");
+  EXPECT_EQ(Sha256Of(elsewhere / "model.safetensors"), "");
+}
+
 TEST_F(CacheTest, MissingInNamesWhatAFolderLacks) {
   const fs::path dir = dir_.path();
   EXPECT_EQ(MissingIn(dir), "config.json");

@@ -14,8 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kCommit = "0123456789abcdef0123456789abcdef01234567";
-constexpr const char* kOther = "fedcba9876543210fedcba9876543210fedcba98";
+constexpr const char* kWholeCommit = "0123456789abcdef0123456789abcdef01234567";
+constexpr const char* kPartCommit = "fedcba9876543210fedcba9876543210fedcba98";
 
 TEST(LocalModel, IsFoundInItsOrder) {
   const auto dir = TemporaryDirectory::Create();
@@ -28,20 +28,20 @@ TEST(LocalModel, IsFoundInItsOrder) {
     for (const char* file : files) std::ofstream(folder / file) << "{}";
   };
   const fs::path snapshots = Cache(root / "hub").RepoDir("google-bert/tiny") / "snapshots";
-  make(snapshots / kCommit, {"config.json", "vocab.txt", "model.safetensors"});
-  make(snapshots / kOther, {"config.json", "vocab.txt"});
+  make(snapshots / kWholeCommit, {"config.json", "vocab.txt", "model.safetensors"});
+  make(snapshots / kPartCommit, {"config.json", "vocab.txt"});
   const auto found = [](const std::string& name) {
     const auto local = FindLocalModel(name);
     EXPECT_TRUE(local.ok()) << local.error().message;
     return local.ok() && local->path ? *local->path : fs::path();
   };
-  EXPECT_EQ(found(std::string("tiny@") + kCommit), snapshots / kCommit);
+  EXPECT_EQ(found(std::string("tiny@") + kWholeCommit), snapshots / kWholeCommit);
   EXPECT_EQ(found("tiny"), "");  // nothing says which commit that is
   make(OwnModels() / "tiny", {"config.json"});
   EXPECT_EQ(found("tiny"), root / "home/bertie/models/tiny");
   EXPECT_EQ(found((root / "hub").string()), root / "hub");
 
-  const auto incomplete = FindLocalModel(std::string("google-bert/tiny@") + kOther);
+  const auto incomplete = FindLocalModel(std::string("google-bert/tiny@") + kPartCommit);
   ASSERT_TRUE(incomplete.ok());
   EXPECT_FALSE(incomplete->path);
   EXPECT_NE(incomplete->looked.find("lacks weights"), std::string::npos) << incomplete->looked;

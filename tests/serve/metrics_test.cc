@@ -41,7 +41,8 @@ TEST(Metrics, FormatsWhatWasCounted) {
                                                  .queue_depth = 3,
                                                  .queue_tokens = 40,
                                                  .labels = labels,
-                                                 .dtype = "fp32"}},
+                                                 .dtype = "fp32",
+                                                 .sha256 = "0123"}},
                                      .connections = 2});
   const std::string of = "model=\"mail\",version=\"2\"";
   EXPECT_TRUE(Has(page, "bertie_requests_total{" + of + ",route=\"/invocations\",code=\"200\"} 2"))
@@ -58,7 +59,7 @@ TEST(Metrics, FormatsWhatWasCounted) {
   EXPECT_TRUE(Has(page, "bertie_predicted_total{" + of + ",label=\"\\\"spam\\\"\"} 2"));
   EXPECT_TRUE(Has(page, "bertie_inflight{" + of + "} 1"));
   EXPECT_TRUE(Has(page, "bertie_queue_depth{" + of + "} 3"));
-  EXPECT_TRUE(Has(page, "bertie_model_loaded_info{" + of + ",dtype=\"fp32\"} 1"));
+  EXPECT_TRUE(Has(page, "bertie_model_loaded_info{" + of + ",dtype=\"fp32\",sha256=\"0123\"} 1"));
   EXPECT_TRUE(Has(page, "bertie_connections 2"));
 }
 

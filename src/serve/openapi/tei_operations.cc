@@ -139,6 +139,7 @@ Json DescribeTeiInfo(const DocModel&) {
   return Operation(kTeiTag, "What is served, and its limits")
       .Answers("As TEI tells of itself.", "application/json",
                ObjectSchema({{"model_id", OfType("string")},
+                             {"model_sha", {{"type", {"string", "null"}}}},
                              {"model_dtype", OfType("string")},
                              {"model_type", OfType("object")},
                              {"max_input_length", count},

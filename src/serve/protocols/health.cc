@@ -31,7 +31,8 @@ http::Response HealthProtocol::MetricsPage() const {
          .queue_depth = model->batcher->queued_requests(),
          .queue_tokens = model->batcher->queued_tokens(),
          .labels = model->scheme.labels,
-         .dtype = model->summary.precision ? model::PrecisionName(*model->summary.precision) : ""});
+         .dtype = model->summary.precision ? model::PrecisionName(*model->summary.precision) : "",
+         .sha256 = model->folder.weights_sha256});
   }
   if (context_.connections) gauges.connections = context_.connections();
   const std::string more = context_.options.more_metrics ? context_.options.more_metrics() : "";

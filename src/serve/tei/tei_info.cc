@@ -29,8 +29,9 @@ Json ModelType(const LabelScheme& scheme) {
 }  // namespace
 
 Json TeiInfo(const ServeContext& context, const LoadedModel& model) {
+  const std::string& commit = model.folder.commit;
   return {{"model_id", model.id.name},
-          {"model_sha", nullptr},
+          {"model_sha", commit.empty() ? Json() : Json(commit)},
           {"model_dtype", DtypeName(model.summary.precision)},
           {"model_type", ModelType(model.scheme)},
           {"max_concurrent_requests", context.queue.max_requests},
