@@ -67,6 +67,16 @@ TEST(TeiMessage, RefusalsHaveTeisKinds) {
   EXPECT_EQ(RefusalOf(ParseTeiDecode(R"({"ids":[1,-1]})", 3)).status, 422);
 }
 
+TEST(TeiMessage, AQueryIsNotMultipliedIntoGigabytes) {
+  const auto status = [](size_t query) {
+    const std::string body =
+        R"({"texts":["a","b","c"],"query":")" + std::string(query, 'q') + R"("})";
+    return RefusalOf(ParseTeiRerank(body, 3)).status;
+  };
+  EXPECT_EQ(status(5 << 20), 200);
+  EXPECT_EQ(status(6 << 20), 413);
+}
+
 TEST(TeiMessage, ReadsTokenizeAndDecode) {
   const auto tokenize = ParseTeiTokenize(R"({"inputs":["a","b"],"add_special_tokens":false})", 3);
   ASSERT_TRUE(std::holds_alternative<TeiTokenize>(tokenize));
