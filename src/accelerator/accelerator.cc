@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "accelerator/protocol.h"
+#include "base/elapsed.h"
 #include "base/quote.h"
 
 namespace bertie::accelerator {
@@ -12,10 +13,6 @@ namespace {
 
 constexpr size_t kMaxEndpointLength = 128;
 constexpr double kUnitSlack = 1e-9;
-
-double Since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
 
 // In milliseconds; sorts.
 double Percentile(std::vector<float>& seconds, double part) {
@@ -181,7 +178,7 @@ Snapshot Accelerator::Read() const {
   snapshot.version = options_.version;
   snapshot.processor = options_.processor;
   snapshot.capacity = options_.capacity;
-  snapshot.uptime_seconds = Since(start_);
+  snapshot.uptime_seconds = SecondsSince(start_);
   snapshot.batches = totals.batches;
   snapshot.sentences = totals.sentences;
   snapshot.tokens = totals.tokens;
@@ -207,7 +204,7 @@ Snapshot Accelerator::Read() const {
     endpoint.accelerator_type = session->request_.accelerator_type;
     endpoint.content_hash = session->request_.content_hash;
     endpoint.peer = session->request_.peer;
-    endpoint.attached_seconds = Since(session->since_);
+    endpoint.attached_seconds = SecondsSince(session->since_);
     endpoint.units = session->size_.units;
     endpoint.share = recent_busy > 0 ? use.recent_busy / recent_busy : 0;
     endpoint.batches = use.use.batches;

@@ -1,11 +1,12 @@
 #include "accelerator/link.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <thread>
 #include <utility>
 
 #include "accelerator/upload.h"
+#include "base/elapsed.h"
+#include "base/figures.h"
 
 namespace bertie::accelerator {
 namespace {
@@ -16,20 +17,6 @@ using std::chrono::milliseconds;
 // How long a refusal stands: somebody has to do something before it can change.
 constexpr milliseconds kAfterRefusal{5000};
 constexpr milliseconds kFirstRetry{100};
-
-double SecondsSince(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-std::string Decimal(double value, const char* format = "%.2f") {
-  char text[32];
-  std::snprintf(text, sizeof(text), format, value);
-  return text;
-}
-
-std::string Megabytes(uint64_t bytes) {
-  return Decimal(static_cast<double>(bytes) / 1e6, "%.1f") + " MB";
-}
 
 }  // namespace
 
@@ -102,14 +89,14 @@ Result<Connection::Attached> Link::Attach(Connection& connection) {
                                         if (Clock::now() < next_line) return;
                                         next_line = Clock::now() + std::chrono::seconds(5);
                                         options_.log("uploading to " + options_.address + ": " +
-                                                     Megabytes(progress.done) + " of " +
-                                                     Megabytes(progress.total));
+                                                     FormatMegabytes(progress.done) + " of " +
+                                                     FormatMegabytes(progress.total));
                                       }));
   const double uploading = SecondsSince(begin);
   if (sent > 0) {
     events_.on_uploaded(sent);
-    options_.log("uploaded " + Megabytes(sent) + " to " + options_.address + " in " +
-                 Decimal(uploading) + " s");
+    options_.log("uploaded " + FormatMegabytes(sent) + " to " + options_.address + " in " +
+                 FormatSeconds(uploading));
   }
   SessionEvents events{.on_reply = events_.on_reply, .on_end = [this](const Error& error) {
                          events_.on_lost(error);
@@ -150,7 +137,7 @@ Status Link::CheckModel(const AttachedModel& model) const {
 void Link::LogAttached(const AttachedModel& model, uint64_t sent, double seconds) const {
   options_.log("attached to " + options_.address + " (" + model.accelerator + ") as " +
                options_.attach.accelerator_type + ", " + model.precision + ", in " +
-               Decimal(seconds) + " s; the model " +
+               FormatSeconds(seconds) + "; the model " +
                (sent > 0 ? "was uploaded" : "was there already"));
 }
 

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 
+#include "base/elapsed.h"
+
 namespace bertie::accelerator {
 
 void RoundTrips::Add(std::chrono::steady_clock::duration time) {
-  const double seconds = std::chrono::duration<double>(time).count();
+  const double seconds = InSeconds(time);
   size_t bucket = 0;
   for (double bound = kFirst; bucket < kBounds && seconds > bound; bound *= 2) ++bucket;
   ++counts_[bucket];

@@ -5,10 +5,10 @@
 #include <new>
 #include <utility>
 
+#include "base/elapsed.h"
+
 namespace bertie::accelerator {
 namespace {
-
-double Seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
 Result<std::vector<float>> Compute(const Turn& turn, ThreadPool& pool,
                                    const std::function<void()>& between_layers) {
@@ -190,7 +190,7 @@ void Scheduler::Deliver(const Turn& turn, const std::vector<float>& logits, Cloc
     ++totals_.batches;
     totals_.sentences += turn.slices.size();
     totals_.tokens += static_cast<uint64_t>(turn.batch.tokens());
-    totals_.busy_seconds += Seconds(took);
+    totals_.busy_seconds += InSeconds(took);
     ++totals_.batch_tokens[SizeClass(turn.batch.tokens())];
     for (size_t i = 0; i < turn.slices.size(); ++i) {
       const Slice& slice = turn.slices[i];
@@ -198,7 +198,7 @@ void Scheduler::Deliver(const Turn& turn, const std::vector<float>& logits, Cloc
       SessionUse& use = slice.session->use;
       const int64_t tokens = work.SentenceTokens(slice.begin);
       use.AddBusy(
-          Seconds(took) * static_cast<double>(tokens) / static_cast<double>(turn.batch.tokens()),
+          InSeconds(took) * static_cast<double>(tokens) / static_cast<double>(turn.batch.tokens()),
           now);
       ++use.sentences;
       use.tokens += static_cast<uint64_t>(tokens);
@@ -211,7 +211,7 @@ void Scheduler::Deliver(const Turn& turn, const std::vector<float>& logits, Cloc
       work.ended = true;
       std::erase(slice.session->open, slice.work);
       ++use.batches;
-      use.AddTimes(Seconds(work.start - work.arrival), Seconds(now - work.arrival));
+      use.AddTimes(InSeconds(work.start - work.arrival), InSeconds(now - work.arrival));
       finished.emplace_back(slice.work, WorkResult{std::move(work.logits),
                                                    work.start - work.arrival, work.compute_time});
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/figures.h"
 #include "cli/table.h"
 #include "data/labelled_csv.h"
 #include "formats/json.h"

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/figures.h"
 #include "base/sha256.h"
 #include "cli/checks.h"
 #include "cli/commands.h"
@@ -198,7 +199,7 @@ Result<int> RunCompile(const CompileFlags& flags) {
   std::error_code error;
   const auto bytes = fs::file_size(out / model::kCompiledFile, error);
   std::cout << "saved " << out.string() << " (" << flags.precision << ", laid out for " << info.cpu
-            << ", " << FormatCount(static_cast<int64_t>(bytes / 1'000'000)) << " MB)\n"
+            << ", " << FormatMegabytes(static_cast<int64_t>(bytes)) << ")\n"
             << "next: bertie serve " << ShellWord(out.string()) << std::endl;
   return kExitOk;
 }

@@ -4,11 +4,11 @@
 #include <string>
 #include <vector>
 
+#include "base/figures.h"
 #include "cli/commands.h"
 #include "cli/data_commands.h"
 #include "cli/data_flags.h"
 #include "cli/output.h"
-#include "cli/progress.h"
 #include "cli/table.h"
 #include "data/dataset.h"
 #include "data/labelled_csv.h"

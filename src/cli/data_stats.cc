@@ -7,12 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "base/figures.h"
 #include "cli/commands.h"
 #include "cli/data_commands.h"
 #include "cli/data_flags.h"
 #include "cli/model_argument.h"
 #include "cli/output.h"
-#include "cli/progress.h"
 #include "cli/table.h"
 #include "data/dataset.h"
 #include "data/overlap.h"

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/figures.h"
 #include "cli/checks.h"
 #include "cli/classify.h"
 #include "cli/commands.h"
@@ -11,7 +12,6 @@
 #include "cli/metric_tables.h"
 #include "cli/output.h"
 #include "cli/progress.h"
-#include "cli/table.h"
 #include "data/dataset.h"
 #include "model/problem.h"
 #include "train/evaluator.h"

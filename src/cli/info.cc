@@ -8,10 +8,10 @@
 #include <system_error>
 #include <vector>
 
+#include "base/figures.h"
 #include "cli/commands.h"
 #include "cli/model_argument.h"
 #include "cli/output.h"
-#include "cli/progress.h"
 #include "cli/source.h"
 #include "cli/table.h"
 #include "model/checkpoint.h"
@@ -66,7 +66,7 @@ Result<std::vector<File>> ListFiles(const std::filesystem::path& dir) {
 std::string Bytes(int64_t bytes) {
   if (bytes < 10000) return FormatCount(bytes) + " bytes";
   if (bytes < 10'000'000) return FormatFixed(static_cast<double>(bytes) / 1e3, 0) + " kB";
-  return FormatFixed(static_cast<double>(bytes) / 1e6, 0) + " MB";
+  return FormatMegabytes(bytes);
 }
 
 template <class Strings>

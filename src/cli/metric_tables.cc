@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
-#include "cli/progress.h"
+#include "base/figures.h"
 #include "cli/table.h"
 
 namespace bertie::cli {

@@ -9,6 +9,7 @@
 #include <system_error>
 #include <vector>
 
+#include "base/figures.h"
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/model_argument.h"
@@ -95,11 +96,6 @@ std::string TimeText(int64_t seconds, const char* form) {
   return text;
 }
 
-std::string Megabytes(int64_t bytes) {
-  const double mb = static_cast<double>(bytes) / 1e6;
-  return FormatFixed(mb, mb < 10 ? 1 : 0) + " MB";
-}
-
 std::string Joined(const std::vector<std::string>& texts, size_t most) {
   std::string joined;
   for (size_t i = 0; i < std::min(texts.size(), most); ++i) {
@@ -137,7 +133,7 @@ std::string ToText(const std::vector<Entry>& entries, const hub::Settings& setti
     const hub::CachedRevision& revision = entry.revision;
     const std::string commit = revision.commit.substr(0, 12);
     table.Add({OneLine(revision.id, 60), revision.refs.empty() ? commit : Joined(revision.refs, 2),
-               Megabytes(revision.bytes), TimeText(revision.last_used, "%Y-%m-%d %H:%M"),
+               FormatMegabytes(revision.bytes), TimeText(revision.last_used, "%Y-%m-%d %H:%M"),
                entry.kind, entry.note.empty() ? Joined(entry.labels, 4) : OneLine(entry.note, 60)});
   }
   return table.ToString();
@@ -183,8 +179,8 @@ Result<std::string> RunRemove(const RemoveFlags& flags) {
   }
   BERTIE_ASSIGN_OR_RETURN(const hub::Removed removed, cache.Remove(name.id, revision));
   return "removed " + flags.model + ": " + std::to_string(removed.revisions) +
-         (removed.revisions == 1 ? " revision, " : " revisions, ") + Megabytes(removed.bytes) +
-         " freed\n";
+         (removed.revisions == 1 ? " revision, " : " revisions, ") +
+         FormatMegabytes(removed.bytes) + " freed\n";
 }
 
 void AddRemove(CLI::App& models, int& exit_code) {

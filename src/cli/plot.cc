@@ -4,8 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/figures.h"
 #include "cli/html.h"
-#include "cli/table.h"
 
 namespace bertie::cli {
 namespace {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/figures.h"
 #include "cli/classify.h"
 #include "cli/commands.h"
 #include "cli/data_flags.h"

@@ -5,10 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <string_view>
 
+#include "base/elapsed.h"
+#include "base/figures.h"
 #include "cli/table.h"
 
 namespace bertie::cli {
@@ -37,21 +38,7 @@ std::string Bar(double share) {
          std::string(static_cast<size_t>(kWidth - full), '.') + "]";
 }
 
-double InSeconds(std::chrono::steady_clock::duration time) {
-  return std::chrono::duration<double>(time).count();
-}
-
 }  // namespace
-
-std::string FormatCount(int64_t count) {
-  std::string digits = std::to_string(count);
-  const size_t sign = digits.front() == '-' ? 1 : 0;
-  for (size_t i = digits.size(); i > sign + 3;) {
-    i -= 3;
-    digits.insert(i, ",");
-  }
-  return digits;
-}
 
 std::string FormatSpeed(double per_second) {
   if (!std::isfinite(per_second)) return "?";
@@ -73,7 +60,7 @@ Progress::Progress(Options options)
 
 Progress::~Progress() { Clear(); }
 
-double Progress::seconds() const { return InSeconds(Clock::now() - start_); }
+double Progress::seconds() const { return SecondsSince(start_); }
 
 double Progress::speed() const {
   const double time = seconds();
@@ -85,7 +72,7 @@ void Progress::Update(int64_t done, std::optional<double> loss) {
   if (loss) loss_ = loss;
   if (options_.quiet) return;
   const double since_start = seconds();
-  const double since_drawn = InSeconds(Clock::now() - drawn_);
+  const double since_drawn = SecondsSince(drawn_);
   if (since_start < kQuietSeconds) return;
   bool due = since_drawn >= (terminal_ ? kRedrawSeconds : kLineSeconds);
   if (!terminal_ && options_.total > 0 && since_drawn >= kQuietSeconds) {

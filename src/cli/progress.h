@@ -59,8 +59,6 @@ class Progress {
 
 // "7 s", "3:05", "2:03:09".
 std::string FormatDuration(double seconds);
-// 1234567 as "1,234,567".
-std::string FormatCount(int64_t count);
 // Three significant digits: "0.523", "43.1", "1,234".
 std::string FormatSpeed(double per_second);
 

@@ -2,10 +2,10 @@
 #include <memory>
 #include <string>
 
+#include "base/figures.h"
 #include "cli/commands.h"
 #include "cli/model_argument.h"
 #include "cli/output.h"
-#include "cli/table.h"
 #include "hub/hub.h"
 #include "model/checkpoint.h"
 #include "model/compiled_file.h"
@@ -18,11 +18,6 @@ struct PullFlags {
   std::string revision;
   bool json = false;
 };
-
-std::string PulledSize(int64_t bytes) {
-  const double mb = static_cast<double>(bytes) / 1e6;
-  return FormatFixed(mb, mb < 10 ? 2 : mb < 100 ? 1 : 0) + " MB";
-}
 
 // What to type next: a model with a head answers, another is trained first.
 std::string Next(const hub::Pulled& pulled, const std::string& word) {
@@ -53,9 +48,9 @@ Result<std::string> RunPull(const PullFlags& flags) {
       ShellWord(name.id + (name.revision == "main" ? "" : "@" + name.revision));
   std::string text = name.id + " " + name.revision;
   if (name.revision != pulled.commit) text += " (" + pulled.commit.substr(0, 12) + ")";
-  text += ": " + std::to_string(pulled.files) + " files, " + PulledSize(pulled.bytes) +
+  text += ": " + std::to_string(pulled.files) + " files, " + FormatMegabytes(pulled.bytes) +
           (pulled.fetched == 0 ? ", all here already"
-                               : ", " + PulledSize(pulled.fetched) + " fetched now") +
+                               : ", " + FormatMegabytes(pulled.fetched) + " fetched now") +
           "\n" + pulled.dir.string() + "\n";
   return text + Next(pulled, word);
 }

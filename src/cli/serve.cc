@@ -4,7 +4,6 @@
 #include <charconv>
 #include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -13,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/elapsed.h"
+#include "base/figures.h"
 #include "base/quote.h"
 #include "base/thread_pool.h"
 #include "cli/access_log.h"
@@ -148,12 +149,6 @@ std::string JoinLabels(const std::vector<std::string>& labels) {
   return text;
 }
 
-std::string Seconds(std::chrono::milliseconds duration) {
-  char seconds[32];
-  std::snprintf(seconds, sizeof(seconds), "%.2f s", static_cast<double>(duration.count()) / 1000);
-  return seconds;
-}
-
 // shown: what the user called it.
 std::string Describe(const serve::LoadedModel& model, const std::string& shown, int threads) {
   const serve::ModelSummary& summary = model.summary;
@@ -176,11 +171,11 @@ void LogStart(const ServeFlags& flags, int threads, const serve::ModelServer& se
       std::string(" on ") + (flags.tls.given() ? "https://" : "http://") + server.address();
   if (models.size() == 1 && flags.models.size() == 1) {
     Log("serving " + Describe(*models[0], flags.models[0], threads) + where + ", loaded in " +
-        Seconds(models[0]->summary.load_time));
+        FormatSeconds(InSeconds(models[0]->summary.load_time)));
   } else {
     for (const auto& model : models) {
       Log("loaded " + Describe(*model, model->id.name + " version " + model->id.version, threads) +
-          " in " + Seconds(model->summary.load_time));
+          " in " + FormatSeconds(InSeconds(model->summary.load_time)));
     }
     Log("serving " + std::to_string(models.size()) + " models" + where);
   }

@@ -1,7 +1,6 @@
 #include "cli/table.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "text/unicode.h"
 
@@ -51,12 +50,6 @@ std::string OneLine(const std::string& text, size_t width) {
     if (used + 3 <= width) room_for_dots = line.size();
   }
   return line;
-}
-
-std::string FormatFixed(double value, int digits) {
-  char text[400];
-  std::snprintf(text, sizeof(text), "%.*f", digits, value);
-  return text;
 }
 
 Table::Table(std::vector<std::string> header) : header_(std::move(header)) {}

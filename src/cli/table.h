@@ -29,9 +29,6 @@ class Table {
   size_t indent_ = 0;
 };
 
-// Fixed-point: FormatFixed(0.51234, 4) is "0.5123".
-std::string FormatFixed(double value, int digits);
-
 // Text for one line: control characters as blanks; cut to `width` characters with "..." at the end.
 // Invalid UTF-8 becomes U+FFFD.
 std::string OneLine(const std::string& text, size_t width);

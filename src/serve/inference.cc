@@ -5,14 +5,12 @@
 #include <optional>
 #include <utility>
 
+#include "base/elapsed.h"
+
 namespace bertie::serve {
 namespace {
 
 using Kind = InferenceError::Kind;
-
-double SecondsOf(Clock::duration duration) {
-  return std::chrono::duration<double>(duration).count();
-}
 
 // What is kept of a request while it is computed.
 struct Pending {
@@ -169,8 +167,8 @@ void Finish(const Pending& pending, Result<infer::InferResult> result) {
   Inference inference{pending.model,
                       std::move(result->logits),
                       pending.texts,
-                      {pending.tokenize_seconds, SecondsOf(result->queue_time),
-                       SecondsOf(result->total_time - result->queue_time)}};
+                      {pending.tokenize_seconds, InSeconds(result->queue_time),
+                       InSeconds(result->total_time - result->queue_time)}};
   ModelMetrics& metrics = *pending.model->metrics;
   metrics.ObserveInference({static_cast<int64_t>(inference.texts.size()),
                             static_cast<int64_t>(inference.CountTruncated()), inference.times});
@@ -201,7 +199,7 @@ void Infer(InferenceRequest request, std::function<void(InferenceResult)> done) 
     pending->texts.push_back({static_cast<uint32_t>(each.ids.size()), each.truncated});
   }
   pending->done = std::move(done);
-  pending->tokenize_seconds = SecondsOf(Clock::now() - begin);
+  pending->tokenize_seconds = SecondsSince(begin);
   work.deadline = request.deadline;
   work.cancelled = std::move(request.cancelled);
   work.done = [pending](Result<infer::InferResult> result) { Finish(*pending, std::move(result)); };

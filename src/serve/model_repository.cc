@@ -9,6 +9,7 @@
 #include <new>
 #include <utility>
 
+#include "base/figures.h"
 #include "base/quote.h"
 #include "base/resident_memory.h"
 #include "model/model_source.h"
@@ -259,7 +260,6 @@ Result<ModelPointer> ModelRepository::Open(const ModelId& id, const fs::path& pa
 
 // A version that is replaced goes soon after, so it does not count.
 Status ModelRepository::CheckMemory(const ModelId& id, int64_t bytes) {
-  const auto megabytes = [](int64_t value) { return std::to_string(value / 1'000'000) + " MB"; };
   if (options_.max_weight_bytes > 0) {
     int64_t others = 0;
     std::lock_guard lock(mutex_);
@@ -270,9 +270,9 @@ Status ModelRepository::CheckMemory(const ModelId& id, int64_t bytes) {
     }
     if (others + bytes > options_.max_weight_bytes) {
       return Error{ErrorCode::kResourceExhausted,
-                   "no room for " + Shown(id) + ": its weights are " + megabytes(bytes) +
-                       ", those of the others " + megabytes(others) + "; the limit is " +
-                       megabytes(options_.max_weight_bytes)};
+                   "no room for " + Shown(id) + ": its weights are " + FormatMegabytes(bytes) +
+                       ", those of the others " + FormatMegabytes(others) + "; the limit is " +
+                       FormatMegabytes(options_.max_weight_bytes)};
     }
   }
   // At the start nobody is harmed by a try.
@@ -280,8 +280,8 @@ Status ModelRepository::CheckMemory(const ModelId& id, int64_t bytes) {
   const auto available = AvailableBytes();
   if (!available || bytes <= *available) return {};
   return Error{ErrorCode::kResourceExhausted, "no memory for " + Shown(id) + ": its weights are " +
-                                                  megabytes(bytes) + "; the machine has " +
-                                                  megabytes(*available) + " free"};
+                                                  FormatMegabytes(bytes) + "; the machine has " +
+                                                  FormatMegabytes(*available) + " free"};
 }
 
 void ModelRepository::UnloadVersion(const ModelId& id) {

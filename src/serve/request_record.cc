@@ -1,7 +1,8 @@
 #include "serve/request_record.h"
 
-#include <chrono>
 #include <optional>
+
+#include "base/elapsed.h"
 
 namespace bertie::serve {
 
@@ -11,7 +12,7 @@ void RequestRecord::AddTexts(const Inference& inference) {
 }
 
 void RequestRecord::Count(int status) {
-  seconds_ = std::chrono::duration<double>(Clock::now() - begin_).count();
+  seconds_ = SecondsSince(begin_);
   if (!model_) return context_.metrics.CountRequest(route_, status);
   model_->metrics->CountRequest(route_, status,
                                 status == 200 ? std::optional(seconds_) : std::nullopt);

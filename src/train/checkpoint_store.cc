@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/directory.h"
+#include "base/elapsed.h"
 #include "base/file.h"
 
 namespace bertie::train {
@@ -128,7 +129,7 @@ Result<CheckpointStore::Saved> CheckpointStore::Save(const TrainingState& run,
   }
   Prune(run.position.step, keep);
   saved.bytes = FolderBytes(saved.dir);
-  saved.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  saved.seconds = SecondsSince(start);
   return saved;
 }
 
@@ -150,8 +151,7 @@ CheckpointSchedule::CheckpointSchedule(int64_t steps, double minutes)
 bool CheckpointSchedule::IsDue(Boundary boundary, const Position& position) const {
   if (boundary != Boundary::kStep) return true;
   if (steps_ > 0 && position.step % steps_ == 0) return true;
-  return minutes_ > 0 &&
-         std::chrono::duration<double>(Clock::now() - last_).count() >= 60 * minutes_;
+  return minutes_ > 0 && SecondsSince(last_) >= 60 * minutes_;
 }
 
 void CheckpointSchedule::Written() { last_ = Clock::now(); }

@@ -5,6 +5,8 @@
 #include <numeric>
 #include <type_traits>
 
+#include "base/elapsed.h"
+
 namespace bertie::train {
 
 std::span<const size_t> ShareOf(std::span<const size_t> batch, std::span<const int32_t> lengths,
@@ -81,7 +83,7 @@ Status Ranks::EndStep(double& loss, bool& stop) {
   BERTIE_RETURN_IF_ERROR(communicator_.AllReduce(std::span(values)));
   loss = values[0];
   stop = values[1] > 0;
-  waited_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  waited_ = SecondsSince(start);
   return {};
 }
 

@@ -6,16 +6,13 @@
 #include <string>
 
 #include "base/ceil_div.h"
+#include "base/elapsed.h"
 #include "train/divergence.h"
 
 namespace bertie::train {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 int64_t CountSentences(std::span<const std::vector<size_t>> passes) {
   int64_t sentences = 0;

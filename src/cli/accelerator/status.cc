@@ -8,6 +8,7 @@
 
 #include "accelerator/sizes.h"
 #include "accelerator/status_call.h"
+#include "base/figures.h"
 #include "cli/accelerator/accelerator.h"
 #include "cli/checks.h"
 #include "cli/commands.h"

@@ -12,6 +12,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/elapsed.h"
+#include "base/figures.h"
 #include "base/quote.h"
 #include "cli/bench/bench.h"
 #include "cli/bench/server.h"
@@ -27,8 +29,6 @@ using Clock = std::chrono::steady_clock;
 constexpr double kDefaultSeconds = 10;
 constexpr int kDefaultConcurrency = 32;
 constexpr double kMostArrivals = 1e7;
-
-double Seconds(Clock::duration time) { return std::chrono::duration<double>(time).count(); }
 
 struct LoadPlan {
   http::Url url;
@@ -87,7 +87,7 @@ class Worker {
                                       .body = plan_.bodies[number % plan_.bodies.size()]});
     tally_.last = Clock::now();
     if (answer.ok() && answer->status == 200) {
-      tally_.latencies.push_back(Seconds(tally_.last - due) * 1e3);
+      tally_.latencies.push_back(InSeconds(tally_.last - due) * 1e3);
       return;
     }
     if (tally_.errors++ > 0) return;
@@ -115,7 +115,7 @@ LoadResult Summarise(const LoadPlan& plan, std::vector<Tally> tallies, Clock::ti
   std::sort(latencies.begin(), latencies.end());
   const auto answered = static_cast<double>(latencies.size());
   // The last request of an open loop is due before the time is over.
-  const double seconds = std::max(Seconds(last - start), plan.seconds);
+  const double seconds = std::max(InSeconds(last - start), plan.seconds);
   result.url = "http://" + plan.url.Authority() + plan.url.target;
   result.concurrency = plan.connections;
   result.requests = static_cast<int64_t>(latencies.size()) + result.errors;
@@ -171,7 +171,7 @@ Status RunOpenLoop(const BenchFlags& flags, LoadPlan plan, double rate, BenchRep
     return Error{ErrorCode::kInvalidArgument, "--rate: found " + std::to_string(rate) +
                                                   "; expected at most " +
                                                   std::to_string(kMostArrivals / plan.seconds) +
-                                                  " for " + std::to_string(plan.seconds) + " s"};
+                                                  " for " + FormatSeconds(plan.seconds)};
   }
   plan.connections = flags.connections;
   plan.arrivals = PoissonArrivals(rate, plan.seconds, flags.seed);
@@ -294,7 +294,7 @@ Status BenchColdStart(const BenchFlags& flags, const std::vector<std::string>& t
                                          .target = server->url().target,
                                          .content_type = "application/json",
                                          .body = body}));
-    times.push_back(Seconds(Clock::now() - start) * 1e3);
+    times.push_back(SecondsSince(start) * 1e3);
     if (answer.status != 200) {
       return Error{ErrorCode::kInternal, "the server's first answer was " +
                                              std::to_string(answer.status) + ": " +

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/elapsed.h"
 #include "base/quote.h"
 #include "cli/bench/bench.h"
 #include "cli/model_argument.h"
@@ -21,10 +22,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr double kLocalSeconds = 2;
 constexpr size_t kMostTexts = 1'000'000;
-
-double Seconds(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // Each one token of the usual English vocabularies.
 constexpr std::string_view kWords[] = {
@@ -89,10 +86,10 @@ Result<LatencyResult> MeasureLatency(const model::Classifier& classifier, int64_
   }
   std::vector<double> times;
   const auto begin = Clock::now();
-  while (Seconds(begin) < seconds || times.size() < 10) {
+  while (SecondsSince(begin) < seconds || times.size() < 10) {
     const auto start = Clock::now();
     const auto logits = classifier.Forward(batch, pool);
-    times.push_back(Seconds(start) * 1e3);
+    times.push_back(SecondsSince(start) * 1e3);
   }
   std::sort(times.begin(), times.end());
   return LatencyResult{.threads = pool.size(),
@@ -124,7 +121,7 @@ Result<double> TimePass(const model::Classifier& classifier,
   for (const model::PackedBatch& batch : batches) {
     BERTIE_RETURN_IF_ERROR(ToStatus(classifier.Forward(batch, pool)));
   }
-  return Seconds(start);
+  return SecondsSince(start);
 }
 
 }  // namespace
@@ -217,7 +214,7 @@ Status BenchThroughput(const BenchFlags& flags, const BenchModel& model,
   BERTIE_RETURN_IF_ERROR(ToStatus(TimePass(model.classifier, sorted, pool)));
   std::vector<double> times[2];
   const auto begin = Clock::now();
-  while (times[1].size() < 3 || Seconds(begin) < 2 * flags.seconds.value_or(kLocalSeconds)) {
+  while (times[1].size() < 3 || SecondsSince(begin) < 2 * flags.seconds.value_or(kLocalSeconds)) {
     BERTIE_ASSIGN_OR_RETURN(const double first, TimePass(model.classifier, sorted, pool));
     BERTIE_ASSIGN_OR_RETURN(const double second, TimePass(model.classifier, as_they_come, pool));
     times[0].push_back(first);
@@ -243,11 +240,11 @@ Status BenchTokenizer(const BenchFlags& flags, const text::Tokenizer& tokenizer,
   }
   std::vector<double> times;
   const auto begin = Clock::now();
-  while (times.size() < 3 || Seconds(begin) < flags.seconds.value_or(kLocalSeconds)) {
+  while (times.size() < 3 || SecondsSince(begin) < flags.seconds.value_or(kLocalSeconds)) {
     const auto start = Clock::now();
     size_t tokens = 0;
     for (const std::string& text : texts) tokens += tokenizer.Encode(text).ids.size();
-    times.push_back(Seconds(start));
+    times.push_back(SecondsSince(start));
     if (tokens != static_cast<size_t>(result.tokens)) {
       return Error{ErrorCode::kInternal, "the tokenizer gave other tokens the second time"};
     }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 
+#include "base/figures.h"
 #include "cli/html.h"
 #include "cli/output.h"
 #include "cli/plot.h"

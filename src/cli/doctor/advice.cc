@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/figures.h"
 #include "cli/progress.h"
-#include "cli/table.h"
 
 namespace bertie::cli {
 namespace {
@@ -123,10 +123,6 @@ class Findings {
 
 std::string InPercent(double share) { return FormatFixed(100 * share, 0) + " %"; }
 
-std::string MegabytesOf(int64_t bytes) {
-  return FormatCount(static_cast<int64_t>(std::llround(static_cast<double>(bytes) / 1e6))) + " MB";
-}
-
 void LookAtProcessor(const Facts& facts, const Speed& speed, Findings& found) {
   found.Warn(facts.fp32 == "sse4" || facts.fp32 == "scalar", "avx2",
              "the processor has no AVX2: bertie runs by its " + facts.fp32 +
@@ -163,15 +159,15 @@ void LookAtMemory(const Facts& facts, Findings& found) {
   constexpr double kLeast = 0.2 * kGigabyte, kGood = 1.2 * kGigabyte;
   const auto usable = static_cast<double>(facts.usable_memory());
   found.Fail(usable < kLeast, "memory",
-             MegabytesOf(facts.usable_memory()) +
+             FormatMegabytes(facts.usable_memory()) +
                  " of memory are left to use; even a small model in int8 needs 200 MB");
   found.Warn(usable >= kLeast && usable < kGood, "memory",
-             MegabytesOf(facts.usable_memory()) +
+             FormatMegabytes(facts.usable_memory()) +
                  " of memory are left to use: bert-base in fp32 needs about 1,000 MB to be served "
                  "and 3,000 to be trained; int8 needs a quarter to be served");
   found.Warn(
       facts.swap_used > 0, "swap",
-      MegabytesOf(facts.swap_used) +
+      FormatMegabytes(facts.swap_used) +
           " are swapped out: an answer that touches such a page waits for the disk; swapoff, "
           "or memory.swap.max=0 for the control group");
   found.Warn(facts.huge_pages == "never", "huge pages",
@@ -192,7 +188,7 @@ void LookAtFilesAndPorts(const Facts& facts, const Speed& speed, Findings& found
       facts.cache.string() +
           " cannot be written: models cannot be pulled by name; set HF_HOME, or give folders");
   found.Warn(facts.cache_writable && static_cast<double>(facts.disk_free) < kGigabyte, "disk",
-             "there are " + MegabytesOf(facts.disk_free) + " free at " + facts.cache.string() +
+             "there are " + FormatMegabytes(facts.disk_free) + " free at " + facts.cache.string() +
                  "; bert-base takes 440 MB, and a training run several times its model");
   found.Warn(speed.disk > 0 && speed.disk < 50, "disk",
              facts.cache.string() + " takes " + FormatSpeed(speed.disk) +

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <cmath>
 
-#include "cli/progress.h"
+#include "base/figures.h"
 #include "cli/table.h"
 #include "model/batch.h"
 #include "model/checkpoint.h"

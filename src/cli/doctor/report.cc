@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/figures.h"
 #include "cli/progress.h"
 #include "cli/table.h"
 

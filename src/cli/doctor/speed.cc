@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/directory.h"
+#include "base/elapsed.h"
 #include "base/fd.h"
 #include "base/file.h"
 #include "kernels/matmul.h"
@@ -22,10 +23,6 @@ namespace {
 using kernels::PackedMatrix;
 using kernels::WeightType;
 using Watch = std::chrono::steady_clock;
-
-double SecondsSince(Watch::time_point begin) {
-  return std::chrono::duration<double>(Watch::now() - begin).count();
-}
 
 // Seconds of each of at least three runs of the work, in order; further ones until time is up.
 template <class Work>

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <iostream>
 
-#include "cli/progress.h"
+#include "base/figures.h"
 #include "data/split.h"
 #include "data/strata.h"
 #include "model/problem.h"

@@ -13,11 +13,11 @@
 #include <streambuf>
 #include <utility>
 
+#include "base/elapsed.h"
+#include "base/figures.h"
 #include "cli/command_line.h"
 #include "cli/commands.h"
 #include "cli/output.h"
-#include "cli/progress.h"
-#include "cli/table.h"
 #include "cli/train/inputs.h"
 #include "cli/train/model_card.h"
 #include "cli/train/processes.h"
@@ -256,8 +256,7 @@ Result<int> Run(TrainJob job, const comm::Launch& launch, comm::Communicator& ra
     return ReportInterrupted(job, trainer.position(), trainer.total_steps());
   }
   if (!leads) return kExitOk;
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  const double seconds = SecondsSince(started);
   BERTIE_RETURN_IF_ERROR(
       FinishRun(job, inputs, *outcome, model, *records, launch.size, seconds, pool));
   return kExitOk;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cli/table.h"
+#include "base/figures.h"
 #include "kernels/target_losses.h"
 #include "model/problem.h"
 #include "train/metrics.h"

@@ -4,6 +4,7 @@
 #include <system_error>
 #include <vector>
 
+#include "base/figures.h"
 #include "base/file.h"
 #include "base/sha256.h"
 #include "cli/metric_tables.h"

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <span>
 
+#include "base/figures.h"
 #include "cli/html.h"
 #include "cli/metric_tables.h"
 #include "cli/plot.h"
@@ -330,7 +331,7 @@ std::string Setting(const TrainSummary& summary) {
       {"processor", machine.processor.empty() ? "not known" : machine.processor},
       {"ranks", std::to_string(machine.ranks)},
       {"threads of a rank", std::to_string(machine.threads)},
-      {"most memory of a rank", FormatCount(machine.peak_memory / 1000000) + " MB"},
+      {"most memory of a rank", FormatMegabytes(machine.peak_memory)},
       {"system", machine.system}};
   return "<h2>Data and model</h2>\n" + PairsTable(rows) + "<h2>Recipe</h2>\n" +
          PairsTable(RecipeRows(summary.job)) + "<h2>Machine</h2>\n" + PairsTable(where);

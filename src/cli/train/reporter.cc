@@ -10,10 +10,10 @@
 #include <system_error>
 #include <utility>
 
+#include "base/figures.h"
 #include "base/file.h"
 #include "cli/metric_tables.h"
 #include "cli/output.h"
-#include "cli/table.h"
 #include "cli/train/recipe.h"
 #include "cli/train/results.h"
 

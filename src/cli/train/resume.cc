@@ -3,8 +3,8 @@
 #include <iostream>
 #include <system_error>
 
+#include "base/figures.h"
 #include "cli/machine.h"
-#include "cli/progress.h"
 #include "model/problem.h"
 #include "train/checkpoint_store.h"
 #include "train/recipe.h"

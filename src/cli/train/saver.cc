@@ -6,9 +6,8 @@
 #include <utility>
 
 #include "base/directory.h"
+#include "base/figures.h"
 #include "cli/output.h"
-#include "cli/progress.h"
-#include "cli/table.h"
 #include "model/checkpoint.h"
 
 namespace bertie::cli {
@@ -67,9 +66,8 @@ void TrainSaver::OnBoundary(const train::TrainingState& state, train::Boundary b
     return;
   }
   written_ = state.position;
-  std::cerr << "checkpoint " << written->dir.string() << "  "
-            << FormatFixed(static_cast<double>(written->bytes) / 1e6, 1) << " MB in "
-            << FormatFixed(written->seconds, 2) << " s" << std::endl;
+  std::cerr << "checkpoint " << written->dir.string() << "  " << FormatMegabytes(written->bytes)
+            << " in " << FormatSeconds(written->seconds) << std::endl;
 }
 
 std::string TrainSaver::NewestCheckpoint() const {
