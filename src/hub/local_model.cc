@@ -1,23 +1,16 @@
 #include "hub/local_model.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
 #include <vector>
 
+#include "base/cache_folder.h"
 #include "hub/files.h"
 
 namespace bertie::hub {
 namespace {
 
 namespace fs = std::filesystem;
-
-fs::path CacheHome() {
-  const char* cache = std::getenv("XDG_CACHE_HOME");
-  if (cache != nullptr && *cache != '\0') return cache;
-  const char* home = std::getenv("HOME");
-  return fs::path(home == nullptr ? "" : home) / ".cache";
-}
 
 bool LooksLikePath(const std::string& name) {
   return name.empty() || name.front() == '.' || name.front() == '/' || name.front() == '~' ||
@@ -28,7 +21,7 @@ bool LooksLikePath(const std::string& name) {
 
 }  // namespace
 
-fs::path OwnModels() { return CacheHome() / "bertie" / "models"; }
+fs::path OwnModels() { return CacheFolder() / "bertie" / "models"; }
 
 bool IsModel(const fs::path& dir) {
   std::error_code ignored;

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <initializer_list>
 
+#include "base/cache_folder.h"
 #include "base/file.h"
 #include "base/quote.h"
 
@@ -31,18 +32,9 @@ bool IsTrue(std::string value) {
   return value == "1" || value == "ON" || value == "YES" || value == "TRUE";
 }
 
-fs::path Home() { return Variable({"HOME"}); }
-
-fs::path Expanded(const std::string& path) {
-  if (path == "~" || path.starts_with("~/"))
-    return Home() / path.substr(std::min<size_t>(2, path.size()));
-  return path;
-}
-
 fs::path HubHome() {
-  if (const std::string home = Variable({"HF_HOME"}); !home.empty()) return Expanded(home);
-  const std::string cache = Variable({"XDG_CACHE_HOME"});
-  return (cache.empty() ? Home() / ".cache" : Expanded(cache)) / "huggingface";
+  if (const std::string home = Variable({"HF_HOME"}); !home.empty()) return ExpandHome(home);
+  return CacheFolder() / "huggingface";
 }
 
 std::string Trimmed(std::string text) {
@@ -58,7 +50,7 @@ Status ReadToken(Settings& settings, const fs::path& home) {
   settings.token_source = "HF_TOKEN";
   if (settings.token.empty()) {
     const std::string named = Variable({"HF_TOKEN_PATH"});
-    const fs::path file = named.empty() ? home / "token" : Expanded(named);
+    const fs::path file = named.empty() ? home / "token" : ExpandHome(named);
     auto content = ReadFile(file, kMaxTokenBytes);
     if (content.ok()) settings.token = Trimmed(*std::move(content));
     settings.token_source = file.string();
@@ -88,7 +80,7 @@ Result<Settings> FromEnvironment() {
   }
   const fs::path home = HubHome();
   const std::string cache = Variable({"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"});
-  settings.cache = cache.empty() ? home / "hub" : Expanded(cache);
+  settings.cache = cache.empty() ? home / "hub" : ExpandHome(cache);
   settings.offline = IsTrue(Variable({"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"}));
   if (const std::string limit = Variable({"HF_HUB_DOWNLOAD_TIMEOUT"}); !limit.empty()) {
     int seconds = 0;

@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -10,6 +9,7 @@
 
 #include "accelerator/accelerator.h"
 #include "accelerator/grpc_server.h"
+#include "base/cache_folder.h"
 #include "base/thread_pool.h"
 #include "cli/accelerator/accelerator.h"
 #include "cli/accelerator/access.h"
@@ -42,16 +42,6 @@ struct AcceleratorFlags {
   std::string token_file;
   bool insecure = false;
 };
-
-std::filesystem::path DefaultStore() {
-  const char* cache = std::getenv("XDG_CACHE_HOME");
-  const char* home = std::getenv("HOME");
-  std::filesystem::path base = cache != nullptr && *cache != '\0' ? std::filesystem::path(cache)
-                               : home != nullptr && *home != '\0'
-                                   ? std::filesystem::path(home) / ".cache"
-                                   : std::filesystem::path("/var/tmp");
-  return base / "bertie" / "accelerator";
-}
 
 Result<accelerator::Capacity> MakeCapacity(const AcceleratorFlags& flags) {
   accelerator::Capacity capacity;
@@ -112,7 +102,8 @@ accelerator::AcceleratorOptions MakeOptions(const AcceleratorFlags& flags,
                                             accelerator::Capacity capacity) {
   accelerator::AcceleratorOptions options;
   options.capacity = std::move(capacity);
-  options.store.dir = flags.store.empty() ? DefaultStore() : std::filesystem::path(flags.store);
+  options.store.dir = flags.store.empty() ? CacheFolder() / "bertie" / "accelerator"
+                                          : std::filesystem::path(flags.store);
   options.store.max_bytes =
       static_cast<uint64_t>(flags.store_gb * static_cast<double>(accelerator::kGigabyte));
   options.version = BERTIE_VERSION;
