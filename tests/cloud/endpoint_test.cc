@@ -167,7 +167,7 @@ TEST(EndpointPlanTest, KeepsWhatWasChangedSince) {
     "models": {"m": {"PrimaryContainer": {"Image": "i", "ModelDataUrl": "s3://b/k.tar.gz",
       "Environment": {"A": "1"}}}},
     "variants": {}})");
-  EndpointPlan plan = PlanOf(deployment);
+  EndpointPlan plan = *PlanOf(deployment);
   ASSERT_EQ(plan.variants.size(), 1U);
   EXPECT_EQ(plan.config, "c");
   EXPECT_EQ(plan.variants[0].count, 2);
@@ -176,7 +176,7 @@ TEST(EndpointPlanTest, KeepsWhatWasChangedSince) {
   EXPECT_EQ(plan.variants[0].container.data_url, "s3://b/k.tar.gz");
   Override(deployment, "a", "weight", 0.5);
   Override(deployment, "a", "count", 3);
-  plan = PlanOf(deployment);
+  plan = *PlanOf(deployment);
   EXPECT_EQ(plan.variants[0].count, 3);
   EXPECT_EQ(plan.variants[0].weight, 0.5);
 }

@@ -128,10 +128,13 @@ std::optional<std::string> Deployment::failure() const {
 }
 
 void Deployment::Apply(const EndpointPlan& plan) {
-  for (size_t i = 0; i < variants_.size(); ++i) {
-    plan_.variants[i].weight = plan.variants[i].weight;
-    plan_.variants[i].count = plan.variants[i].count;
-    AddWorkers(i);
+  for (const VariantPlan& wanted : plan.variants) {
+    for (size_t i = 0; i < variants_.size(); ++i) {
+      if (plan_.variants[i].name != wanted.name) continue;
+      plan_.variants[i].weight = wanted.weight;
+      plan_.variants[i].count = wanted.count;
+      AddWorkers(i);
+    }
   }
 }
 

@@ -12,7 +12,6 @@ namespace bertie::cloud {
 namespace {
 
 namespace fs = std::filesystem;
-using formats::Json;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kBusyTick{10};
@@ -28,6 +27,11 @@ uint64_t Seed() {
   return seed;
 }
 
+std::string Unreadable(const Error& error) {
+  return "InternalServerError: " + error.message +
+         "; update the endpoint, or delete it and create it again";
+}
+
 }  // namespace
 
 Endpoint::Endpoint(EndpointContext& context, EndpointRow row, bool found)
@@ -37,11 +41,8 @@ Endpoint::Endpoint(EndpointContext& context, EndpointRow row, bool found)
       found_(found),
       routes_(Seed()),
       row_(std::move(row)) {
-  if (found_ && !row_.current.empty() && row_.status != kDeleting) {
-    current_ = Make(row_.current, true);
-    // Its servers are not there yet, but who asks for it learns that it is one, and comes again.
-    PublishPlan();
-    routes_.Replace(current_->MakeRoutes());
+  if (found_ && !row_.current.empty() && row_.status != kDeleting && row_.status != kFailed) {
+    TakeOver();
   }
   thread_ = std::jthread([this](const std::stop_token& stop) { Run(stop); });
 }
@@ -104,24 +105,37 @@ Done Endpoint::Delete(const std::string& refusal) {
   return std::monostate();
 }
 
-fs::path Endpoint::FolderOf(const Json& deployment) const {
-  return context_.folder / name_ / IdOf(deployment);
+std::unique_ptr<Deployment> Endpoint::Make(EndpointPlan plan, bool served_before) {
+  Deployment::Options options{
+      .label = "endpoint " + name_,
+      .folder = context_.folder / name_ / plan.id,
+      .log_file = [&logs = context_.logs, name = name_, id = plan.id](
+                      const std::string& variant,
+                      size_t number) { return logs.FileOf(name, id, variant, number); },
+      .served_before = served_before,
+      .log = context_.log,
+      .close_connections = [&servers =
+                                context_.servers](uint16_t port) { servers.CloseIdle(port); }};
+  return std::make_unique<Deployment>(std::move(options), std::move(plan));
 }
 
-std::unique_ptr<Deployment> Endpoint::Make(const std::string& deployment, bool served_before) {
-  const Json json = ParseDeployment(deployment);
-  return std::make_unique<Deployment>(
-      Deployment::Options{
-          .label = "endpoint " + name_,
-          .folder = FolderOf(json),
-          .log_file = [&logs = context_.logs, name = name_, id = IdOf(json)](
-                          const std::string& variant,
-                          size_t number) { return logs.FileOf(name, id, variant, number); },
-          .served_before = served_before,
-          .log = context_.log,
-          .close_connections = [&servers =
-                                    context_.servers](uint16_t port) { servers.CloseIdle(port); }},
-      PlanOf(json));
+// Of an earlier process, before the thread begins.
+void Endpoint::TakeOver() {
+  auto plan = ParsePlan(row_.current);
+  if (plan.ok()) {
+    current_ = Make(*std::move(plan), true);
+    // Its servers are not there yet, but who asks for it learns that it is one, and comes again.
+    PublishPlan();
+    routes_.Replace(current_->MakeRoutes());
+    return;
+  }
+  const std::string reason = Unreadable(plan.error());
+  Log("failed: " + reason);
+  Save([&](EndpointRow& row) {
+    row.failure = reason.substr(0, kMaxReason);
+    // A target may still come to serve.
+    if (row.target.empty()) row.status = kFailed;
+  });
 }
 
 void Endpoint::Run(const std::stop_token& stop) {
@@ -163,17 +177,19 @@ void Endpoint::Step() {
 }
 
 void Endpoint::BeginTarget() {
-  const EndpointRow row = this->row();
-  const Json target = ParseDeployment(row.target);
-  resizing_ = current_ && IdOf(target) == IdOf(ParseDeployment(row.current));
-  if (resizing_) return current_->Apply(PlanOf(target));
-  next_ = Make(row.target, false);
+  auto plan = ParsePlan(row().target);
+  if (!plan.ok()) return GiveUpTarget(Unreadable(plan.error()));
+  if (current_ && plan->id == current_->plan().id) {
+    before_resizing_ = current_->plan();
+    return current_->Apply(*plan);
+  }
+  next_ = Make(*std::move(plan), false);
   const Done done = next_->Prepare(context_.store, found_);
   if (!done.ok()) GiveUpTarget(std::string(done.error().code) + ": " + done.error().message);
 }
 
 void Endpoint::StepTarget() {
-  if (!next_ && !resizing_) {
+  if (!next_ && !before_resizing_) {
     // A worker's folder is not used again before its last one has left it.
     if (retired_.empty()) BeginTarget();
     return;
@@ -188,9 +204,9 @@ void Endpoint::StepTarget() {
 // the workers that took them.
 void Endpoint::SwitchToTarget() {
   routes_.Replace(next_ ? next_->MakeRoutes() : current_->MakeRoutes());
-  if (resizing_) {
+  if (before_resizing_) {
     retired_.push_back(current_->Shrink());
-    resizing_ = false;
+    before_resizing_.reset();
   } else {
     if (current_) retired_.push_back(current_->Retire());
     current_ = std::move(next_);
@@ -207,10 +223,11 @@ void Endpoint::SwitchToTarget() {
 
 void Endpoint::GiveUpTarget(const std::string& reason) {
   Log("failed: " + reason);
-  if (std::exchange(resizing_, false)) {
-    current_->Apply(PlanOf(ParseDeployment(row().current)));
+  if (before_resizing_) {
+    current_->Apply(*before_resizing_);
+    before_resizing_.reset();
     retired_.push_back(current_->Shrink());
-  } else {
+  } else if (next_) {
     retired_.push_back(next_->Retire());
     next_.reset();
   }
@@ -268,7 +285,7 @@ void Endpoint::PublishPlan() {
 void Endpoint::Publish() {
   std::vector<VariantState> states;
   const std::string target = row().target;
-  const EndpointPlan wanted = target.empty() ? EndpointPlan() : PlanOf(ParseDeployment(target));
+  const auto wanted = target.empty() ? Result<EndpointPlan>(EndpointPlan()) : ParsePlan(target);
   const std::vector<VariantPlan> none;
   for (const VariantPlan& plan : current_ ? current_->plan().variants : none) {
     VariantState state{.name = plan.name,
@@ -277,7 +294,7 @@ void Endpoint::Publish() {
                        .desired_weight = plan.weight,
                        .current_count = current_->ReadyWorkers(plan.name),
                        .desired_count = plan.count};
-    for (const VariantPlan& next : wanted.variants) {
+    for (const VariantPlan& next : wanted.ok() ? wanted->variants : none) {
       if (next.name != plan.name) continue;
       state.desired_weight = next.weight;
       state.desired_count = next.count;

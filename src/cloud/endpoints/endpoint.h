@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -19,7 +20,6 @@
 #include "cloud/endpoints/routes.h"
 #include "cloud/s3/object_store.h"
 #include "cloud/state.h"
-#include "formats/json.h"
 #include "http/client_pool.h"
 
 namespace bertie::cloud {
@@ -38,7 +38,7 @@ struct EndpointContext {
 class Endpoint {
  public:
   // row is in the database already. found: it is of an earlier process, whose workers are taken
-  // over where they still run.
+  // over where they still run. A row that cannot be read is an endpoint that has failed.
   Endpoint(EndpointContext& context, EndpointRow row, bool found);
   // Ends the workers, which are started again by the next process. Within seconds.
   ~Endpoint();
@@ -83,8 +83,8 @@ class Endpoint {
   void GiveUpTarget(const std::string& reason);
   void StepDeleting();
   void End();
-  std::unique_ptr<Deployment> Make(const std::string& deployment, bool served_before);
-  std::filesystem::path FolderOf(const formats::Json& deployment) const;
+  void TakeOver();
+  std::unique_ptr<Deployment> Make(EndpointPlan plan, bool served_before);
   // Changes the row, in memory and on the disk.
   void Save(const std::function<void(EndpointRow&)>& change);
   Done Write(const EndpointRow& row);
@@ -110,7 +110,8 @@ class Endpoint {
   // Of the thread.
   std::unique_ptr<Deployment> current_;
   std::unique_ptr<Deployment> next_;
-  bool resizing_ = false;  // the target is the current one with other weights and counts
+  // Of the current one, whose target has other weights and counts.
+  std::optional<EndpointPlan> before_resizing_;
   std::vector<Retired> retired_;
   std::jthread thread_;  // ends first
 };

@@ -77,7 +77,8 @@ Done EndpointKeeper::CheckInstances(const std::string& name, const Json& target)
   for (const auto& endpoint : endpoints_.All()) {
     if (endpoint->name() != name) used += InstancesOf(endpoint->row());
   }
-  const int64_t wanted = PlanOf(target).instances();
+  BERTIE_ASSIGN_OR_RETURN(const EndpointPlan plan, PlanOf(target));
+  const int64_t wanted = plan.instances();
   if (used + wanted <= kAllInstances) return std::monostate();
   return Failure("ResourceLimitExceeded",
                  "This cloud runs at most " + std::to_string(kAllInstances) +
@@ -123,15 +124,16 @@ Outcome<Json> EndpointKeeper::Describe(const Json& request) {
   if (!asked.ok()) return asked.error();
   const EndpointRow row = asked->endpoint->row();
   auto deployment = ParseRequest(row.current.empty() ? row.target : row.current);
+  const bool readable = deployment.ok() && PlanOf(*deployment).ok();
   auto created = ParseRequest(row.request);
   Json answer{{"EndpointName", row.name},
               {"EndpointArn", Arn(row.name)},
               {"EndpointStatus", row.status},
               {"CreationTime", JsonTime(row.created)},
               {"LastModifiedTime", JsonTime(row.modified)}};
-  if (deployment.ok()) {
-    answer["EndpointConfigName"] = PlanOf(*deployment).config;
+  if (readable) {
     const Json& config = (*deployment)["config"];
+    answer["EndpointConfigName"] = config["EndpointConfigName"];
     if (const auto async = config.find("AsyncInferenceConfig"); async != config.end()) {
       answer["AsyncInferenceConfig"] = *async;
     }
@@ -187,7 +189,7 @@ Outcome<Json> EndpointKeeper::Update(const Json& request) {
     if (!current.ok()) return current.error();
     const auto retain = request.find("RetainAllVariantProperties");
     if (retain != request.end() && *retain == true) {
-      RetainProperties(request, *current, *target);
+      BERTIE_RETURN_IF_ERROR(RetainProperties(request, *current, *target));
     }
     row.target = formats::DumpJson(*target);
     return std::monostate();

@@ -107,11 +107,42 @@ VariantPlan ReadVariant(RequestReader& reader) {
   return plan;
 }
 
+Error Damaged(const std::string& why) {
+  return {ErrorCode::kInvalidData, "what was kept of the deployment is damaged: " + why};
+}
+
+void ReadConfig(RequestReader config, EndpointPlan& plan) {
+  plan.config = config.Text("EndpointConfigName", Presence::kRequired);
+  plan.variants = ReadVariants(config);
+  plan.async = ReadAsync(config);
+}
+
 // The memory of a server's models, where the model's Environment says.
 void BoundModels(VariantPlan& variant) {
   for (const auto& [name, value] : variant.container.environment) {
     if (name == "BERTIE_MAX_MODELS_MB") variant.serve_flags = {"--max-models-mb", value};
   }
+}
+
+// models: of the deployment, by name.
+void ReadModel(RequestReader& models, bool async, VariantPlan& variant) {
+  const char* name = variant.model.c_str();
+  const Json* found = models.Object(name, Presence::kRequired);
+  if (found == nullptr) return;
+  RequestReader model = models.Inside(name, *found);
+  variant.container = ReadContainer(model);
+  if (async) AllowLargeRequests(variant, kLongestInvocation);
+  if (variant.container.multi_model) BoundModels(variant);
+}
+
+// changes: of the deployment, by the variant's name.
+void ReadChange(RequestReader& changes, VariantPlan& variant) {
+  const char* name = variant.name.c_str();
+  const Json* found = changes.Object(name, Presence::kOptional);
+  if (found == nullptr) return;
+  RequestReader change = changes.Inside(name, *found);
+  variant.weight = change.Number("weight", 0, variant.weight);
+  variant.count = change.Integer("count", Presence::kOptional, 1, kVariantInstances, variant.count);
 }
 
 }  // namespace
@@ -189,24 +220,32 @@ void AllowLargeRequests(VariantPlan& variant, std::chrono::seconds time_limit) {
   variant.serve_flags = {"--max-texts", "1000000", "--max-queue-tokens", "1000000000"};
 }
 
-EndpointPlan PlanOf(const Json& deployment) {
+Result<EndpointPlan> PlanOf(const Json& deployment) {
+  if (!deployment.is_object()) return Damaged("it is no JSON object");
+  RequestReader reader(deployment);
   EndpointPlan plan;
-  RequestReader config(deployment["config"]);
-  plan.config = config.Text("EndpointConfigName", Presence::kRequired);
-  plan.variants = ReadVariants(config);
-  plan.async = ReadAsync(config);
-  for (VariantPlan& variant : plan.variants) {
-    RequestReader model(deployment["models"][variant.model]);
-    variant.container = ReadContainer(model);
-    if (plan.async) AllowLargeRequests(variant, kLongestInvocation);
-    if (variant.container.multi_model) BoundModels(variant);
-    const auto& changes = deployment["variants"];
-    const auto change = changes.find(variant.name);
-    if (change == changes.end()) continue;
-    variant.weight = change->value("weight", variant.weight);
-    variant.count = change->value("count", variant.count);
+  // It is a folder's name.
+  plan.id = reader.Text("id", Presence::kRequired, {.max = 64, .pattern = "[0-9a-f]+"});
+  const Json* config = reader.Object("config", Presence::kRequired);
+  const Json* models = reader.Object("models", Presence::kRequired);
+  const Json* changes = reader.Object("variants", Presence::kRequired);
+  if (config != nullptr && models != nullptr && changes != nullptr) {
+    ReadConfig(reader.Inside("config", *config), plan);
+    RequestReader containers = reader.Inside("models", *models);
+    RequestReader changed = reader.Inside("variants", *changes);
+    for (VariantPlan& variant : plan.variants) {
+      ReadModel(containers, plan.async.has_value(), variant);
+      ReadChange(changed, variant);
+    }
   }
+  if (const auto failure = reader.failure()) return Damaged(failure->message);
   return plan;
+}
+
+Result<EndpointPlan> ParsePlan(const std::string& deployment) {
+  const auto json = formats::ParseJson(deployment, "deployment");
+  if (!json.ok()) return Damaged(json.error().message);
+  return PlanOf(*json);
 }
 
 int64_t EndpointPlan::instances() const {
@@ -215,11 +254,11 @@ int64_t EndpointPlan::instances() const {
   return sum;
 }
 
-std::string IdOf(const Json& deployment) { return deployment.value("id", ""); }
-
-Json ParseDeployment(const std::string& text) {
-  auto parsed = formats::ParseJson(text, "deployment");
-  return parsed.ok() && parsed->is_object() ? *std::move(parsed) : Json::object();
+std::string IdOf(const std::string& deployment) {
+  const auto json = formats::ParseJson(deployment, "deployment");
+  if (!json.ok() || !json->is_object()) return "";
+  const auto id = json->find("id");
+  return id != json->end() && id->is_string() ? id->get<std::string>() : "";
 }
 
 void Override(Json& deployment, const std::string& variant, const char* what, const Json& value) {

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/status.h"
 #include "cloud/failure.h"
 #include "cloud/request_reader.h"
 #include "cloud/s3/s3_uri.h"
@@ -47,6 +48,7 @@ struct AsyncPlan {
 };
 
 struct EndpointPlan {
+  std::string id;  // the deployment's
   std::string config;
   std::vector<VariantPlan> variants;
   std::optional<AsyncPlan> async = {};
@@ -66,12 +68,13 @@ void AllowLargeRequests(VariantPlan& variant, std::chrono::seconds time_limit);
 
 // What is kept of an endpoint's deployment, since configurations and models may be deleted while it
 // runs: {"id", "config": {...}, "models": {NAME: {...}}, "variants": {NAME: {"weight", "count"}}},
-// the requests as they came, and what was changed since.
-EndpointPlan PlanOf(const formats::Json& deployment);
-std::string IdOf(const formats::Json& deployment);  // "" of what is none
-
-// A deployment's text, as a row has it; an empty object of what is none.
-formats::Json ParseDeployment(const std::string& text);
+// the requests as they came, and what was changed since. kInvalidData names each member that is
+// not as it should be.
+Result<EndpointPlan> PlanOf(const formats::Json& deployment);
+// The same of a deployment's text, as a row has it.
+Result<EndpointPlan> ParsePlan(const std::string& deployment);
+// Quicker than its plan; "" of a text that is no deployment.
+std::string IdOf(const std::string& deployment);
 
 // Sets a variant's weight or count in a deployment.
 void Override(formats::Json& deployment, const std::string& variant, const char* what,

@@ -29,10 +29,8 @@ Outcome<std::optional<Json>> FindRequest(const State& state, NamedKind kind,
 }
 
 int64_t Instances(const std::string& deployment) {
-  if (deployment.empty()) return 0;
-  auto json = ParseRequest(deployment);
-  if (!json.ok()) return 0;
-  return PlanOf(*json).instances();
+  const auto plan = ParsePlan(deployment);
+  return plan.ok() ? plan->instances() : 0;
 }
 
 }  // namespace
@@ -69,7 +67,7 @@ Outcome<Json> MakeDeployment(const Settings& settings, const State& state, Json 
               {"variants", Json::object()}};
 }
 
-void RetainProperties(const Json& request, const Json& current, Json& target) {
+Status RetainProperties(const Json& request, const Json& current, Json& target) {
   std::set<std::string> excluded;
   if (const auto list = request.find("ExcludeRetainedVariantProperties");
       list != request.end() && list->is_array()) {
@@ -80,8 +78,9 @@ void RetainProperties(const Json& request, const Json& current, Json& target) {
       }
     }
   }
-  const EndpointPlan wanted = PlanOf(target);
-  for (const VariantPlan& old : PlanOf(current).variants) {
+  BERTIE_ASSIGN_OR_RETURN(const EndpointPlan wanted, PlanOf(target));
+  BERTIE_ASSIGN_OR_RETURN(const EndpointPlan before, PlanOf(current));
+  for (const VariantPlan& old : before.variants) {
     const bool both =
         std::any_of(wanted.variants.begin(), wanted.variants.end(),
                     [&](const VariantPlan& variant) { return variant.name == old.name; });
@@ -89,11 +88,12 @@ void RetainProperties(const Json& request, const Json& current, Json& target) {
     if (!excluded.contains("DesiredWeight")) Override(target, old.name, "weight", old.weight);
     if (!excluded.contains("DesiredInstanceCount")) Override(target, old.name, "count", old.count);
   }
+  return {};
 }
 
 Outcome<Json> WithWeights(const Json& request, const Json& current) {
   Json target = current;
-  const EndpointPlan plan = PlanOf(current);
+  BERTIE_ASSIGN_OR_RETURN(const EndpointPlan plan, PlanOf(current));
   RequestReader reader(request);
   const auto read = [&](RequestReader& wish) {
     const std::string name = wish.Text("VariantName", Presence::kRequired, NameRule());

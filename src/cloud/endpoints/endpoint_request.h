@@ -20,9 +20,9 @@ Outcome<formats::Json> MakeDeployment(const Settings& settings, const State& sta
                                       formats::Json config);
 
 // UpdateEndpoint's RetainAllVariantProperties: variants that both have keep weight and count, but
-// for those that ExcludeRetainedVariantProperties names.
-void RetainProperties(const formats::Json& request, const formats::Json& current,
-                      formats::Json& target);
+// for those that ExcludeRetainedVariantProperties names. PlanOf's errors.
+Status RetainProperties(const formats::Json& request, const formats::Json& current,
+                        formats::Json& target);
 
 // The current deployment with DesiredWeightsAndCapacities. ValidationException.
 Outcome<formats::Json> WithWeights(const formats::Json& request, const formats::Json& current);

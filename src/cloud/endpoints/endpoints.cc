@@ -11,7 +11,6 @@ namespace bertie::cloud {
 namespace {
 
 namespace fs = std::filesystem;
-using formats::Json;
 
 std::vector<fs::path> Entries(const fs::path& folder) {
   std::vector<fs::path> paths;
@@ -31,8 +30,10 @@ Outcome<std::unique_ptr<Endpoints>> Endpoints::Open(EndpointContext context) {
   std::set<fs::path> known;
   for (const EndpointRow& row : *rows) {
     for (const std::string& deployment : {row.current, row.target}) {
-      if (deployment.empty()) continue;
-      known.insert(folder / row.name / IdOf(ParseDeployment(deployment)));
+      // Of one that cannot be read nobody would end what still runs.
+      if (const auto plan = ParsePlan(deployment); plan.ok()) {
+        known.insert(folder / row.name / plan->id);
+      }
     }
   }
   for (const fs::path& endpoint : Entries(folder)) {
@@ -56,11 +57,11 @@ void Endpoints::PruneLogs() const {
   for (const auto& endpoint : All()) {
     const EndpointRow row = endpoint->row();
     for (const std::string& text : {row.current, row.target}) {
-      if (text.empty()) continue;
-      const Json deployment = ParseDeployment(text);
-      for (const VariantPlan& variant : PlanOf(deployment).variants) {
+      const auto plan = ParsePlan(text);
+      if (!plan.ok()) continue;  // nothing of it runs
+      for (const VariantPlan& variant : plan->variants) {
         for (size_t number = 0; number < static_cast<size_t>(variant.count); ++number) {
-          in_use.insert(context_.logs.FileOf(row.name, IdOf(deployment), variant.name, number));
+          in_use.insert(context_.logs.FileOf(row.name, plan->id, variant.name, number));
         }
       }
     }

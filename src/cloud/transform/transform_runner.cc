@@ -43,7 +43,7 @@ Done TransformRunner::Work(const TransformRecord& record) {
   fs::create_directories(folder_, ignored);
   if (!GoOn()) return std::monostate();
   if (Done done = FindInputs(); !done.ok() || inputs_.empty()) return done;
-  const EndpointPlan plan = PlanFor(record);
+  BERTIE_ASSIGN_OR_RETURN(const EndpointPlan plan, PlanFor(record));
   servers_ = std::make_unique<TransformServers>(
       TransformServers::Options{
           .job = job_,
@@ -97,8 +97,8 @@ Done TransformRunner::FindInputs() {
   return std::monostate();
 }
 
-EndpointPlan TransformRunner::PlanFor(const TransformRecord& record) const {
-  EndpointPlan plan = PlanOf(ParseDeployment(record.deployment));
+Result<EndpointPlan> TransformRunner::PlanFor(const TransformRecord& record) const {
+  BERTIE_ASSIGN_OR_RETURN(EndpointPlan plan, ParsePlan(record.deployment));
   VariantPlan& variant = plan.variants.front();
   AllowLargeRequests(variant, job_.time_limit);
   auto& environment = variant.container.environment;

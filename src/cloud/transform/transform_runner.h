@@ -60,7 +60,7 @@ class TransformRunner {
   bool GoOn() const { return !stopping_ && !leave_.stop_requested(); }
   Done Work(const TransformRecord& record);
   Done FindInputs();
-  EndpointPlan PlanFor(const TransformRecord& record) const;
+  Result<EndpointPlan> PlanFor(const TransformRecord& record) const;
   Done Transform();
   void Fill();
   std::optional<ObjectRequest> NextRequest();

@@ -117,7 +117,8 @@ Outcome<Json> TransformService::Create(const Json& request, const std::string& b
   if (!job.ok()) return job.error();
   auto deployment = MakeDeployment(settings_, state_, ConfigOf(*job));
   if (!deployment.ok()) return deployment.error();
-  if (PlanOf(*deployment).variants.front().container.multi_model) {
+  BERTIE_ASSIGN_OR_RETURN(const EndpointPlan plan, PlanOf(*deployment));
+  if (plan.variants.front().container.multi_model) {
     return Failure("ValidationException",
                    "Model " + Quote(job->model) + " has the mode MultiModel; a job has one model");
   }
@@ -226,8 +227,7 @@ std::optional<std::vector<LogStream>> TransformService::Streams(const std::strin
   if (!records.ok()) return streams;
   for (const TransformRecord& record : *records) {
     const fs::path folder = context_.folder / record.name;
-    const Json deployment = ParseDeployment(record.deployment);
-    const std::string prefix = record.name + "/i-" + IdOf(deployment);
+    const std::string prefix = record.name + "/i-" + IdOf(record.deployment);
     auto request = ParseRequest(record.request);
     const int64_t instances = request.ok() ? TransformInstancesIn(*request) : 0;
     for (int64_t n = 0; n < instances; ++n) {
