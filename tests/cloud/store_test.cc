@@ -5,6 +5,8 @@
 #include <thread>
 
 #include "base/directory.h"
+#include "cloud/endpoints/model_data.h"
+#include "cloud/s3/object_files.h"
 #include "cloud/s3/object_rows.h"
 #include "cloud/s3/object_store.h"
 #include "cloud/s3/s3_body.h"
@@ -101,6 +103,40 @@ TEST_F(StoreTest, KeysAreNoPaths) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder->path()),
                           std::filesystem::directory_iterator()),
             1);
+}
+
+TEST_F(StoreTest, FilesOfKeys) {
+  const auto copy = [&](const std::string& path) -> std::string {
+    const Done done = CopyToFile(*store, {"bucket", path, 0, path}, folder->path() / "files");
+    return done.ok() ? "" : done.error().code;
+  };
+  const auto model = [&](const std::string& prefix) -> std::string {
+    ContainerPlan container;
+    container.data_url = "s3://bucket/" + prefix;
+    container.data_folder = true;
+    const Done done = FetchModelData(*store, container, folder->path() / "model-data");
+    return done.ok() ? "" : done.error().code;
+  };
+  for (const char* path : {"f", "a/b", "a/..b", "...", "a b/c"}) {
+    ASSERT_TRUE(Put(path, "x").ok());
+    ASSERT_TRUE(Put(std::string("good/") + path, "x").ok());
+    EXPECT_TRUE(IsFilePath(path)) << path;
+    EXPECT_EQ(copy(path), "") << path;
+    EXPECT_TRUE(std::filesystem::exists(folder->path() / "files" / path)) << path;
+  }
+  EXPECT_EQ(model("good/"), "");
+  int number = 0;
+  for (const char* path : {"a//b", "/a", "a/./b", ".", "..", "a/../b", "a/.."}) {
+    const std::string prefix = "bad" + std::to_string(++number) + "/";
+    ASSERT_TRUE(Put(path, "x").ok());
+    ASSERT_TRUE(Put(prefix + path, "x").ok());
+    EXPECT_FALSE(IsFilePath(path)) << path;
+    EXPECT_EQ(copy(path), "InvalidKey") << path;
+    EXPECT_EQ(model(prefix), "ClientError") << path;
+  }
+  EXPECT_FALSE(IsFilePath(""));
+  EXPECT_FALSE(IsFilePath("a/"));
+  EXPECT_FALSE(IsFilePath(std::string_view("a\0b", 3)));
 }
 
 TEST_F(StoreTest, AReaderKeepsTheOldBytes) {

@@ -1,11 +1,9 @@
 #include "cloud/endpoints/model_data.h"
 
-#include <algorithm>
 #include <string_view>
 #include <system_error>
 
 #include "base/directory.h"
-#include "base/quote.h"
 #include "cloud/s3/object_files.h"
 
 namespace bertie::cloud {
@@ -13,30 +11,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool IsFolderPart(const std::string& part) { return part.empty() || part == "." || part == ".."; }
-
-// A key below a prefix as a path below a folder; nullopt where it would lead elsewhere.
-std::optional<fs::path> RelativePath(const std::string& rest) {
-  fs::path path;
-  for (size_t at = 0; at <= rest.size();) {
-    const size_t end = std::min(rest.find('/', at), rest.size());
-    const std::string part = rest.substr(at, end - at);
-    if (IsFolderPart(part) || part.find('\0') != part.npos) return std::nullopt;
-    path /= part;
-    at = end + 1;
-  }
-  return path;
-}
-
 Done WriteFolder(const ObjectStore& store, const S3Uri& place, const fs::path& folder) {
   auto files = FilesUnder(store, place);
   if (!files.ok()) return files.error();
   for (ObjectFile& file : *files) {
-    const auto path = RelativePath(file.key.substr(place.key.rfind('/') + 1));
-    if (!path) {
-      return Failure("ClientError", "the key " + Quote(file.key) + " is no path of a file");
-    }
-    file.path = path->string();
+    file.path = file.key.substr(place.key.rfind('/') + 1);
     if (Done done = CopyToFile(store, file, folder); !done.ok()) return done;
   }
   if (files->empty()) return Failure("NoSuchKey", "no object under it");
@@ -114,8 +93,9 @@ Done FetchModelData(const ObjectStore& store, const ContainerPlan& container,
   const ObjectFile file{place->bucket, place->key, 0, target.filename().string()};
   const Done done =
       container.data_folder ? WriteFolder(store, *place, target) : CopyToFile(store, file, folder);
-  if (done.ok() || std::string_view(done.error().code) == "ClientError") return done;
-  return Failure("InternalServerError", done.error().message);
+  if (done.ok()) return done;
+  const bool theirs = std::string_view(done.error().code) == "InvalidKey";
+  return Failure(theirs ? "ClientError" : "InternalServerError", done.error().message);
 }
 
 }  // namespace bertie::cloud

@@ -6,6 +6,7 @@
 #include "base/directory.h"
 #include "base/encoding.h"
 #include "base/file.h"
+#include "base/quote.h"
 #include "formats/json.h"
 
 namespace bertie::cloud {
@@ -21,13 +22,6 @@ std::string RelativePath(const std::string& key, const std::string& prefix) {
     return key.substr(prefix.size() + 1);
   }
   return key.substr(prefix.rfind('/') + 1);  // npos + 1 is 0
-}
-
-bool StaysInside(const std::string& path) {
-  if (path.empty() || path.front() == '/' || path.find('\0') != path.npos) return false;
-  const fs::path names(path);
-  return std::none_of(names.begin(), names.end(),
-                      [](const fs::path& name) { return name == ".." || name == "."; });
 }
 
 Done ForEachPiece(const ObjectStore& store, const Object& object,
@@ -59,9 +53,21 @@ Outcome<std::vector<ObjectFile>> FilesUnder(const ObjectStore& store, const S3Ur
   }
 }
 
+bool IsFilePath(std::string_view path) {
+  for (size_t begin = 0; begin <= path.size();) {
+    const size_t end = std::min(path.find('/', begin), path.size());
+    const std::string_view name = path.substr(begin, end - begin);
+    if (name.empty() || name == "." || name == ".." || name.find('\0') != name.npos) return false;
+    begin = end + 1;
+  }
+  return true;
+}
+
 Done CopyToFile(const ObjectStore& store, const ObjectFile& file, const fs::path& folder) {
-  if (!StaysInside(file.path)) {
-    return Failure("InvalidKey", "the key " + file.key + " is no file's name");
+  if (!IsFilePath(file.path)) {
+    return Failure("InvalidKey", "the key " + Quote(file.key) +
+                                     " is no path of a file: " + Quote(file.path) +
+                                     " must be names between single slashes, none . or ..");
   }
   const fs::path path = folder / file.path;
   BERTIE_RETURN_IF_ERROR(MakeFolders(path.parent_path()));

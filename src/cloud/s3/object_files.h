@@ -26,8 +26,12 @@ struct ObjectFile {
 // that end in a slash mark folders and are left out. NoSuchBucket.
 Outcome<std::vector<ObjectFile>> FilesUnder(const ObjectStore& store, const S3Uri& prefix);
 
+// Whether a relative path names one file below any folder, which no other such path does: names
+// between single slashes, none of them "." or "..".
+bool IsFilePath(std::string_view path);
+
 // The object as a file, whole or not at all; makes the folders that it is in. NoSuchBucket,
-// NoSuchKey; InvalidKey for a path that leaves the folder.
+// NoSuchKey; InvalidKey for a path that IsFilePath does not take.
 Done CopyToFile(const ObjectStore& store, const ObjectFile& file,
                 const std::filesystem::path& folder);
 // The whole object, of at most max bytes.
