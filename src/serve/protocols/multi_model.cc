@@ -189,7 +189,7 @@ void MultiModelProtocol::Describe(Call& call) const {
 void MultiModelProtocol::Unload(const std::shared_ptr<Call>& call) {
   std::string name(call->parameter("model"));
   repository_.Unload(name, [call, name](const Status& status) {
-    if (!status.ok()) return call->Refuse(NoModel(name));
+    if (!status.ok()) return call->Refuse(RepositoryRefusal(status.error()));
     call->Respond(JsonResponse({{"status", "model " + Quote(name) + " unloaded"}}));
   });
 }
