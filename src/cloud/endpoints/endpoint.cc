@@ -54,6 +54,11 @@ EndpointRow Endpoint::row() const {
   return row_;
 }
 
+std::string Endpoint::Field(std::string EndpointRow::*text) const {
+  std::lock_guard lock(mutex_);
+  return row_.*text;
+}
+
 std::shared_ptr<const EndpointPlan> Endpoint::plan() const {
   std::lock_guard lock(plan_mutex_);
   return plan_;
@@ -166,18 +171,18 @@ void Endpoint::Resume() {
 void Endpoint::Step() {
   if (current_) current_->Tick();
   std::erase_if(retired_, [](Retired& retired) { return retired.Tick(); });
-  const EndpointRow row = this->row();
-  if (row.status == kDeleting) return StepDeleting();
-  if (row.status == kRollingBack && retired_.empty()) {
+  const std::string status = Field(&EndpointRow::status);
+  if (status == kDeleting) return StepDeleting();
+  if (status == kRollingBack && retired_.empty()) {
     Save([](EndpointRow& changed) { changed.status = kInService; });
-  } else if (row.status == kCreating || row.status == kUpdating) {
+  } else if (status == kCreating || status == kUpdating) {
     StepTarget();
   }
   Publish();
 }
 
 void Endpoint::BeginTarget() {
-  auto plan = ParsePlan(row().target);
+  auto plan = ParsePlan(Field(&EndpointRow::target));
   if (!plan.ok()) return GiveUpTarget(Unreadable(plan.error()));
   if (current_ && plan->id == current_->plan().id) {
     before_resizing_ = current_->plan();
@@ -284,7 +289,7 @@ void Endpoint::PublishPlan() {
 
 void Endpoint::Publish() {
   std::vector<VariantState> states;
-  const std::string target = row().target;
+  const std::string target = Field(&EndpointRow::target);
   const auto wanted = target.empty() ? Result<EndpointPlan>(EndpointPlan()) : ParsePlan(target);
   const std::vector<VariantPlan> none;
   for (const VariantPlan& plan : current_ ? current_->plan().variants : none) {

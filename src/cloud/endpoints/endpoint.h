@@ -88,6 +88,8 @@ class Endpoint {
   // Changes the row, in memory and on the disk.
   void Save(const std::function<void(EndpointRow&)>& change);
   Done Write(const EndpointRow& row);
+  // One of the row's texts, for the thread's every turn.
+  std::string Field(std::string EndpointRow::*text) const;
   void Publish();
   void PublishPlan();
   bool Busy() const;
