@@ -89,7 +89,7 @@ void RemoteExecutor::SendTo(Accelerator& accelerator, const FlightPtr& flight, A
 void RemoteExecutor::RunHere(const FlightPtr& flight, Actions& actions) {
   flight->here = true;
   actions.push_back([this, flight] {
-    lane_->Add([this, flight] {
+    lane_->Post([this, flight] {
       if (flight->answered) return;
       if (Clock::now() >= flight->deadline) {
         return OnLocalDone(flight, Error{ErrorCode::kDeadlineExceeded, "no time was left"});

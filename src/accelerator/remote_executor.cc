@@ -33,7 +33,7 @@ RemoteExecutor::RemoteExecutor(RemoteOptions options)
 }
 
 void RemoteExecutor::Begin() {
-  if (options_.fallback) lane_ = std::make_unique<LocalLane>();
+  if (options_.fallback) lane_ = std::make_unique<TaskThread>();
   clock_thread_ = std::thread([this] { WatchTime(); });
   for (auto& accelerator : accelerators_) {
     LinkOptions link{.address = accelerator->address,

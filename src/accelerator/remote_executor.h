@@ -20,9 +20,9 @@
 #include "accelerator/breaker.h"
 #include "accelerator/connection.h"
 #include "accelerator/link.h"
-#include "accelerator/local_lane.h"
 #include "accelerator/manifest.h"
 #include "accelerator/round_trips.h"
+#include "accelerator/task_thread.h"
 #include "base/status.h"
 #include "infer/executor.h"
 #include "model/config.h"
@@ -146,7 +146,7 @@ class RemoteExecutor : public infer::Executor {
   bool stop_ = false;
   RemoteStats stats_;
 
-  std::unique_ptr<LocalLane> lane_;
+  std::unique_ptr<TaskThread> lane_;
   std::vector<std::unique_ptr<Link>> links_;
   std::thread clock_thread_;
 };
