@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/encoding.h"
-#include "base/file.h"
 #include "base/quote.h"
+#include "formats/mapped_parse.h"
 #include "formats/pickle.h"
 #include "formats/torch_tensors.h"
 #include "formats/zip.h"
@@ -214,13 +214,7 @@ class LegacyReader {
 }  // namespace
 
 Result<TorchFile> TorchFile::Open(const std::filesystem::path& path) {
-  BERTIE_ASSIGN_OR_RETURN(std::shared_ptr<const MappedFile> mapped, MappedFile::Open(path));
-  BERTIE_ASSIGN_OR_RETURN(TorchFile file, Parse(mapped->bytes(), path.string()));
-  BERTIE_RETURN_IF_ERROR(mapped->CheckUnchanged());
-  file.storage =
-      std::make_shared<std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>>(
-          std::move(mapped), std::move(file.storage));
-  return file;
+  return ParseMapped<TorchFile>(path);
 }
 
 Result<TorchFile> TorchFile::Parse(std::span<const std::byte> bytes, const std::string& where) {

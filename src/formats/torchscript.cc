@@ -9,6 +9,7 @@
 #include "base/encoding.h"
 #include "base/file.h"
 #include "base/quote.h"
+#include "formats/mapped_parse.h"
 #include "formats/pickle.h"
 #include "formats/torch_tensors.h"
 #include "formats/zip.h"
@@ -267,13 +268,7 @@ Result<TorchScriptFile> TorchScriptFile::Parse(Bytes bytes, const std::string& w
 }
 
 Result<TorchScriptFile> TorchScriptFile::Open(const std::filesystem::path& path) {
-  BERTIE_ASSIGN_OR_RETURN(std::shared_ptr<const MappedFile> mapped, MappedFile::Open(path));
-  BERTIE_ASSIGN_OR_RETURN(TorchScriptFile file, Parse(mapped->bytes(), path.string()));
-  BERTIE_RETURN_IF_ERROR(mapped->CheckUnchanged());
-  file.storage =
-      std::make_shared<std::pair<std::shared_ptr<const void>, std::shared_ptr<const void>>>(
-          std::move(mapped), std::move(file.storage));
-  return file;
+  return ParseMapped<TorchScriptFile>(path);
 }
 
 bool TorchScriptFile::Sniff(const std::filesystem::path& path) {
