@@ -82,6 +82,14 @@ void Endpoint::Save(const std::function<void(EndpointRow&)>& change) {
   if (!done.ok()) Log("its state could not be kept: " + done.error().message);
 }
 
+Done Endpoint::Take(EndpointRow changed) {
+  changed.modified = Now();
+  if (Done done = Write(changed); !done.ok()) return done;
+  row_ = std::move(changed);
+  changed_.notify_all();
+  return std::monostate();
+}
+
 Done Endpoint::Update(const std::string& refusal, const std::function<Done(EndpointRow&)>& change) {
   std::lock_guard lock(mutex_);
   if (row_.status != kInService) return Failure("ValidationException", refusal);
@@ -89,11 +97,7 @@ Done Endpoint::Update(const std::string& refusal, const std::function<Done(Endpo
   if (Done done = change(changed); !done.ok()) return done;
   changed.status = kUpdating;
   changed.failure.clear();
-  changed.modified = Now();
-  if (Done done = Write(changed); !done.ok()) return done;
-  row_ = std::move(changed);
-  changed_.notify_all();
-  return std::monostate();
+  return Take(std::move(changed));
 }
 
 Done Endpoint::Delete(const std::string& refusal) {
@@ -103,11 +107,7 @@ Done Endpoint::Delete(const std::string& refusal) {
   }
   EndpointRow changed = row_;
   changed.status = kDeleting;
-  changed.modified = Now();
-  if (Done done = Write(changed); !done.ok()) return done;
-  row_ = std::move(changed);
-  changed_.notify_all();
-  return std::monostate();
+  return Take(std::move(changed));
 }
 
 std::unique_ptr<Deployment> Endpoint::Make(EndpointPlan plan, bool served_before) {

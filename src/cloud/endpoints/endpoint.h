@@ -88,6 +88,8 @@ class Endpoint {
   // Changes the row, in memory and on the disk.
   void Save(const std::function<void(EndpointRow&)>& change);
   Done Write(const EndpointRow& row);
+  // Makes a changed row the endpoint's once it is on the disk, and wakes the thread; with mutex_.
+  Done Take(EndpointRow changed);
   // One of the row's texts, for the thread's every turn.
   std::string Field(std::string EndpointRow::*text) const;
   void Publish();
