@@ -14,7 +14,7 @@ import time
 import urllib.request
 
 import pytest
-from test_accelerator import accelerator, by, metric  # noqa: F401
+from test_accelerator import accelerator, by, metric, wait_for  # noqa: F401
 from test_predict import with_head
 from test_serve import MINILM, close, rss
 
@@ -310,7 +310,7 @@ def test_two_models_on_one_accelerator(serve, accelerator, tiny_model, tmp_path,
     assert remote_batches() > 0
     assert admin(far, "/v2/repository/models/a/unload").status == 200
     assert logits(far, "b") == logits(near, "b")
-    assert metric(far, "attachments_total") == 1
+    wait_for(lambda: metric(far, "attachments_total") == 1)  # the other model's session has ended
 
 
 # SageMaker's containers with several models
