@@ -8,6 +8,7 @@
 #include "cli/checks.h"
 #include "cli/model_argument.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 #include "model/open.h"
 #include "train/evaluator.h"
 
@@ -56,12 +57,13 @@ void AddClassifyFlags(CLI::App& command, ClassifyFlags& flags) {
       ->type_name("");
   command
       .add_option("--max-length", flags.max_length,
-                  "Cut texts to this many tokens, the special ones included; 0: as many as the "
-                  "model takes")
+                  "Most tokens of a text, the special ones included; longer ones are cut, or see "
+                  "--long-texts; 0: as many as the model takes")
       ->group(kGroup)
       ->check(CLI::Validator(CheckLengthFlag, ""))
       ->type_name("N")
       ->capture_default_str();
+  AddLongTextFlags(command, flags.long_texts, {.group = kGroup});
   command
       .add_option("--batch-tokens", flags.batch_tokens,
                   "Most tokens computed at once: more needs more memory, no result changes")
@@ -80,6 +82,8 @@ void AddClassifyFlags(CLI::App& command, ClassifyFlags& flags) {
 
 Result<LocalModel> LocalModel::Load(const ClassifyFlags& given) {
   ClassifyFlags flags = given;
+  BERTIE_ASSIGN_OR_RETURN(const serve::LongTextOptions long_texts,
+                          ToLongTextOptions(flags.long_texts));
   BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, OpenSource(flags.model, flags.source));
   BERTIE_ASSIGN_OR_RETURN(text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
   const int threads = flags.threads > 0 ? flags.threads : ThreadPool::DefaultThreads();
@@ -93,38 +97,89 @@ Result<LocalModel> LocalModel::Load(const ClassifyFlags& given) {
   if (flags.max_length == 0) {
     flags.max_length = opened.classifier.config().max_position_embeddings;
   }
-  return LocalModel(std::move(flags), std::move(tokenizer), std::move(opened.classifier),
-                    std::move(pool));
+  BERTIE_RETURN_IF_ERROR(CheckStride(long_texts, static_cast<size_t>(flags.max_length)));
+  return LocalModel(std::move(flags), long_texts, std::move(tokenizer),
+                    std::move(opened.classifier), std::move(pool));
 }
 
-LocalModel::LocalModel(ClassifyFlags flags, text::Tokenizer tokenizer, model::Classifier classifier,
+LocalModel::LocalModel(ClassifyFlags flags, const serve::LongTextOptions& long_texts,
+                       text::Tokenizer tokenizer, model::Classifier classifier,
                        std::unique_ptr<ThreadPool> pool)
     : flags_(std::move(flags)),
+      long_texts_(long_texts),
       tokenizer_(std::move(tokenizer)),
       classifier_(std::move(classifier)),
       scheme_(
           serve::MakeLabelScheme(config().labels, config().num_labels(), config().problem_type)),
       pool_(std::move(pool)) {}
 
-Result<Classified> LocalModel::Classify(std::span<const data::Row> rows,
-                                        const std::function<void(int64_t done)>& progress) {
-  std::vector<text::Encoding> encodings(rows.size());
-  const size_t max_length = static_cast<size_t>(flags_.max_length);
+Result<text::Windows> LocalModel::Read(const data::Row& row) const {
+  const auto max_length = static_cast<size_t>(flags_.max_length);
+  if (long_texts_.mode != serve::LongTexts::kWindows) {
+    return text::Windows{{row.pair ? tokenizer_.EncodePair(row.text, *row.pair, max_length)
+                                   : tokenizer_.Encode(row.text, max_length)},
+                         {0}};
+  }
+  auto windows = tokenizer_.EncodeWindows(row.text, row.pair,
+                                          {.max_length = max_length, .stride = long_texts_.stride});
+  if (windows.ok()) return windows;
+  return Error{windows.error().code,
+               "text " + std::to_string(row.line) + " " + windows.error().message};
+}
+
+Result<model::WindowedTexts> LocalModel::ReadAll(std::span<const data::Row> rows) {
+  std::vector<Result<text::Windows>> read(rows.size(), text::Windows());
   const int64_t tasks = static_cast<int64_t>((rows.size() + kRowsPerTask - 1) / kRowsPerTask);
   pool_->ParallelFor(tasks, [&](int64_t task, int) {
     const size_t first = static_cast<size_t>(task) * kRowsPerTask;
     for (size_t i = first; i < std::min(first + kRowsPerTask, rows.size()); ++i) {
-      encodings[i] = rows[i].pair ? tokenizer_.EncodePair(rows[i].text, *rows[i].pair, max_length)
-                                  : tokenizer_.Encode(rows[i].text, max_length);
+      read[i] = Read(rows[i]);
     }
   });
+  model::WindowedTexts texts;
+  for (Result<text::Windows>& text : read) {
+    if (!text.ok()) return text.error();
+    texts.Add(*std::move(text));
+  }
+  return texts;
+}
+
+Result<Classified> LocalModel::Classify(std::span<const data::Row> rows,
+                                        const std::function<void(int64_t done)>& progress) {
+  BERTIE_ASSIGN_OR_RETURN(model::WindowedTexts texts, ReadAll(rows));
   Classified result;
-  for (const text::Encoding& encoding : encodings) result.truncated += encoding.truncated;
+  for (const text::Encoding& encoding : texts.encodings) result.truncated += encoding.truncated;
+  const auto windows = static_cast<int64_t>(texts.encodings.size());
+  const auto in_texts = [&](int64_t done) {
+    progress(done * static_cast<int64_t>(rows.size()) / windows);
+  };
   BERTIE_ASSIGN_OR_RETURN(
-      result.logits,
-      train::ComputeLogits(classifier_, encodings,
-                           {.progress = progress, .batch_tokens = flags_.batch_tokens}, *pool_));
+      std::vector<float> logits,
+      train::ComputeLogits(classifier_, texts.encodings,
+                           {.progress = in_texts, .batch_tokens = flags_.batch_tokens}, *pool_));
+  result.logits =
+      model::PoolWindows(std::move(logits), texts.counts, texts.added,
+                         static_cast<size_t>(config().num_labels()), long_texts_.pooling);
+  result.windows = std::move(texts.counts);
   return result;
+}
+
+void LongTextCount::Add(const Classified& classified) {
+  texts += static_cast<int64_t>(classified.windows.size());
+  truncated += classified.truncated;
+  for (const uint32_t count : classified.windows) {
+    if (count == 1) continue;
+    ++windowed;
+    windows += count;
+  }
+}
+
+std::string LongTextCount::InWords(const std::string& what, int64_t max_length) const {
+  const std::string tokens = std::to_string(max_length) + " tokens";
+  if (truncated > 0) return FormatCount(truncated) + " of " + what + " cut to " + tokens;
+  if (windowed == 0) return "";
+  return FormatCount(windowed) + " of " + what + " read in " + FormatCount(windows) +
+         " windows of " + tokens;
 }
 
 }  // namespace bertie::cli

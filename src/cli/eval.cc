@@ -37,7 +37,7 @@ struct Evaluation {
   data::Dataset dataset;
   train::Metrics metrics;
   double threshold = 0;
-  int64_t truncated = 0;
+  LongTextCount long_texts;
   int64_t max_length = 0;
   double seconds = 0;
 };
@@ -96,7 +96,7 @@ Result<Evaluation> Evaluate(const EvalFlags& flags) {
                           model.Classify(rows, [&](int64_t done) { progress.Update(done); }));
   progress.Clear();
   result.seconds = progress.seconds();
-  result.truncated = classified.truncated;
+  result.long_texts.Add(classified);
   result.max_length = model.max_length();
   BERTIE_ASSIGN_OR_RETURN(
       result.metrics,
@@ -116,10 +116,8 @@ std::string ToText(const Evaluation& evaluation) {
                      FormatCount(count) + " sentences in " + FormatFixed(evaluation.seconds, 1) +
                      " s (" + FormatSpeed(static_cast<double>(count) / evaluation.seconds) +
                      "/s)\n";
-  if (evaluation.truncated > 0) {
-    text += FormatCount(evaluation.truncated) + " of them cut to " +
-            std::to_string(evaluation.max_length) + " tokens\n";
-  }
+  const std::string long_texts = evaluation.long_texts.InWords("them", evaluation.max_length);
+  if (!long_texts.empty()) text += long_texts + "\n";
   return text;
 }
 
@@ -131,7 +129,8 @@ std::string ToJson(const EvalFlags& flags, const Evaluation& evaluation, bool pa
                       {"problem_type", ProblemTypeName(metrics.problem)},
                       {"skipped", evaluation.dataset.skipped},
                       {"skipped_lines", evaluation.dataset.bad_lines},
-                      {"truncated", evaluation.truncated},
+                      {"truncated", evaluation.long_texts.truncated},
+                      {"windowed", evaluation.long_texts.windowed},
                       {"max_length", evaluation.max_length}};
   for (const train::Figure& figure : train::Figures(metrics)) json[figure.key] = figure.value;
   if (metrics.problem == ProblemType::kMultiLabel) json["threshold"] = evaluation.threshold;

@@ -132,24 +132,23 @@ Status Stream(LocalModel& model, Input& input, const PredictionWriter& writer) {
   // Answers on the screen are progress enough.
   shown.quiet = isatty(STDOUT_FILENO) == 1;
   Progress progress(shown);
-  int64_t done = 0, truncated = 0;
+  LongTextCount count;
   BERTIE_RETURN_IF_ERROR(WriteStdout(writer.Header(input.pairs())));
   for (;;) {
     BERTIE_ASSIGN_OR_RETURN(const std::vector<data::Row> rows, input.NextChunk());
     if (rows.empty()) break;
     BERTIE_ASSIGN_OR_RETURN(
         const Classified classified,
-        model.Classify(rows, [&](int64_t in_chunk) { progress.Update(done + in_chunk); }));
-    BERTIE_ASSIGN_OR_RETURN(const std::string answers, writer.Format(rows, classified.logits));
+        model.Classify(rows, [&](int64_t in_chunk) { progress.Update(count.texts + in_chunk); }));
+    BERTIE_ASSIGN_OR_RETURN(const std::string answers,
+                            writer.Format(rows, classified.logits, classified.windows));
     BERTIE_RETURN_IF_ERROR(WriteStdout(answers));
-    done += static_cast<int64_t>(rows.size());
-    truncated += classified.truncated;
+    count.Add(classified);
   }
   progress.Finish();
-  if (truncated > 0) {
-    std::cerr << FormatCount(truncated) << " of " << FormatCount(done) << " texts cut to "
-              << model.max_length() << " tokens" << std::endl;
-  }
+  const std::string long_texts =
+      count.InWords(FormatCount(count.texts) + " texts", model.max_length());
+  if (!long_texts.empty()) std::cerr << long_texts << std::endl;
   return {};
 }
 
@@ -214,7 +213,8 @@ void AddPredict(CLI::App& app, int& exit_code) {
       "each text, in order, written as soon as it is known; memory does not grow with the input.\n"
       "json is one object a line: {\"text\", \"label\", \"score\", \"scores\": {LABEL: SCORE}};\n"
       "\"labels\": [...] and \"scores\" where a text may have several labels, \"value\" for a "
-      "number.\n"
+      "number;\n"
+      "\"windows\": N where it was read in N windows.\n"
       "\n"
       "Examples:\n"
       "  bertie predict model \"The sailors rode the breeze.\" \"Breeze the rode.\"\n"

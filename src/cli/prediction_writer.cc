@@ -104,7 +104,8 @@ std::string PredictionWriter::Header(bool pairs) const {
 }
 
 Result<std::string> PredictionWriter::Format(std::span<const data::Row> rows,
-                                             std::span<const float> logits) const {
+                                             std::span<const float> logits,
+                                             std::span<const uint32_t> windows) const {
   const size_t labels = scheme_.labels.size();
   std::string out;
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -122,7 +123,7 @@ Result<std::string> PredictionWriter::Format(std::span<const data::Row> rows,
         AppendTable(rows[i], answer, out);
         break;
       case PredictionFormat::kJson:
-        AppendJson(rows[i], answer, out);
+        AppendJson(rows[i], answer, windows[i], out);
         break;
       case PredictionFormat::kCsv:
         AppendCsv(rows[i], answer, out);
@@ -141,7 +142,7 @@ void PredictionWriter::AppendTable(const data::Row& row, const Scored& answer,
   out += OneLine(text, text_width_) + "\n";
 }
 
-void PredictionWriter::AppendJson(const data::Row& row, const Scored& answer,
+void PredictionWriter::AppendJson(const data::Row& row, const Scored& answer, uint32_t windows,
                                   std::string& out) const {
   out += "{\"text\":" + formats::DumpJson(formats::Json(row.text));
   if (row.pair) out += ",\"pair\":" + formats::DumpJson(formats::Json(*row.pair));
@@ -152,6 +153,7 @@ void PredictionWriter::AppendJson(const data::Row& row, const Scored& answer,
     }
     out += "]";
   }
+  if (windows > 1) out += ",\"windows\":" + std::to_string(windows);
   out += "}\n";
 }
 

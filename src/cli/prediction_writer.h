@@ -32,8 +32,9 @@ struct PredictionOptions {
 // Formats chunk after chunk; nothing depends on the rows before. Immutable.
 //   table  label and score (for each of top_k), the labels given, or the number; then the text, cut
 //          to fit a line
-//   json   {"text":...,"pair":...,"label":...,"score":...,"scores":{...},"logits":[...]}; pair and
-//          logits where there are some, scores best first, logits in the order of the ids;
+//   json   {"text":...,"pair":...,"label":...,"score":...,"scores":{...},"logits":[...],
+//          "windows":N}; pair and logits where there are some, scores best first, logits in the
+//          order of the ids, windows where there were several;
 //          "labels":[...] for label and score of a model that gives several, "value" for all three
 //          in a regression
 //   csv    text[,pair],label,score[,label_2,score_2...][,logit_LABEL...], RFC 4180; or
@@ -49,15 +50,18 @@ class PredictionWriter {
   // What comes before the first row; "" for JSON. pairs: the rows will have a second text.
   std::string Header(bool pairs) const;
 
-  // logits: [rows, labels]. kInvalidData, naming the row's line, where they are not finite.
-  Result<std::string> Format(std::span<const data::Row> rows, std::span<const float> logits) const;
+  // logits: [rows, labels]; windows: [rows], those that each row's text was read in. kInvalidData,
+  // naming the row's line, where logits are not finite.
+  Result<std::string> Format(std::span<const data::Row> rows, std::span<const float> logits,
+                             std::span<const uint32_t> windows) const;
 
  private:
   PredictionWriter(const serve::LabelScheme& scheme, const std::string& problem_type,
                    const PredictionOptions& options);
 
   void AppendTable(const data::Row& row, const Scored& answer, std::string& out) const;
-  void AppendJson(const data::Row& row, const Scored& answer, std::string& out) const;
+  void AppendJson(const data::Row& row, const Scored& answer, uint32_t windows,
+                  std::string& out) const;
   void AppendCsv(const data::Row& row, const Scored& answer, std::string& out) const;
 
   const serve::LabelScheme& scheme_;

@@ -22,6 +22,7 @@
 #include "cli/classify.h"
 #include "cli/commands.h"
 #include "cli/line_writer.h"
+#include "cli/long_texts.h"
 #include "cli/served_models.h"
 #include "cli/service.h"
 #include "cli/source.h"
@@ -58,6 +59,7 @@ struct ServeFlags {
   int threads = 0;
   std::string precision;
   size_t max_length = 0;
+  LongTextFlags long_texts;
   bool no_truncate = false;
   size_t max_texts = 1024;
   double max_body_mb = 6;
@@ -116,7 +118,6 @@ serve::ModelServerOptions MakeOptions(const ServeFlags& flags) {
   options.http.log = log;
 
   options.handler.max_texts = flags.max_texts;
-  options.handler.truncate = !flags.no_truncate;
   options.handler.playground = !flags.no_playground;
   options.handler.request_timeout = FromSeconds(flags.request_timeout);
   options.handler.default_answer =
@@ -220,6 +221,12 @@ Status AddAccess(const ServeFlags& flags, LineWriter& writer, serve::ModelServer
   return {};
 }
 
+Status AddLongTexts(const ServeFlags& flags, serve::ModelServerOptions& options) {
+  BERTIE_ASSIGN_OR_RETURN(options.handler.long_texts, ToLongTextOptions(flags.long_texts));
+  if (flags.no_truncate) options.handler.long_texts.mode = serve::LongTexts::kRefuse;
+  return {};
+}
+
 Status LoadModels(serve::ModelServer& server, const ServeFlags& flags,
                   const std::vector<ServedModel>& models) {
   for (const ServedModel& model : models) {
@@ -233,6 +240,10 @@ Status LoadModels(serve::ModelServer& server, const ServeFlags& flags,
   }
   if (server.models().empty() && !flags.multi_model) {
     return Error{ErrorCode::kNotFound, flags.folder + ": found no folder with a model"};
+  }
+  for (const auto& model : server.models()) {
+    BERTIE_RETURN_IF_ERROR(
+        CheckStride(server.context().options.long_texts, model->summary.max_length));
   }
   server.SetLoaded();
   return {};
@@ -265,6 +276,7 @@ int RunServe(const ServeFlags& flags) {
   if (Status access = AddAccess(flags, writer, options); !access.ok()) {
     return ReportError(access.error());
   }
+  if (Status given = AddLongTexts(flags, options); !given.ok()) return ReportError(given.error());
   auto attachment = Attachment::Make(flags.accelerator, flags.precision, flags.port);
   if (!attachment.ok()) return ReportError(attachment.error());
   if (*attachment) (*attachment)->Use(options);
@@ -431,10 +443,12 @@ void AddServe(CLI::App& app, int& exit_code) {
   command
       ->add_option("--max-length", flags->max_length,
                    "Tokens of one text [the model's positions]; longer texts are cut, and the "
-                   "answer's x-bertie-truncated says how many were")
+                   "answer's x-bertie-truncated says how many were, or see --long-texts")
       ->check(CLI::Range(4, 1'000'000));
-  command->add_flag("--no-truncate", flags->no_truncate,
-                    "Refuse longer texts with 400 instead of cutting them");
+  CLI::Option* const long_texts = AddLongTextFlags(
+      *command, flags->long_texts, {.group = "Options", .refuse = true, .environment = true});
+  command->add_flag("--no-truncate", flags->no_truncate, "The same as --long-texts refuse")
+      ->excludes(long_texts);
   command
       ->add_option("--default-accept", flags->default_accept,
                    "Form of the answer where a request asks for none")

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cli/commands.h"
+#include "cli/long_texts.h"
 #include "cli/model_argument.h"
 #include "formats/json.h"
 #include "model/model_source.h"
@@ -19,6 +20,7 @@ using formats::Json;
 struct TokenizeOptions {
   std::string model;
   size_t max_length = 0;
+  LongTextFlags long_texts;
 };
 
 Error WrongLine(const std::string& what) { return {ErrorCode::kInvalidData, what}; }
@@ -49,22 +51,23 @@ Result<std::optional<std::string>> TextField(const Json& line, const std::string
   return std::optional(std::move(text));
 }
 
-Result<text::Encoding> EncodeLine(const text::Tokenizer& tokenizer, const Json& line,
-                                  size_t max_length) {
-  if (line.is_string()) {
-    return tokenizer.Encode(line.get_ref<const std::string&>(), max_length);
-  }
+struct Line {
+  std::string text;
+  std::optional<std::string> pair;
+};
+
+Result<Line> ReadLine(const Json& line) {
+  if (line.is_string()) return Line{line.get<std::string>(), std::nullopt};
   if (!line.is_object()) {
     return WrongLine(std::string("found ") + formats::JsonTypeName(line) +
                      ", expected a string or an object with \"text\"");
   }
-  BERTIE_ASSIGN_OR_RETURN(const auto text, TextField(line, "text"));
-  BERTIE_ASSIGN_OR_RETURN(const auto pair, TextField(line, "pair"));
+  BERTIE_ASSIGN_OR_RETURN(auto text, TextField(line, "text"));
+  BERTIE_ASSIGN_OR_RETURN(auto pair, TextField(line, "pair"));
   if (!text) {
     return WrongLine("\"text\" is missing");
   }
-  return pair ? tokenizer.EncodePair(*text, *pair, max_length)
-              : tokenizer.Encode(*text, max_length);
+  return Line{*std::move(text), std::move(pair)};
 }
 
 Json EncodingToJson(const text::Tokenizer& tokenizer, const text::Encoding& encoding) {
@@ -78,7 +81,33 @@ Json EncodingToJson(const text::Tokenizer& tokenizer, const text::Encoding& enco
           {"truncated", encoding.truncated}};
 }
 
+// {"windows": [...]} of long texts in windows, else what is left of the text.
+Result<Json> Answer(const text::Tokenizer& tokenizer, const Line& line, size_t max_length,
+                    const serve::LongTextOptions& long_texts) {
+  if (long_texts.mode != serve::LongTexts::kWindows) {
+    return EncodingToJson(tokenizer, line.pair
+                                         ? tokenizer.EncodePair(line.text, *line.pair, max_length)
+                                         : tokenizer.Encode(line.text, max_length));
+  }
+  auto read = tokenizer.EncodeWindows(line.text, line.pair,
+                                      {.max_length = max_length, .stride = long_texts.stride});
+  if (!read.ok()) return Error{read.error().code, "the text " + read.error().message};
+  Json windows = Json::array();
+  for (const text::Encoding& window : read->encodings) {
+    windows.push_back(EncodingToJson(tokenizer, window));
+  }
+  return Json{{"windows", std::move(windows)}};
+}
+
 Status Tokenize(const TokenizeOptions& options) {
+  BERTIE_ASSIGN_OR_RETURN(const serve::LongTextOptions long_texts,
+                          ToLongTextOptions(options.long_texts));
+  if (long_texts.mode == serve::LongTexts::kWindows && options.max_length == 0) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "--long-texts windows is given without --max-length; expected the tokens of a "
+                 "window"};
+  }
+  BERTIE_RETURN_IF_ERROR(CheckStride(long_texts, options.max_length));
   BERTIE_ASSIGN_OR_RETURN(const std::filesystem::path path, ResolveModel(options.model));
   BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(path));
   BERTIE_ASSIGN_OR_RETURN(const text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));
@@ -86,11 +115,11 @@ Status Tokenize(const TokenizeOptions& options) {
   for (size_t number = 1; std::getline(std::cin, text); ++number) {
     const std::string where = "stdin:" + std::to_string(number);
     BERTIE_ASSIGN_OR_RETURN(const Json line, formats::ParseJson(text, where));
-    const auto encoding = EncodeLine(tokenizer, line, options.max_length);
-    if (!encoding.ok()) {
-      return encoding.error().WithContext(where);
-    }
-    std::cout << formats::DumpJson(EncodingToJson(tokenizer, *encoding)) << '\n';
+    const auto read = ReadLine(line);
+    if (!read.ok()) return read.error().WithContext(where);
+    const auto answer = Answer(tokenizer, *read, options.max_length, long_texts);
+    if (!answer.ok()) return answer.error().WithContext(where);
+    std::cout << formats::DumpJson(*answer) << '\n';
   }
   std::cout.flush();
   if (!std::cout) {
@@ -109,11 +138,12 @@ void AddTokenize(CLI::App& app, int& exit_code) {
       ->add_option("--max-length", options->max_length,
                    "Cut each line to so many tokens, the special ones included")
       ->check(CLI::Range(3, 1'000'000));
+  AddLongTextFlags(*command, options->long_texts, {.group = "Options", .pool = false});
   command->footer(
       "Reads one JSON value a line from stdin: a string, or an object with \"text\" and perhaps "
       "\"pair\"\n(or \"text_bytes\", \"pair_bytes\": arrays of bytes). Writes a line for each, "
       "with "
-      "ids, type_ids,\ntokens and truncated.");
+      "ids, type_ids,\ntokens and truncated; with --long-texts windows a list of such, windows.");
   command->callback([options, &exit_code] {
     const Status status = Tokenize(*options);
     exit_code = status.ok() ? kExitOk : ReportError(status.error());

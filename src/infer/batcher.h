@@ -50,6 +50,7 @@ class Batcher {
   Status Submit(InferRequest request);
 
   bool available() const { return executor_.available(); }
+  int64_t max_request_tokens() const { return options_.queue.max_tokens; }
   size_t queued_requests() const;
   int64_t queued_tokens() const;
   // Since the start, for metrics and tests.

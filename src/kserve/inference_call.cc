@@ -43,7 +43,7 @@ class InferenceCall final : public UnaryCall {
     const serve::HandlerOptions& options = context_.options;
     auto planned = serve::PlanV2(std::get<serve::V2Request>(std::move(read)),
                                  {.max_texts = options.max_texts, .max_length = model_->max_length},
-                                 options.truncate, model_->scheme.labels.size());
+                                 options.long_texts, model_->scheme.labels.size());
     if (const auto* refusal = std::get_if<Refusal>(&planned)) return Refuse(*refusal);
     auto& work = std::get<serve::V2Work>(planned);
     plan_ = std::move(work.plan);

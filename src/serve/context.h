@@ -16,6 +16,7 @@
 #include "http/message.h"
 #include "serve/access.h"
 #include "serve/invocation.h"
+#include "serve/long_texts.h"
 #include "serve/metrics.h"
 #include "serve/model_table.h"
 
@@ -42,9 +43,8 @@ struct VertexPaths {
 };
 
 struct HandlerOptions {
-  size_t max_texts = 1024;  // of one request
-  // Texts over the model's length are cut; false: refused. A request may say otherwise.
-  bool truncate = true;
+  size_t max_texts = 1024;                            // of one request
+  LongTextOptions long_texts = {};                    // a request may say otherwise
   std::chrono::milliseconds request_timeout{60'000};  // SageMaker's own limit for an invocation
   MediaType default_answer = MediaType::kJson;
   bool playground = true;                          // the page for browsers

@@ -17,6 +17,8 @@ struct Pending {
   ModelPointer model;
   std::function<void(InferenceResult)> done;
   std::vector<TextTokens> texts;
+  std::vector<uint32_t> counts, added;  // model::WindowedTexts'
+  model::Pooling pooling = model::Pooling::kMean;
   double tokenize_seconds = 0;
 
   ~Pending() { model->metrics->Leave(); }
@@ -82,27 +84,69 @@ text::Encoding Encode(const text::Tokenizer& tokenizer, const TextInput& input, 
                     : tokenizer.Encode(input.text, cut);
 }
 
+const Truncation& TruncationOf(const InferenceRequest& request, size_t text) {
+  return request.truncations.empty() ? request.truncation : request.truncations[text];
+}
+
+// What is left of one text that may be cut: one piece.
+std::variant<text::Windows, InferenceError> ReadInOne(const text::Tokenizer& tokenizer,
+                                                      const TextInput& input,
+                                                      const Truncation& truncation, size_t limit) {
+  const bool left = truncation.side == TruncationSide::kLeft;
+  const bool truncate = truncation.long_texts.mode == LongTexts::kCut;
+  text::Encoding encoding = Encode(tokenizer, input, truncate && !left ? limit : 0);
+  if (truncate && left) CutLeft(limit, encoding);
+  const size_t size = encoding.ids.size();
+  if (size <= limit) return text::Windows{{std::move(encoding)}, {0}};
+  return InferenceError{Kind::kTextTooLong,
+                        "has " + std::to_string(size) + " tokens; the limit is " +
+                            std::to_string(limit) + " (truncation is off)",
+                        0, size, limit};
+}
+
+// most: tokens of all the windows.
+std::variant<text::Windows, InferenceError> ReadInWindows(const text::Tokenizer& tokenizer,
+                                                          const TextInput& input,
+                                                          const Truncation& truncation,
+                                                          size_t limit, size_t most) {
+  auto windows = tokenizer.EncodeWindows(
+      input.text, input.pair,
+      {.max_length = limit, .stride = truncation.long_texts.stride, .max_tokens = most});
+  if (windows.ok()) return *std::move(windows);
+  const Error& error = windows.error();
+  if (error.code == ErrorCode::kInvalidArgument) {
+    return InferenceError{Kind::kNoWindow, error.message};
+  }
+  return InferenceError{Kind::kTooManyTokens, "a text " + error.message};
+}
+
+// Of windows it stops where the queue would take no more, before they fill the memory.
 std::optional<InferenceError> TokenizeTexts(const InferenceRequest& request,
-                                            std::vector<text::Encoding>& out) {
-  out.reserve(request.texts.size());
-  for (size_t i = 0; i < request.texts.size(); ++i) {
+                                            model::WindowedTexts& out) {
+  const LoadedModel& model = *request.model;
+  const auto most = static_cast<size_t>(model.batcher->max_request_tokens());
+  out.encodings.reserve(request.texts.size());
+  for (size_t i = 0, tokens = 0; i < request.texts.size(); ++i) {
     if (request.cancelled.stop_requested()) return InferenceError{Kind::kCancelled};
-    const Truncation& truncation =
-        request.truncations.empty() ? request.truncation : request.truncations[i];
-    const size_t limit =
-        truncation.max_length > 0 ? truncation.max_length : request.model->max_length;
-    const bool left = truncation.side == TruncationSide::kLeft;
-    const size_t cut = truncation.truncate && !left ? limit : 0;
-    text::Encoding encoding = Encode(request.model->tokenizer, request.texts[i], cut);
-    if (truncation.truncate && left) CutLeft(limit, encoding);
-    if (encoding.ids.size() > limit) {
-      return InferenceError{Kind::kTextTooLong,
-                            "has " + std::to_string(encoding.ids.size()) +
-                                " tokens; the limit is " + std::to_string(limit) +
-                                " (truncation is off)",
-                            i, encoding.ids.size(), limit};
+    const Truncation& truncation = TruncationOf(request, i);
+    const size_t limit = truncation.max_length > 0 ? truncation.max_length : model.max_length;
+    const bool whole = truncation.long_texts.mode == LongTexts::kWindows;
+    auto read = whole ? ReadInWindows(model.tokenizer, request.texts[i], truncation, limit, most)
+                      : ReadInOne(model.tokenizer, request.texts[i], truncation, limit);
+    if (auto* error = std::get_if<InferenceError>(&read)) {
+      error->text = i;
+      return std::move(*error);
     }
-    out.push_back(std::move(encoding));
+    auto& windows = std::get<text::Windows>(read);
+    for (const text::Encoding& window : windows.encodings) tokens += window.ids.size();
+    if (whole && tokens > most) {
+      return InferenceError{Kind::kTooManyTokens,
+                            "the first " + std::to_string(i + 1) + " texts have " +
+                                std::to_string(tokens) + " tokens in their windows; the limit is " +
+                                std::to_string(most),
+                            i};
+    }
+    out.Add(std::move(windows));
   }
   return std::nullopt;
 }
@@ -164,19 +208,55 @@ void Finish(const Pending& pending, Result<infer::InferResult> result) {
   if (!result.ok()) {
     return pending.done(FromExecutor(result.error(), pending.model->batcher->available()));
   }
+  const size_t labels = pending.model->scheme.labels.size();
   Inference inference{pending.model,
-                      std::move(result->logits),
+                      model::PoolWindows(std::move(result->logits), pending.counts, pending.added,
+                                         labels, pending.pooling),
                       pending.texts,
                       {pending.tokenize_seconds, InSeconds(result->queue_time),
                        InSeconds(result->total_time - result->queue_time)}};
   ModelMetrics& metrics = *pending.model->metrics;
-  metrics.ObserveInference({static_cast<int64_t>(inference.texts.size()),
-                            static_cast<int64_t>(inference.CountTruncated()), inference.times});
+  metrics.ObserveInference({.texts = static_cast<int64_t>(inference.texts.size()),
+                            .truncated = static_cast<int64_t>(inference.CountTruncated()),
+                            .windowed = static_cast<int64_t>(inference.CountWindowed()),
+                            .times = inference.times});
   metrics.CountPredictions(PredictedLabels(inference.logits, pending.model->scheme));
   pending.done(std::move(inference));
 }
 
+// The request's texts, or its tokens, as what is to be computed.
+std::optional<InferenceError> ReadTexts(InferenceRequest& request, Pending& pending,
+                                        std::vector<text::Encoding>& out) {
+  if (request.texts.empty()) {
+    if (auto error = CheckTokens(request)) return error;
+    out = std::move(request.encodings);
+    pending.counts.assign(out.size(), 1);
+    pending.added.assign(out.size(), 0);
+  } else {
+    model::WindowedTexts texts;
+    if (auto error = TokenizeTexts(request, texts)) return error;
+    out = std::move(texts.encodings);
+    pending.counts = std::move(texts.counts);
+    pending.added = std::move(texts.added);
+    pending.pooling = TruncationOf(request, 0).long_texts.pooling;
+  }
+  auto next = out.begin();
+  for (const uint32_t count : pending.counts) {
+    TextTokens text{.truncated = next->truncated, .windows = count};
+    for (const auto end = next + count; next != end; ++next) {
+      text.tokens += static_cast<uint32_t>(next->ids.size());
+    }
+    pending.texts.push_back(text);
+  }
+  return std::nullopt;
+}
+
 }  // namespace
+
+size_t Inference::CountWindowed() const {
+  return static_cast<size_t>(
+      std::count_if(texts.begin(), texts.end(), [](const auto& text) { return text.windows > 1; }));
+}
 
 size_t Inference::CountTruncated() const {
   return static_cast<size_t>(
@@ -190,14 +270,7 @@ void Infer(InferenceRequest request, std::function<void(InferenceResult)> done) 
   pending->model->metrics->Enter();
   request.model = pending->model;
   infer::InferRequest work;
-  auto error =
-      request.texts.empty() ? CheckTokens(request) : TokenizeTexts(request, work.sequences);
-  if (error) return done(*std::move(error));
-  if (request.texts.empty()) work.sequences = std::move(request.encodings);
-  pending->texts.reserve(work.sequences.size());
-  for (const text::Encoding& each : work.sequences) {
-    pending->texts.push_back({static_cast<uint32_t>(each.ids.size()), each.truncated});
-  }
+  if (auto error = ReadTexts(request, *pending, work.sequences)) return done(*std::move(error));
   pending->done = std::move(done);
   pending->tokenize_seconds = SecondsSince(begin);
   work.deadline = request.deadline;
@@ -207,9 +280,20 @@ void Infer(InferenceRequest request, std::function<void(InferenceResult)> done) 
   if (!submitted.ok()) pending->done(FromQueue(submitted.error()));
 }
 
+void AddReadingFields(const Inference& inference, std::vector<http::Field>& fields) {
+  if (const size_t truncated = inference.CountTruncated(); truncated > 0) {
+    fields.push_back({"x-bertie-truncated", std::to_string(truncated)});
+  }
+  if (inference.CountWindowed() == 0) return;
+  size_t windows = 0;
+  for (const TextTokens& text : inference.texts) windows += text.windows;
+  fields.push_back({"x-bertie-windows", std::to_string(windows)});
+}
+
 http::Refusal ToRefusal(const InferenceError& error, const std::string& text_name) {
   switch (error.kind) {
     case Kind::kTextTooLong:
+    case Kind::kNoWindow:
       return {400, "TextTooLong", text_name + " " + error.message};
     case Kind::kBadTokens:
       return {400, "InvalidInput", text_name + " " + error.message};

@@ -12,6 +12,7 @@
 
 #include "http/message.h"
 #include "infer/executor.h"
+#include "serve/long_texts.h"
 #include "serve/metrics.h"
 #include "serve/model_table.h"
 #include "serve/text_input.h"
@@ -24,9 +25,9 @@ using infer::Clock;
 enum class TruncationSide { kRight, kLeft };  // the end that tokens are dropped from
 
 struct Truncation {
-  bool truncate = true;   // false: texts over the length are an error
+  LongTextOptions long_texts = {};
   size_t max_length = 0;  // tokens of one text, special ones counted; 0: the model's
-  TruncationSide side = TruncationSide::kRight;
+  TruncationSide side = TruncationSide::kRight;  // of texts that are cut
 };
 
 struct InferenceRequest {
@@ -41,8 +42,9 @@ struct InferenceRequest {
 };
 
 struct TextTokens {
-  uint32_t tokens = 0;  // computed, special ones counted
+  uint32_t tokens = 0;  // computed, special ones counted; of all its windows
   bool truncated = false;
+  uint32_t windows = 1;
 };
 
 struct Inference {
@@ -52,11 +54,13 @@ struct Inference {
   PhaseTimes times;
 
   size_t CountTruncated() const;
+  size_t CountWindowed() const;  // texts read in several windows
 };
 
 struct InferenceError {
   enum class Kind {
     kTextTooLong,    // with truncation off: text, found and limit say which
+    kNoWindow,       // the second text leaves no room for windows of the first, or the overlap
     kBadTokens,      // encodings that the model cannot take
     kTooManyTokens,  // more than the queue ever takes, together
     kQueueFull,
@@ -68,7 +72,7 @@ struct InferenceError {
     kFailed,
   };
   Kind kind = Kind::kFailed;
-  std::string message = {};  // one line; for the first two, what follows the text's name in it
+  std::string message = {};  // one line; for the first three, what follows the text's name in it
   size_t text = 0;           // the one at fault
   size_t found = 0;
   size_t limit = 0;
@@ -80,6 +84,10 @@ using InferenceResult = std::variant<Inference, InferenceError>;
 // returns where the request cannot be taken, else by a thread of the model's, which it must not
 // hold up. The request's metrics but those of its route are counted. Any thread.
 void Infer(InferenceRequest request, std::function<void(InferenceResult)> done);
+
+// What an answer's header says of how its texts were read: x-bertie-truncated, how many were cut;
+// x-bertie-windows, how many windows all were read in, where one took several.
+void AddReadingFields(const Inference& inference, std::vector<http::Field>& fields);
 
 // As the refusals of bertie's own routes; text_name is where the text at fault stands in the
 // request, such as "inputs[3]". Other contracts have their own status for a type.

@@ -56,6 +56,7 @@ void ModelMetrics::ObserveInference(const InferenceCounts& counts) {
   std::lock_guard lock(mutex_);
   texts_ += counts.texts;
   truncated_ += counts.truncated;
+  windowed_ += counts.windowed;
   tokenize_.Observe(counts.times.tokenize);
   queue_.Observe(counts.times.queue);
   compute_.Observe(counts.times.compute);
@@ -163,7 +164,7 @@ void Metrics::AppendWork(std::string& out) const {
                     model.labels_ + "," + PrometheusLabel("phase", phase), out);
     }
   });
-  AppendHelp("bertie_batch_sequences", "histogram", "Texts in a batch.", out);
+  AppendHelp("bertie_batch_sequences", "histogram", "Texts in a batch, or their windows.", out);
   ForEachModel([&](Model model) {
     model.batch_sequences_.Append("bertie_batch_sequences", model.labels_, out);
   });
@@ -178,6 +179,8 @@ void Metrics::AppendWork(std::string& out) const {
   each("bertie_texts_total", "counter", "Texts answered.", [](Model m) { return m.texts_; });
   each("bertie_truncated_total", "counter", "Texts cut to the length limit.",
        [](Model m) { return m.truncated_; });
+  each("bertie_windowed_total", "counter", "Texts read in several windows.",
+       [](Model m) { return m.windowed_; });
   each("bertie_inflight", "gauge", "Requests that a model works on.",
        [](Model m) { return m.inflight_.load(); });
 }

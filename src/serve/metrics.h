@@ -48,6 +48,7 @@ struct PhaseTimes {
 struct InferenceCounts {
   int64_t texts = 0;
   int64_t truncated = 0;
+  int64_t windowed = 0;
   PhaseTimes times;
 };
 
@@ -90,6 +91,7 @@ class ModelMetrics {
   std::map<std::string, Route, std::less<>> routes_;
   int64_t texts_ = 0;
   int64_t truncated_ = 0;
+  int64_t windowed_ = 0;
   std::vector<int64_t> predicted_;  // by label
   Histogram tokenize_{0.00001, 4};
   Histogram queue_{0.0001, 3};

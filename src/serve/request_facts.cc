@@ -70,7 +70,8 @@ void AllowOrigin(const http::RequestHead& head, const std::vector<std::string>& 
   if (!origin) return;
   if (!any && std::find(origins.begin(), origins.end(), *origin) == origins.end()) return;
   fields.push_back({"Access-Control-Allow-Origin", any ? "*" : *origin});
-  fields.push_back({"Access-Control-Expose-Headers", "X-Request-Id, x-bertie-truncated"});
+  fields.push_back(
+      {"Access-Control-Expose-Headers", "X-Request-Id, x-bertie-truncated, x-bertie-windows"});
 }
 
 }  // namespace

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
+#include <span>
+#include <string>
 #include <utility>
 
 #include "base/file.h"
@@ -49,7 +52,49 @@ std::pair<size_t, size_t> LongestFirst(size_t a, size_t b, size_t room) {
                : std::pair(kept_of_shorter, kept_of_longer);
 }
 
+// What a window has of the first text.
+struct WindowShape {
+  size_t room = 0;
+  size_t stride = 0;  // less than room
+};
+
+// around: the tokens of a window that are not the first text's; more than 2 where there is a
+// second.
+Result<WindowShape> ShapeOf(size_t length, size_t around, std::optional<size_t> stride) {
+  const size_t room = Room(length, around);
+  const WindowShape shape{room, stride.value_or(room / 4)};
+  if (shape.stride < room) return shape;
+  const std::string windows = "windows of " + std::to_string(length) + " tokens";
+  const std::string overlap =
+      stride ? " that overlap by " + std::to_string(*stride) + " (the stride)" : std::string();
+  if (around == 2) {
+    return Error{ErrorCode::kInvalidArgument, "cannot be read in " + windows + overlap +
+                                                  "; expected an overlap under " +
+                                                  std::to_string(room)};
+  }
+  const size_t most = Room(length, 4 + stride.value_or(0));
+  return Error{ErrorCode::kInvalidArgument, "has a second text of " + std::to_string(around - 3) +
+                                                " tokens, kept whole in " + windows + overlap +
+                                                "; expected at most " + std::to_string(most)};
+}
+
+// size: of the first text, which is longer than a window's room.
+Status CheckTotal(const WindowShape& shape, size_t size, size_t around, size_t most) {
+  const size_t step = shape.room - shape.stride;
+  const size_t further = (size - shape.room + step - 1) / step;  // windows after the first
+  const size_t total = size + further * shape.stride + (further + 1) * around;
+  if (total <= most) return {};
+  return Error{ErrorCode::kResourceExhausted, "has " + std::to_string(total) + " tokens in its " +
+                                                  std::to_string(further + 1) +
+                                                  " windows; the limit is " + std::to_string(most)};
+}
+
 }  // namespace
+
+Status CheckWindows(const WindowOptions& options) {
+  auto shape = ShapeOf(options.max_length, 2, options.stride);
+  return shape.ok() ? Status() : shape.error();
+}
 
 struct Tokenizer::Impl {
   Impl(Vocabulary words, const NormalizerOptions& normalizer_options)
@@ -81,6 +126,9 @@ struct Tokenizer::Impl {
     return encoding;
   }
 
+  // [CLS] a [SEP], or [CLS] a [SEP] b [SEP].
+  Encoding Join(std::span<const int32_t> a, std::optional<std::span<const int32_t>> b) const;
+
   // A text is never longer than what it is padded to.
   size_t Longest(size_t max_length) const {
     if (trace.pad_to == 0) return max_length;
@@ -93,6 +141,23 @@ struct Tokenizer::Impl {
   int32_t sep_id = 0;
   int32_t pad_id = 0;
 };
+
+Encoding Tokenizer::Impl::Join(std::span<const int32_t> a,
+                               std::optional<std::span<const int32_t>> b) const {
+  Encoding encoding;
+  auto& ids = encoding.ids;
+  ids.reserve(a.size() + (b ? b->size() : 0) + 3);
+  ids.push_back(cls_id);
+  ids.insert(ids.end(), a.begin(), a.end());
+  ids.push_back(sep_id);
+  encoding.type_ids.assign(ids.size(), 0);
+  if (b) {
+    ids.insert(ids.end(), b->begin(), b->end());
+    ids.push_back(sep_id);
+    encoding.type_ids.resize(ids.size(), 1);
+  }
+  return Finish(std::move(encoding));
+}
 
 void Tokenizer::Impl::AppendIds(std::string_view text, size_t max_ids,
                                 std::vector<int32_t>& ids) const {
@@ -231,19 +296,38 @@ Encoding Tokenizer::EncodePair(std::string_view a, std::string_view b, size_t ma
   impl_->AppendIds(b, kNoLimit, ids_b);
   const auto [kept_a, kept_b] =
       LongestFirst(ids_a.size(), ids_b.size(), Room(impl_->Longest(max_length), kAround));
-  Encoding encoding;
+  Encoding encoding =
+      impl_->Join(std::span(ids_a).first(kept_a), std::span<const int32_t>(ids_b).first(kept_b));
   encoding.truncated = kept_a < ids_a.size() || kept_b < ids_b.size();
-  auto& ids = encoding.ids;
-  ids.reserve(kept_a + kept_b + kAround);
-  ids.push_back(impl_->cls_id);
-  ids.insert(ids.end(), ids_a.begin(), ids_a.begin() + static_cast<ptrdiff_t>(kept_a));
-  ids.push_back(impl_->sep_id);
-  const size_t first_part = ids.size();
-  ids.insert(ids.end(), ids_b.begin(), ids_b.begin() + static_cast<ptrdiff_t>(kept_b));
-  ids.push_back(impl_->sep_id);
-  encoding.type_ids.assign(ids.size(), 1);
-  std::fill_n(encoding.type_ids.begin(), first_part, 0);
-  return impl_->Finish(std::move(encoding));
+  return encoding;
+}
+
+Result<Windows> Tokenizer::EncodeWindows(std::string_view a, const std::optional<std::string>& b,
+                                         const WindowOptions& options) const {
+  constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
+  std::vector<int32_t> ids_a;
+  std::vector<int32_t> ids_b;
+  impl_->AppendIds(a, kNoLimit, ids_a);
+  if (b) impl_->AppendIds(*b, kNoLimit, ids_b);
+  const std::optional<std::span<const int32_t>> second =
+      b ? std::optional<std::span<const int32_t>>(ids_b) : std::nullopt;
+  const size_t around = (b ? 3 : 2) + ids_b.size();
+  const size_t length = impl_->Longest(options.max_length);
+  Windows windows;
+  if (around + ids_a.size() <= length) {
+    windows.encodings.push_back(impl_->Join(ids_a, second));
+    windows.added.push_back(static_cast<uint32_t>(ids_a.size()));
+    return windows;
+  }
+  BERTIE_ASSIGN_OR_RETURN(const WindowShape shape, ShapeOf(length, around, options.stride));
+  BERTIE_RETURN_IF_ERROR(CheckTotal(shape, ids_a.size(), around, options.max_tokens));
+  for (size_t begin = 0, end = 0; end < ids_a.size(); begin += shape.room - shape.stride) {
+    const size_t before = end;
+    end = std::min(begin + shape.room, ids_a.size());
+    windows.encodings.push_back(impl_->Join(std::span(ids_a).subspan(begin, end - begin), second));
+    windows.added.push_back(static_cast<uint32_t>(end - before));
+  }
+  return windows;
 }
 
 size_t Tokenizer::vocab_size() const {

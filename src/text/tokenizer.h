@@ -5,7 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +26,26 @@ struct Encoding {
   std::vector<int32_t> type_ids;  // 0 up to the first [SEP], 1 after it; as long as ids
   bool truncated = false;         // tokens were dropped to fit max_length
 };
+
+struct WindowOptions {
+  size_t max_length = 0;  // tokens of a window, the special ones counted: at least 3, of pairs 4
+  // Tokens that neighbouring windows share, as transformers' stride; absent: a quarter of the
+  // text's tokens in a window.
+  std::optional<size_t> stride = {};
+  // Most tokens of one text's windows together, the special ones counted.
+  size_t max_tokens = std::numeric_limits<size_t>::max();
+};
+
+// One text, read in overlapping windows: [CLS] piece [SEP], or [CLS] piece [SEP] b [SEP]. A text
+// that fits into one is what Encode, or EncodePair, makes of it.
+struct Windows {
+  std::vector<Encoding> encodings;  // at least one
+  std::vector<uint32_t> added;      // of each: the text's tokens that no window before it has
+};
+
+// Whether windows have room for their overlap, in texts without a second one. The error,
+// kInvalidArgument, is what follows the name of a text ("cannot ...").
+Status CheckWindows(const WindowOptions& options);
 
 // Immutable after it is made; every const member may be called from any thread.
 class Tokenizer {
@@ -51,6 +74,13 @@ class Tokenizer {
 
   // Drops tokens one at a time from the longer of the two ("longest_first").
   Encoding EncodePair(std::string_view a, std::string_view b, size_t max_length = 0) const;
+
+  // Cuts nothing: the windows of `a`, each followed by the whole of `b`, as Hugging Face's
+  // tokenizers give them with stride, overflowing tokens and only_first; the last may be shorter.
+  // Errors are what follows the text's name ("has ..."): kInvalidArgument, b (or the overlap)
+  // leaves no room for a piece; kResourceExhausted, the windows would have over max_tokens.
+  Result<Windows> EncodeWindows(std::string_view a, const std::optional<std::string>& b,
+                                const WindowOptions& options) const;
 
   size_t vocab_size() const;
   int32_t cls_id() const;

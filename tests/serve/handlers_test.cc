@@ -147,7 +147,7 @@ TEST_F(HandlersTest, LongTextsAreCutAndCounted) {
 }
 
 TEST_F(HandlersTest, LongTextsAreRefusedWhenToldTo) {
-  Start({.truncate = false});
+  Start({.long_texts = {.mode = LongTexts::kRefuse}});
   std::string answer = Ask(Post(R"(["a", "a a a a a a a"])", "X-Request-Id: r1\r\n"));
   EXPECT_EQ(Status(answer), 400);
   EXPECT_EQ(Body(answer),

@@ -87,14 +87,82 @@ TEST_F(InferenceTest, EachTextMayBeCutInItsOwnWay) {
 }
 
 TEST_F(InferenceTest, TextsOverTheLengthAreNamed) {
+  const LongTextOptions refuse{.mode = LongTexts::kRefuse};
   const InferenceError error =
-      Fail({.texts = {{"a", {}}, {"a a a a a a a", {}}}, .truncation = {.truncate = false}});
+      Fail({.texts = {{"a", {}}, {"a a a a a a a", {}}}, .truncation = {.long_texts = refuse}});
   EXPECT_EQ(error.kind, Kind::kTextTooLong);
   EXPECT_EQ(error.text, 1u);
   EXPECT_EQ(error.found, 9u);
   EXPECT_EQ(error.limit, 8u);
   EXPECT_EQ(ToRefusal(error, "[1]").message,
             "[1] has 9 tokens; the limit is 8 (truncation is off)");
+}
+
+TEST_F(InferenceTest, LongTextsInWindowsGiveTheirMean) {
+  // [CLS] a a a a b b [SEP] and [CLS] a b b c [SEP], after which comes a short one.
+  const std::string text = "a a a a b b c";
+  const Truncation windows{.long_texts = {.mode = LongTexts::kWindows, .stride = 3}};
+  const Inference answer = Answer({.texts = {{text, {}}, {"a", {}}}, .truncation = windows});
+  const auto first = infer::SumLogits({2, 4, 4, 4, 4, 5, 5, 3});
+  const auto second = infer::SumLogits({2, 4, 5, 5, 6, 3});
+  ASSERT_EQ(answer.logits.size(), 4u);
+  EXPECT_FLOAT_EQ(answer.logits[0], (6 * first[0] + second[0]) / 7);
+  EXPECT_FLOAT_EQ(answer.logits[1], (6 * first[1] + second[1]) / 7);
+  EXPECT_EQ(answer.logits[2], infer::SumLogits({2, 4, 3})[0]);
+  EXPECT_EQ(answer.CountTruncated(), 0u);
+  EXPECT_EQ(answer.CountWindowed(), 1u);
+  EXPECT_EQ(answer.texts[0].windows, 2u);
+  EXPECT_EQ(answer.texts[0].tokens, 14u);
+  EXPECT_EQ(answer.texts[1].tokens, 3u);
+  std::vector<http::Field> fields;
+  AddReadingFields(answer, fields);
+  ASSERT_EQ(fields.size(), 1u);
+  EXPECT_EQ(fields[0].name + ": " + fields[0].value, "x-bertie-windows: 3");
+  EXPECT_NE(metrics.Format({}).find("bertie_windowed_total{model=\"a\",version=\"1\"} 1\n"),
+            std::string::npos);
+}
+
+TEST_F(InferenceTest, AShortTextIsTheSameInWindows) {
+  const Truncation windows{.long_texts = {.mode = LongTexts::kWindows}};
+  const Inference answer = Answer({.texts = {{"a b", "c"}}, .truncation = windows});
+  EXPECT_EQ(answer.logits, Answer({.texts = {{"a b", "c"}}}).logits);
+  EXPECT_EQ(answer.CountWindowed(), 0u);
+  std::vector<http::Field> fields;
+  AddReadingFields(answer, fields);
+  EXPECT_TRUE(fields.empty());
+}
+
+TEST_F(InferenceTest, WindowsWithoutRoomOrOverTheQueueAreRefused) {
+  const Truncation windows{.long_texts = {.mode = LongTexts::kWindows}};
+  const InferenceError error =
+      Fail({.texts = {{"a", {}}, {"a a a", "b b b b b"}}, .truncation = windows});
+  EXPECT_EQ(error.kind, Kind::kNoWindow);
+  EXPECT_EQ(ToRefusal(error, "[1]").message,
+            "[1] has a second text of 5 tokens, kept whole in windows of 8 tokens; expected at "
+            "most 4");
+  model = table.Adopt(SmallModel({"c"}, executor, metrics, {.max_requests = 8, .max_tokens = 20}));
+  std::string text = "a a a a a a a a a a a a a a a a";
+  EXPECT_EQ(Fail({.texts = {{text, {}}}, .truncation = windows}).message,
+            "a text has 24 tokens in its 3 windows; the limit is 20");
+  const InferenceError many = Fail(
+      {.texts = {{"a a a a a a a", {}}, {"a a a a a a a", {}}, {"a", {}}}, .truncation = windows});
+  EXPECT_EQ(many.kind, Kind::kTooManyTokens);
+  EXPECT_EQ(many.message,
+            "the first 2 texts have 24 tokens in their windows; the limit is 20");
+  EXPECT_EQ(executor.batches().size(), 0u);
+}
+
+TEST(LongTextOptions, ARequestMaySayOtherwise) {
+  const LongTextOptions cut{}, refuse{.mode = LongTexts::kRefuse},
+      windows{.mode = LongTexts::kWindows, .stride = 3};
+  for (const LongTextOptions& options : {cut, refuse, windows}) {
+    EXPECT_EQ(options.With(std::nullopt).mode, options.mode);
+    EXPECT_EQ(options.With(true).mode, LongTexts::kCut);
+    EXPECT_EQ(options.With(std::nullopt).stride, options.stride);
+  }
+  EXPECT_EQ(cut.With(false).mode, LongTexts::kRefuse);
+  EXPECT_EQ(refuse.With(false).mode, LongTexts::kRefuse);
+  EXPECT_EQ(windows.With(false).mode, LongTexts::kWindows) << "which cut nothing";
 }
 
 TEST_F(InferenceTest, TokenIdsAreChecked) {

@@ -32,7 +32,7 @@ TEST(Metrics, FormatsWhatWasCounted) {
   model->CountRequest("/invocations", 200);
   model->CountRequest("/invocations", 200, 0.006);
   metrics.CountRequest("other", 404);
-  model->ObserveInference({.texts = 5, .truncated = 1, .times = {0.001, 0.002, 0.003}});
+  model->ObserveInference({.texts = 5, .truncated = 1, .windowed = 2, .times = {0.001, 0.002, 0.003}});
   model->CountPredictions(std::vector<size_t>{1, 1, 0});
   model->ObserveBatch(2, 30);
   model->Enter();
@@ -55,6 +55,7 @@ TEST(Metrics, FormatsWhatWasCounted) {
   EXPECT_TRUE(Has(page, "bertie_batch_tokens_sum{" + of + "} 30"));
   EXPECT_TRUE(Has(page, "bertie_texts_total{" + of + "} 5"));
   EXPECT_TRUE(Has(page, "bertie_truncated_total{" + of + "} 1"));
+  EXPECT_TRUE(Has(page, "bertie_windowed_total{" + of + "} 2"));
   EXPECT_TRUE(Has(page, "bertie_predicted_total{" + of + ",label=\"ham\"} 1"));
   EXPECT_TRUE(Has(page, "bertie_predicted_total{" + of + ",label=\"\\\"spam\\\"\"} 2"));
   EXPECT_TRUE(Has(page, "bertie_inflight{" + of + "} 1"));

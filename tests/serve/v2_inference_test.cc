@@ -22,7 +22,7 @@ V2Tensor Ids(const std::string& name, Integers values, int64_t rows) {
 }
 
 V2Work Plan(V2Request request) {
-  auto planned = PlanV2(std::move(request), kLimits, true, 3);
+  auto planned = PlanV2(std::move(request), kLimits, {}, 3);
   if (const auto* refusal = std::get_if<http::Refusal>(&planned)) {
     ADD_FAILURE() << refusal->message;
     return {};
@@ -31,7 +31,7 @@ V2Work Plan(V2Request request) {
 }
 
 http::Refusal Refused(V2Request request) {
-  auto planned = PlanV2(std::move(request), kLimits, true, 3);
+  auto planned = PlanV2(std::move(request), kLimits, {}, 3);
   auto* refusal = std::get_if<http::Refusal>(&planned);
   return refusal ? *refusal : http::Refusal{200, "", ""};
 }
@@ -112,7 +112,7 @@ TEST(V2Inference, ParametersThatAreNotKnownAreLeftAlone) {
   request.inputs = {Text({"a"})};
   request.parameters = {{"priority", 1}, {"truncation", false}, {"timeout", 2'000}};
   const V2Work work = Plan(request);
-  EXPECT_FALSE(work.inference.truncation.truncate);
+  EXPECT_EQ(work.inference.truncation.long_texts.mode, LongTexts::kRefuse);
   EXPECT_EQ(work.plan.timeout, std::chrono::microseconds(2'000));
   request.parameters = {{"top_k", 0}};
   EXPECT_EQ(Refused(request).status, 400);

@@ -43,11 +43,11 @@ TEST(VertexMessage, ParametersAreTheOptionsOfInstancesThatHaveNone) {
       R"({"instances":["a",{"inputs":"b","raw_scores":false,"truncation_direction":"Right"}],)"
       R"("parameters":{"truncate":false,"truncation_direction":"Left","raw_scores":true,"x":1}})");
   ASSERT_EQ(request.instances.size(), 2U);
-  const TeiOptions& first = request.instances[0].options();
+  const TeiOptions& first = std::get<TeiPredict>(request.instances[0].body).options;
   EXPECT_EQ(first.truncate, false);
   EXPECT_EQ(first.side, TruncationSide::kLeft);
   EXPECT_TRUE(first.raw_scores);
-  const TeiOptions& second = request.instances[1].options();
+  const TeiOptions& second = std::get<TeiPredict>(request.instances[1].body).options;
   EXPECT_EQ(second.truncate, false);
   EXPECT_EQ(second.side, TruncationSide::kRight);
   EXPECT_FALSE(second.raw_scores);

@@ -182,7 +182,8 @@ http::Response InvocationAnswer(Result<http::ClientAnswer> answer, const Invocat
     if (EqualsIgnoreCase(field.name, "Content-Type")) {
       response.content_type = std::move(field.value);
     } else if (EqualsIgnoreCase(field.name, "X-Amzn-SageMaker-Custom-Attributes") ||
-               EqualsIgnoreCase(field.name, "x-bertie-truncated")) {
+               EqualsIgnoreCase(field.name, "x-bertie-truncated") ||
+               EqualsIgnoreCase(field.name, "x-bertie-windows")) {
       response.fields.push_back(std::move(field));
     }
   }

@@ -26,10 +26,10 @@ function chip(token) {
     !token.kept && make("span", {class: "hidden-text"}, " (cut off)"));
 }
 
-function tokenList(reading) {
+function tokenList(reading, windows) {
   const cut = reading.count - reading.kept;
-  const legend = make("p", {class: "small soft"}, `${integer(reading.kept)} of at most ${integer(reading.max_length)}`,
-    cut > 0 && `, ${integer(cut)} cut off`);
+  const legend = make("p", {class: "small soft", id: "token-legend"}, windows > 1 ? `${integer(reading.count)}, read in ${integer(windows)} windows`
+    : `${integer(reading.kept)} of at most ${integer(reading.max_length)}`, cut > 0 && `, ${integer(cut)} cut off`);
   const list = make("ol", {class: "tokens", id: "tokens", "aria-label": "Tokens", tabindex: "0"},
     reading.tokens.map(chip),
     reading.count > reading.tokens.length && make("li", {class: "special"}, `and ${integer(reading.count - reading.tokens.length)} more`));
@@ -46,8 +46,12 @@ function cutNote(reading) {
     `The model takes ${integer(reading.max_length)} tokens; the last ${integer(cut)} were cut off and did not count.`));
 }
 
-// answer: server.classify's; reading: server.tokens', or null where there is none.
-export function showResult(answer, reading, modelName) {
+// As the server reads texts in windows: nothing is cut off.
+const whole = reading => ({...reading, kept: reading.count, tokens: reading.tokens.map(token => ({...token, kept: true}))});
+
+// answer: server.classify's; found: server.tokens', or null where there is none.
+export function showResult(answer, found, modelName) {
+  const reading = found && answer.windows > 1 ? whole(found) : found;
   byId("result-empty").hidden = true;
   byId("result-model").textContent = modelName;
   const body = byId("result-body");
@@ -58,5 +62,5 @@ export function showResult(answer, reading, modelName) {
   replace(body,
     make("p", {class: "best", id: "best"}, make("b", null, best.label), " ", make("span", {class: "number"}, scoreText(best.score, answer.labels))),
     short ? cutNote(reading) : answer.truncated && make("p", {class: "note warn", id: "cut-note"}, "The text was truncated to the model's length."),
-    make("div", {class: "stack"}, scoreBars(answer.labels)), time(answer), reading && tokenList(reading));
+    make("div", {class: "stack"}, scoreBars(answer.labels)), time(answer), reading && tokenList(reading, answer.windows));
 }

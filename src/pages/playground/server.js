@@ -65,6 +65,7 @@ export async function classify(model, text, pair) {
     labels,
     seconds: (performance.now() - begin) / 1000,
     truncated: answer.headers.has("x-bertie-truncated"),
+    windows: Number(answer.headers.get("x-bertie-windows") ?? 1),
     phases: phasesIn(answer.headers.get("server-timing")),
   };
 }

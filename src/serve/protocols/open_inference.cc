@@ -52,9 +52,7 @@ void AnswerInfer(Call& call, const V2Plan& plan, bool texts, InferenceResult res
     response.content_type = "application/octet-stream";
     response.fields.push_back({kJsonLength, std::to_string(*body.json_length)});
   }
-  if (const size_t truncated = inference.CountTruncated(); truncated > 0) {
-    response.fields.push_back({"x-bertie-truncated", std::to_string(truncated)});
-  }
+  AddReadingFields(inference, response.fields);
   call.Respond(std::move(response));
 }
 
@@ -166,7 +164,7 @@ void OpenInferenceProtocol::Infer(const CallPointer& call) const {
   const HandlerOptions& options = context_.options;
   auto planned = PlanV2(std::get<V2Request>(std::move(parsed)),
                         {.max_texts = options.max_texts, .max_length = model->max_length},
-                        options.truncate, model->scheme.labels.size());
+                        options.long_texts, model->scheme.labels.size());
   if (const auto* refusal = std::get_if<Refusal>(&planned)) return call->Refuse(*refusal);
   auto& work = std::get<V2Work>(planned);
   work.inference.model = model;

@@ -58,9 +58,7 @@ void Answer(Call& call, const Invocation& invocation, MediaType type, InferenceR
   response.content_type = MediaTypeName(type);
   response.body = *std::move(body);
   response.fields.push_back({"Server-Timing", ServerTiming(inference.times)});
-  if (const size_t truncated = inference.CountTruncated(); truncated > 0) {
-    response.fields.push_back({"x-bertie-truncated", std::to_string(truncated)});
-  }
+  AddReadingFields(inference, response.fields);
   call.Respond(std::move(response));
 }
 
@@ -111,7 +109,7 @@ void SageMakerProtocol::Invoke(const std::shared_ptr<Call>& call, std::string_vi
   auto& invocation = std::get<Invocation>(parsed);
 
   InferenceRequest request{.model = model, .texts = std::exchange(invocation.texts, {})};
-  request.truncation = {.truncate = invocation.parameters.truncation.value_or(options.truncate),
+  request.truncation = {.long_texts = options.long_texts.With(invocation.parameters.truncation),
                         .max_length = invocation.parameters.max_length.value_or(0)};
   const auto type = std::get<MediaType>(AnswerType(call->head(), options.default_answer));
   Call::Infer(call, std::move(request),

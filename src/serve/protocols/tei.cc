@@ -72,7 +72,7 @@ void TeiProtocol::Predict(const CallPointer& call) const {
   if (const auto* refusal = std::get_if<Refusal>(&parsed)) return call->Refuse(*refusal);
   auto& request = std::get<TeiPredict>(parsed);
   InferenceRequest inference{.model = model, .texts = std::exchange(request.texts, {})};
-  inference.truncation = TeiTruncation(context_, request.options);
+  inference.truncation = TeiTruncation(context_, request);
   InferTei(call, std::move(inference),
            {.format = [request = std::move(request)](const Inference& result) {
              return FormatTeiPredictions(request, result.logits, result.model->scheme);
@@ -90,7 +90,7 @@ void TeiProtocol::Rerank(const CallPointer& call) const {
   auto& request = std::get<TeiRerank>(parsed);
   InferenceRequest inference{.model = model};
   for (const std::string& text : request.texts) inference.texts.push_back({request.query, text});
-  inference.truncation = TeiTruncation(context_, request.options);
+  inference.truncation = TeiTruncation(context_, request);
   InferTei(call, std::move(inference),
            {.format = [request = std::move(request)](const Inference& result) {
              return FormatTeiRanks(request, result.logits, result.model->scheme);

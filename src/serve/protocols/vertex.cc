@@ -21,8 +21,9 @@ InferenceRequest ToInference(const ServeContext& context, ModelPointer model,
   InferenceRequest inference{.model = std::move(model), .texts = std::exchange(request.texts, {})};
   inference.truncations.reserve(inference.texts.size());
   for (const VertexInstance& instance : request.instances) {
+    const auto truncation = [&](const auto& body) { return TeiTruncation(context, body); };
     inference.truncations.insert(inference.truncations.end(), instance.texts,
-                                 TeiTruncation(context, instance.options()));
+                                 std::visit(truncation, instance.body));
   }
   return inference;
 }

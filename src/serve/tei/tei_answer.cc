@@ -66,12 +66,13 @@ void AddTimings(const Call& call, const Inference& inference, size_t characters,
 
 // In TEI's words where it has some.
 Refusal RefusalOf(const InferenceError& error, const TeiAnswer& answer) {
+  const std::string where = answer.where ? answer.where(error.text) : "";
   if (error.kind == InferenceError::Kind::kTextTooLong) {
     return {413, "TextTooLong",
-            (answer.where ? answer.where(error.text) : "") + "`inputs` must have less than " +
-                std::to_string(error.limit) + " tokens. Given: " + std::to_string(error.found)};
+            where + "`inputs` must have less than " + std::to_string(error.limit) +
+                " tokens. Given: " + std::to_string(error.found)};
   }
-  return ToRefusal(error);
+  return ToRefusal(error, where + "`inputs`");
 }
 
 }  // namespace
@@ -113,8 +114,15 @@ ModelPointer TakeTeiModel(const ServeContext& context, Call& call) {
   return std::get<ModelPointer>(std::move(found));
 }
 
-Truncation TeiTruncation(const ServeContext& context, const TeiOptions& options) {
-  return {.truncate = options.truncate.value_or(context.options.truncate), .side = options.side};
+Truncation TeiTruncation(const ServeContext& context, const TeiPredict& request) {
+  const TeiOptions& options = request.options;
+  return {.long_texts = context.options.long_texts.With(options.truncate), .side = options.side};
+}
+
+Truncation TeiTruncation(const ServeContext& context, const TeiRerank& request) {
+  LongTextOptions long_texts = context.options.long_texts;
+  if (long_texts.mode == LongTexts::kWindows) long_texts.mode = LongTexts::kCut;
+  return {.long_texts = long_texts.With(request.options.truncate), .side = request.options.side};
 }
 
 void InferTei(const std::shared_ptr<Call>& call, InferenceRequest request, TeiAnswer answer) {

@@ -31,7 +31,10 @@ std::optional<http::Refusal> CheckTeiContentType(const http::RequestHead& head,
 // The default model, which becomes the call's; null: the call has been refused.
 ModelPointer TakeTeiModel(const ServeContext& context, Call& call);
 
-Truncation TeiTruncation(const ServeContext& context, const TeiOptions& options);
+// Long texts to be ranked are cut where others are read in windows: they are the second of each
+// pair, which windows keep whole.
+Truncation TeiTruncation(const ServeContext& context, const TeiPredict& request);
+Truncation TeiTruncation(const ServeContext& context, const TeiRerank& request);
 
 struct TeiAnswer {
   std::function<Result<std::string>(const Inference&)> format;  // the body

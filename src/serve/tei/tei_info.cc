@@ -39,7 +39,7 @@ Json TeiInfo(const ServeContext& context, const LoadedModel& model) {
           {"max_batch_tokens", context.queue.max_batch_tokens},
           {"max_batch_requests", nullptr},
           {"max_client_batch_size", context.options.max_texts},
-          {"auto_truncate", context.options.truncate},
+          {"auto_truncate", context.options.long_texts.mode == LongTexts::kCut},
           {"tokenization_workers", context.queue.threads},
           {"version", context.options.version},
           {"sha", nullptr},

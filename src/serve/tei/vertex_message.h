@@ -19,11 +19,6 @@ namespace bertie::serve {
 struct VertexInstance {
   std::variant<TeiPredict, TeiRerank> body;  // the former without its texts
   size_t texts = 0;                          // how many of VertexRequest's are its own
-
-  const TeiOptions& options() const {
-    return std::visit([](const auto& request) -> const TeiOptions& { return request.options; },
-                      body);
-  }
 };
 
 struct VertexRequest {

@@ -174,14 +174,14 @@ MaybeRefusal TakeTokens(const Named& named, const InvocationLimits& limits,
 }
 
 MaybeRefusal PlanParameters(const formats::Json& given, const InvocationLimits& limits,
-                            bool truncate, V2Work& out) {
+                            const LongTextOptions& long_texts, V2Work& out) {
   formats::Json known = formats::Json::object();
   for (const char* key : {"top_k", "function_to_apply", "truncation", "max_length"}) {
     if (given.contains(key)) known[key] = given[key];
   }
   Parameters& parameters = out.plan.parameters;
   if (auto refusal = ReadParameters(known, limits, parameters)) return refusal;
-  out.inference.truncation.truncate = parameters.truncation.value_or(truncate);
+  out.inference.truncation.long_texts = long_texts.With(parameters.truncation);
   out.inference.truncation.max_length = parameters.max_length.value_or(0);
   const auto timeout = given.find("timeout");
   if (timeout == given.end()) return std::nullopt;
@@ -319,7 +319,7 @@ std::vector<V2TensorType> V2Outputs(int64_t labels) {
 }
 
 std::variant<V2Work, Refusal> PlanV2(V2Request request, const InvocationLimits& limits,
-                                     bool truncate, size_t labels) {
+                                     const LongTextOptions& long_texts, size_t labels) {
   V2Work work;
   Named named;
   auto refusal = NameInputs(request.inputs, named);
@@ -327,7 +327,7 @@ std::variant<V2Work, Refusal> PlanV2(V2Request request, const InvocationLimits& 
     refusal = named.text ? TakeTexts(named, limits, work.inference.texts)
                          : TakeTokens(named, limits, work.inference.encodings);
   }
-  if (!refusal) refusal = PlanParameters(request.parameters, limits, truncate, work);
+  if (!refusal) refusal = PlanParameters(request.parameters, limits, long_texts, work);
   if (!refusal) refusal = PlanOutputs(request, labels, work.plan);
   if (refusal) return *std::move(refusal);
   work.plan.id = std::move(request.id);

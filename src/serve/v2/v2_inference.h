@@ -57,10 +57,10 @@ struct V2Work {
   InferenceRequest inference;  // texts or encodings, and the truncation
 };
 
-// limits: of the model. truncate: what is done to long texts where the request does not say.
+// limits: of the model. long_texts: what is done to them where the request does not say.
 // Refused with 400 or 413; the message names the tensor, what was found and what was expected.
 std::variant<V2Work, http::Refusal> PlanV2(V2Request request, const InvocationLimits& limits,
-                                           bool truncate, size_t labels);
+                                           const LongTextOptions& long_texts, size_t labels);
 
 // logits: [texts, labels], row-major. kInternal where one is not finite.
 Result<V2Answer> AnswerV2(const V2Plan& plan, std::span<const float> logits,
