@@ -123,7 +123,7 @@ Result<text::Windows> LocalModel::Read(const data::Row& row) const {
   auto windows = tokenizer_.EncodeWindows(row.text, row.pair,
                                           {.max_length = max_length, .stride = long_texts_.stride});
   if (windows.ok()) return windows;
-  return Error{windows.error().code,
+  return Error{ErrorCode::kInvalidData,
                "text " + std::to_string(row.line) + " " + windows.error().message};
 }
 

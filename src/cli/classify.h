@@ -75,7 +75,7 @@ class LocalModel {
   int64_t max_length() const { return flags_.max_length; }
 
   // Tokenises and classifies; the rows' labels are not looked at. progress hears how many are done.
-  // kInvalidArgument, naming the line: a row's second text leaves no room for windows.
+  // kInvalidData, naming the line: a row's second text leaves no room for windows.
   Result<Classified> Classify(std::span<const data::Row> rows,
                               const std::function<void(int64_t done)>& progress);
 

@@ -91,7 +91,7 @@ Result<Json> Answer(const text::Tokenizer& tokenizer, const Line& line, size_t m
   }
   auto read = tokenizer.EncodeWindows(line.text, line.pair,
                                       {.max_length = max_length, .stride = long_texts.stride});
-  if (!read.ok()) return Error{read.error().code, "the text " + read.error().message};
+  if (!read.ok()) return WrongLine("the text " + read.error().message);
   Json windows = Json::array();
   for (const text::Encoding& window : read->encodings) {
     windows.push_back(EncodingToJson(tokenizer, window));

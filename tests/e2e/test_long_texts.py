@@ -1,15 +1,13 @@
 """Texts longer than the model's positions in windows: `predict`, `eval` and `serve`, as users start them."""
 
 import json
-import os
-import subprocess
 import threading
 import time
 
 import numpy as np
 import pytest
 from test_predict import predict_json
-from test_protocols import post
+from test_protocols import Grpc, Http, one_label, post, text_input
 from test_serve import MINILM, with_head
 from test_tokenizer_parity import HardStrings, as_line, as_text, make_reference, vocabulary
 from test_train import small, write_csv
@@ -44,7 +42,7 @@ def long_cases(seed, count):
     return cases
 
 
-@pytest.mark.parametrize("length, stride", [(24, 0), (24, 5), (64, 16), (128, 32), (33, 20)])
+@pytest.mark.parametrize("length, stride", [(24, 0), (24, 5), (64, 16), (128, 32), (48, 25)])
 def test_windows_are_those_of_the_tokenizers_library(run, all_characters, length, stride):
     folder, reference = all_characters
     reference.enable_truncation(length, stride=stride, strategy="only_first")
@@ -157,6 +155,21 @@ def test_pairs_keep_their_second_text(serve, tiny_model):
     assert tei.status == 413 and tei.json()["error"].startswith("`inputs` has a second text of")
 
 
+@pytest.mark.parametrize("protocol", [Http, Grpc])
+def test_tritons_client_gets_windows(serve, tiny_model, protocol):
+    triton = protocol(serve, tiny_model, *WINDOWS)
+    found = triton.client.infer("tiny", [text_input(triton, [LONG, "the sea"])]).as_numpy("logits")
+    assert found == pytest.approx(np.array(triton.server.invoke([LONG, "the sea"]).json()), abs=1e-6)
+    triton.client.close()
+
+
+def test_rerank_cuts_its_long_texts(serve, tiny_model, tmp_path):
+    model = one_label(tiny_model, tmp_path / "reranker")
+    body = {"query": "the sea", "texts": [LONG, "it rained"]}
+    windows, cut = post(serve(model, *WINDOWS), "/rerank", body), post(serve(model), "/rerank", body)
+    assert windows.status == 200 and windows.json() == cut.json()
+
+
 def test_a_text_that_fits_is_as_it_was(serve, tiny_model):
     texts = ["the sea", "", "it rained . " * 9, "a b c"]
     windows, cut = serve(tiny_model, *WINDOWS), serve(tiny_model)
@@ -197,7 +210,7 @@ def test_tokens_of_a_request_are_limited(serve, tiny_model):
     assert time.monotonic() - begin < 20
 
 
-def test_environment_variables_stand_for_the_flags(bertie, run, serve, tiny_model, monkeypatch):
+def test_environment_variables_stand_for_the_flags(serve, tiny_model, monkeypatch):
     for name, value in (("BERTIE_LONG_TEXTS", "windows"), ("BERTIE_STRIDE", "7"), ("BERTIE_POOL", "max")):
         monkeypatch.setenv(name, value)
     found = serve(tiny_model).invoke(LONG)

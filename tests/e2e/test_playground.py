@@ -113,6 +113,16 @@ def test_what_is_cut_off_is_told(tiny, open_tab):
     tab.check()
 
 
+def test_what_is_read_in_windows_is_not_cut_off(serve, tiny_model, open_tab):
+    tab = open_tab(origin(serve(tiny_model, "--long-texts", "windows")))
+    tab.fill("#text", LONG)
+    tab.click("#classify")
+    tab.sees("#token-legend", r"\d+, read in \d+ windows")
+    assert tab.locator("#cut-note").count() == tab.locator("#tokens .cut").count() == 0
+    assert "truncated" not in tab.locator("#announcer").inner_text()
+    tab.check()
+
+
 def test_pairs(tiny, open_tab):
     tab = open_tab(origin(tiny))
     tab.fill("#text", "the film")

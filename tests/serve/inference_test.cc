@@ -147,8 +147,7 @@ TEST_F(InferenceTest, WindowsWithoutRoomOrOverTheQueueAreRefused) {
   const InferenceError many = Fail(
       {.texts = {{"a a a a a a a", {}}, {"a a a a a a a", {}}, {"a", {}}}, .truncation = windows});
   EXPECT_EQ(many.kind, Kind::kTooManyTokens);
-  EXPECT_EQ(many.message,
-            "the first 2 texts have 24 tokens in their windows; the limit is 20");
+  EXPECT_EQ(many.message, "the first 2 texts have 24 tokens in their windows; the limit is 20");
   EXPECT_EQ(executor.batches().size(), 0u);
 }
 

@@ -32,7 +32,8 @@ TEST(Metrics, FormatsWhatWasCounted) {
   model->CountRequest("/invocations", 200);
   model->CountRequest("/invocations", 200, 0.006);
   metrics.CountRequest("other", 404);
-  model->ObserveInference({.texts = 5, .truncated = 1, .windowed = 2, .times = {0.001, 0.002, 0.003}});
+  model->ObserveInference(
+      {.texts = 5, .truncated = 1, .windowed = 2, .times = {0.001, 0.002, 0.003}});
   model->CountPredictions(std::vector<size_t>{1, 1, 0});
   model->ObserveBatch(2, 30);
   model->Enter();
