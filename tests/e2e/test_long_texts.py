@@ -1,6 +1,7 @@
 """Texts longer than the model's positions in windows: `predict`, `eval` and `serve`, as users start them."""
 
 import json
+import re
 import threading
 import time
 
@@ -300,11 +301,16 @@ def test_a_long_document_holds_up_nobody(serve, minilm, tmp_path):
         assert answer.status == 200, answer.body
         ended[name] = time.monotonic()
 
-    document = threading.Thread(target=ask, args=("document", "A warm and funny film. " * 3000))
+    def waiting():
+        metrics = server.request("GET", "/metrics").body.decode()
+        return int(re.search(r"^bertie_queue_tokens\{.*\} (\d+)$", metrics, re.M)[1])
+
+    document = threading.Thread(target=ask, args=("document", "A warm and funny film. " * 5000))
     document.start()
-    time.sleep(0.5)
-    for _ in range(3):
-        ask("sentence", "A warm and funny film.")
-    assert document.is_alive(), "the document took too short a time to show anything"
+    while waiting() == 0:
+        assert document.is_alive()
+    ask("sentence", "A warm and funny film.")
+    left = waiting()
     document.join()
     assert ended["sentence"] < ended["document"]
+    assert left > 10_000, "it had its turn amid the document's windows"

@@ -24,6 +24,8 @@ inline const std::vector<std::string> kSmallVocabulary = {
     // 20 to 24
     "e", "你", "i", "ss", "##e"};
 
+inline constexpr int32_t kPad = 0, kUnk = 1, kCls = 2, kSep = 3, kMask = 4;
+
 inline TokenizerSpec SmallSpec() {
   TokenizerSpec spec;
   spec.vocabulary = kSmallVocabulary;

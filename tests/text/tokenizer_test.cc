@@ -17,8 +17,6 @@ namespace {
 
 using namespace std::string_literals;
 
-constexpr int32_t kPad = 0, kUnk = 1, kCls = 2, kSep = 3, kMask = 4;
-
 class TokenizerTest : public testing::Test {
  protected:
   const Tokenizer tokenizer_ = SmallTokenizer();

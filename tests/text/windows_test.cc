@@ -11,8 +11,6 @@
 namespace bertie::text {
 namespace {
 
-constexpr int32_t kPad = 0, kCls = 2, kSep = 3;
-
 class WindowsTest : public testing::Test {
  protected:
   Windows Read(const std::string& a, const std::optional<std::string>& b,
