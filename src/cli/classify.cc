@@ -4,11 +4,11 @@
 #include <iostream>
 #include <utility>
 
+#include "base/figures.h"
 #include "base/quote.h"
 #include "cli/checks.h"
 #include "cli/model_argument.h"
 #include "cli/output.h"
-#include "cli/progress.h"
 #include "model/open.h"
 #include "train/evaluator.h"
 
