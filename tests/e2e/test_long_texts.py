@@ -171,6 +171,18 @@ def test_rerank_cuts_its_long_texts(serve, tiny_model, tmp_path):
     assert windows.status == 200 and windows.json() == cut.json()
 
 
+def test_vertex_reads_texts_in_windows_and_cuts_what_it_ranks(serve, tiny_model, tmp_path):
+    server = serve(one_label(tiny_model, tmp_path / "reranker"), *WINDOWS)
+    ranking = {"query": "the sea", "texts": [LONG, "it rained"]}
+    answer = post(server, "/vertex", {"instances": [LONG, ranking]})
+    assert answer.status == 200, answer.body
+    assert answer.json()["predictions"] == [post(server, "/predict", {"inputs": LONG}).json(),
+                                            post(server, "/rerank", ranking).json()]
+    refused = post(server, "/vertex", {"instances": ["a", {"inputs": ["the sea", LONG]}]})
+    assert refused.status == 413
+    assert refused.json()["error"].startswith("instances[1]: `inputs` has a second text of")
+
+
 def test_a_text_that_fits_is_as_it_was(serve, tiny_model):
     texts = ["the sea", "", "it rained . " * 9, "a b c"]
     windows, cut = serve(tiny_model, *WINDOWS), serve(tiny_model)
