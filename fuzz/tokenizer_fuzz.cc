@@ -1,5 +1,6 @@
 // Tokenizer: any bytes give [CLS] ... [SEP] with ids of the vocabulary, and a text that is cut is
-// the beginning of the whole.
+// the beginning of the whole; of windows each begins with the end of the one before, and what they
+// add makes up the whole.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -59,6 +60,25 @@ void CheckFrame(const Tokenizer& tokenizer, const Encoding& encoding, size_t max
   }
 }
 
+void CheckWindows(const Tokenizer& tokenizer, std::string_view text, const Encoding& whole,
+                  size_t max_length, size_t stride) {
+  auto windows = tokenizer.EncodeWindows(text, {}, {.max_length = max_length, .stride = stride});
+  Check(windows.ok());
+  Check(windows->encodings.size() == windows->added.size());
+  std::vector<int32_t> joined = {tokenizer.cls_id()};
+  for (size_t i = 0; i < windows->added.size(); ++i) {
+    const std::vector<int32_t>& ids = windows->encodings[i].ids;
+    CheckFrame(tokenizer, windows->encodings[i], max_length);
+    const size_t shared = ids.size() - 2 - windows->added[i];
+    Check(shared == (i == 0 ? 0 : stride));
+    const auto fresh = ids.begin() + 1 + static_cast<ptrdiff_t>(shared);
+    Check(std::equal(ids.begin() + 1, fresh, joined.end() - static_cast<ptrdiff_t>(shared)));
+    joined.insert(joined.end(), fresh, ids.end() - 1);
+  }
+  joined.push_back(tokenizer.sep_id());
+  Check(joined == whole.ids);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -81,6 +101,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CheckFrame(tokenizer, cut, max_length);
   Check(cut.truncated == (whole.ids.size() > max_length));
   Check(std::equal(cut.ids.begin(), cut.ids.end() - 1, whole.ids.begin()));
+  CheckWindows(tokenizer, text, whole, max_length, data[2] % (max_length - 2));
 
   const std::string_view first = text.substr(0, data[2] % (text.size() + 1));
   const std::string_view second = text.substr(first.size());

@@ -40,6 +40,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto* request = std::get_if<bertie::serve::V2Request>(&parsed);
   if (!request) return 0;
   for (const V2Tensor& tensor : request->inputs) CheckTensor(tensor);
-  (void)bertie::serve::PlanV2(std::move(*request), {.max_texts = 16, .max_length = 64}, true, 3);
+  (void)bertie::serve::PlanV2(std::move(*request), {.max_texts = 16, .max_length = 64}, {}, 3);
   return 0;
 }
