@@ -11,7 +11,7 @@ namespace {
 
 const LabelScheme kTwoLabels{{"ham", "spam"}, FunctionToApply::kSoftmax};
 
-http::Refusal Refused(std::string_view body) {
+http::Refusal VertexRefusal(std::string_view body) {
   const auto parsed = ParseVertexRequest(body, 3);
   const auto* refusal = std::get_if<http::Refusal>(&parsed);
   return refusal ? *refusal : http::Refusal{200, "", ""};
@@ -57,16 +57,16 @@ TEST(VertexMessage, BadBodiesAreRefusedAsTeiDoes) {
   for (const char* body :
        {R"({})", R"([])", R"({"instances":"a"})", R"({"instances":["a"],"parameters":[]})",
         R"({"instances":["a"],"parameters":{"raw_scores":1}})"}) {
-    EXPECT_EQ(Refused(body).status, 422) << body;
-    EXPECT_STREQ(Refused(body).type, "PlainText") << body;
+    EXPECT_EQ(VertexRefusal(body).status, 422) << body;
+    EXPECT_STREQ(VertexRefusal(body).type, "PlainText") << body;
   }
-  EXPECT_EQ(Refused("{").status, 400);
-  EXPECT_STREQ(Refused(R"({"instances":[]})").type, "Empty");
+  EXPECT_EQ(VertexRefusal("{").status, 400);
+  EXPECT_STREQ(VertexRefusal(R"({"instances":[]})").type, "Empty");
 }
 
 TEST(VertexMessage, ABadInstanceIsNamed) {
   const auto expect = [](const char* body, int status, const char* message) {
-    const http::Refusal refusal = Refused(body);
+    const http::Refusal refusal = VertexRefusal(body);
     EXPECT_EQ(refusal.status, status) << body;
     EXPECT_STREQ(refusal.type, status == 413 ? "Validation" : "InvalidInput") << body;
     EXPECT_EQ(refusal.message, message);
@@ -75,15 +75,15 @@ TEST(VertexMessage, ABadInstanceIsNamed) {
   expect(R"({"instances":["a",3]})", 422,
          "instances[1]: the instance: an integer; expected a string or an object with \"inputs\"");
   expect(R"({"instances":[""]})", 413, "instances[0]: `inputs` cannot be empty");
-  EXPECT_STREQ(Refused(R"({"instances":[{"query":"q","texts":[]}]})").type, "Empty");
+  EXPECT_STREQ(VertexRefusal(R"({"instances":[{"query":"q","texts":[]}]})").type, "Empty");
 }
 
 TEST(VertexMessage, TheLimitIsOfAllInstances) {
   const std::string too_many = " > maximum allowed batch size 3";
-  EXPECT_EQ(Refused(R"({"instances":["a","b","c","d"]})").message, "batch size 4" + too_many);
-  EXPECT_EQ(Refused(R"({"instances":["a",{"inputs":[["b"],["c"],["d"]]}]})").message,
+  EXPECT_EQ(VertexRefusal(R"({"instances":["a","b","c","d"]})").message, "batch size 4" + too_many);
+  EXPECT_EQ(VertexRefusal(R"({"instances":["a",{"inputs":[["b"],["c"],["d"]]}]})").message,
             "instances[1]: batch size 4" + too_many);
-  EXPECT_EQ(Refused(R"({"instances":["a",{"query":"q","texts":["b","c","d"]}]})").message,
+  EXPECT_EQ(VertexRefusal(R"({"instances":["a",{"query":"q","texts":["b","c","d"]}]})").message,
             "instances[1]: batch size 4" + too_many);
   EXPECT_EQ(Read(R"({"instances":["a",{"inputs":[["b"],["c"]]}]})", 3).texts.size(), 3U);
 }
