@@ -29,6 +29,7 @@ int64_t BlockBytes(int64_t element) {
 
 // Tasks for each worker, so that one that the machine holds up does not hold up the product.
 constexpr int64_t kTasksPerWorker = 4;
+constexpr int64_t kTaskPanels = 3;
 // Below this oneDNN falls to 60 to 90 % of the peak, and our own kernel does not.
 constexpr int64_t kOneDnnRows = 64;
 
@@ -48,10 +49,14 @@ Split SplitProduct(int64_t rows, int64_t columns, int64_t most_rows, int64_t hei
   const int64_t row_blocks = std::max<int64_t>(1, CeilDiv(rows, most_rows));
   split.block = std::max<int64_t>(1, CeilDiv(CeilDiv(rows, row_blocks), height)) * height;
   split.blocks = CeilDiv(rows, split.block);
-  // Few rows: the panels are shared out instead. As many groups for each worker: tasks of one block
-  // take equally long, those of the last one less.
-  const int64_t wanted =
-      workers == 1 ? 1 : CeilDiv(kTasksPerWorker, std::max<int64_t>(1, split.blocks)) * workers;
+  // Few rows: the panels are shared out instead. A multiple of the workers, since tasks of one
+  // block take equally long; but of many blocks' tasks none is narrow, where each may pack its rows
+  // anew.
+  const int64_t blocks = std::max<int64_t>(1, split.blocks);
+  const int64_t even = CeilDiv(kTasksPerWorker, blocks) * workers;
+  const int64_t enough =
+      std::max(CeilDiv(kTasksPerWorker * workers, blocks), split.panels / kTaskPanels);
+  const int64_t wanted = workers == 1 ? 1 : std::min(even, enough);
   split.groups = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, split.panels));
   split.group = CeilDiv(split.panels, split.groups);
   return split;

@@ -154,6 +154,9 @@ grpc::Status ToStatus(const Refusal& refusal) {
         return StatusCode::INTERNAL;
     }
   }();
+  if (refusal.status == 401 && refusal.message.empty()) {
+    return {code, "a key is needed, as metadata: authorization: Bearer KEY"};
+  }
   return {code, refusal.message};
 }
 

@@ -23,6 +23,9 @@ void SetLimits(const GrpcServerOptions& options, grpc::ServerBuilder& builder) {
       // Clients that keep connections alive by a ping every ten seconds, Triton's among them, may.
       {GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000},
       {GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1},
+      // Clients that have gone without a word, and hold calls that wait.
+      {GRPC_ARG_KEEPALIVE_TIME_MS, 60'000},
+      {GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000},
       {GRPC_ARG_MAX_CONCURRENT_STREAMS, 1'024},
       {GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024},
       {GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000},

@@ -11,7 +11,7 @@ namespace {
 
 using grpc::health::v1::HealthCheckResponse;
 
-constexpr size_t kMaxWatches = 100;
+constexpr size_t kMaxWatches = 1000;
 constexpr std::chrono::seconds kPeriod{1};
 
 }  // namespace
@@ -31,7 +31,9 @@ HealthWatch::HealthWatch(serve::ServeContext& context, std::shared_ptr<HealthWat
 void HealthWatch::Begin() {
   self_ = shared_from_this();
   if (!watchers_->Add(self_)) {
-    Drop(429, {grpc::StatusCode::RESOURCE_EXHAUSTED, "too many watch this server's health"});
+    // Clients take this for "healthy as far as is known", and any other error for "down".
+    Drop(501, {grpc::StatusCode::UNIMPLEMENTED,
+               "too many watch this server's health: ask by Check instead"});
   }
   Go();
 }
@@ -92,9 +94,9 @@ void HealthWatch::OnCancel() {
 }
 
 void HealthWatch::OnDone() {
-  EndRecord(record_, end_status_, *end_);
   const std::shared_ptr<HealthWatch> self = std::move(self_);
-  watchers_->Remove(self);
+  watchers_->Remove(self);  // whoever reads the log finds its place free
+  EndRecord(record_, end_status_, *end_);
 }
 
 bool HealthWatchers::Add(const std::shared_ptr<HealthWatch>& watch) {

@@ -97,10 +97,18 @@ std::variant<text::Windows, InferenceError> ReadInOne(const text::Tokenizer& tok
   text::Encoding encoding = Encode(tokenizer, input, truncate && !left ? limit : 0);
   if (truncate && left) CutLeft(limit, encoding);
   const size_t size = encoding.ids.size();
-  if (size <= limit) return text::Windows{{std::move(encoding)}, {0}};
+  // A tokenizer that pads to a length of its own cuts to it as well.
+  const bool cut = encoding.truncated && !truncate;
+  if (size <= limit && !cut) {
+    text::Windows one;
+    one.encodings.push_back(std::move(encoding));
+    one.added.push_back(0);
+    return one;
+  }
   return InferenceError{Kind::kTextTooLong,
-                        "has " + std::to_string(size) + " tokens; the limit is " +
-                            std::to_string(limit) + " (truncation is off)",
+                        (cut ? "has more than " : "has ") + std::to_string(size) +
+                            " tokens; the limit is " + std::to_string(limit) +
+                            " (truncation is off)",
                         0, size, limit};
 }
 
@@ -117,17 +125,19 @@ std::variant<text::Windows, InferenceError> ReadInWindows(const text::Tokenizer&
   if (error.code == ErrorCode::kInvalidArgument) {
     return InferenceError{Kind::kNoWindow, error.message};
   }
-  return InferenceError{Kind::kTooManyTokens, "a text " + error.message};
+  return InferenceError{Kind::kTooManyWindows, error.message};
 }
 
-// Of windows it stops where the queue would take no more, before they fill the memory.
+// Stops where the queue would take no more, before what is read fills the memory.
 std::optional<InferenceError> TokenizeTexts(const InferenceRequest& request,
                                             model::WindowedTexts& out) {
   const LoadedModel& model = *request.model;
   const auto most = static_cast<size_t>(model.batcher->max_request_tokens());
   out.encodings.reserve(request.texts.size());
   for (size_t i = 0, tokens = 0; i < request.texts.size(); ++i) {
-    if (request.cancelled.stop_requested()) return InferenceError{Kind::kCancelled};
+    if (request.cancelled.stop_requested()) {
+      return InferenceError{Kind::kCancelled, "the client has gone"};
+    }
     const Truncation& truncation = TruncationOf(request, i);
     const size_t limit = truncation.max_length > 0 ? truncation.max_length : model.max_length;
     const bool whole = truncation.long_texts.mode == LongTexts::kWindows;
@@ -139,10 +149,10 @@ std::optional<InferenceError> TokenizeTexts(const InferenceRequest& request,
     }
     auto& windows = std::get<text::Windows>(read);
     for (const text::Encoding& window : windows.encodings) tokens += window.ids.size();
-    if (whole && tokens > most) {
+    if (tokens > most) {
       return InferenceError{Kind::kTooManyTokens,
                             "the first " + std::to_string(i + 1) + " texts have " +
-                                std::to_string(tokens) + " tokens in their windows; the limit is " +
+                                std::to_string(tokens) + " tokens together; the limit is " +
                                 std::to_string(most),
                             i};
     }
@@ -297,6 +307,8 @@ http::Refusal ToRefusal(const InferenceError& error, const std::string& text_nam
       return {400, "TextTooLong", text_name + " " + error.message};
     case Kind::kBadTokens:
       return {400, "InvalidInput", text_name + " " + error.message};
+    case Kind::kTooManyWindows:
+      return {413, "TooManyTokens", text_name + " " + error.message};
     case Kind::kTooManyTokens:
       return {413, "TooManyTokens", error.message};
     case Kind::kQueueFull:

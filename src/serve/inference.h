@@ -59,10 +59,11 @@ struct Inference {
 
 struct InferenceError {
   enum class Kind {
-    kTextTooLong,    // with truncation off: text, found and limit say which
-    kNoWindow,       // the second text leaves no room for windows of the first, or the overlap
-    kBadTokens,      // encodings that the model cannot take
-    kTooManyTokens,  // more than the queue ever takes, together
+    kTextTooLong,     // with truncation off: text, found and limit say which
+    kNoWindow,        // the second text leaves no room for windows of the first, or the overlap
+    kBadTokens,       // encodings that the model cannot take
+    kTooManyWindows,  // one text's tokens in its windows are more than the queue ever takes
+    kTooManyTokens,   // all texts' are
     kQueueFull,
     kDeadlineExceeded,
     kCancelled,
@@ -72,7 +73,7 @@ struct InferenceError {
     kFailed,
   };
   Kind kind = Kind::kFailed;
-  std::string message = {};  // one line; for the first three, what follows the text's name in it
+  std::string message = {};  // one line; for the first four, what follows the text's name in it
   size_t text = 0;           // the one at fault
   size_t found = 0;
   size_t limit = 0;

@@ -290,12 +290,19 @@ Encoding Tokenizer::EncodePair(std::string_view a, std::string_view b, size_t ma
   constexpr size_t kAround = 3;
   std::vector<int32_t> ids_a;
   std::vector<int32_t> ids_b;
-  // Both in full: which one is longer decides how they are cut.
   constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
-  impl_->AppendIds(a, kNoLimit, ids_a);
-  impl_->AppendIds(b, kNoLimit, ids_b);
-  const auto [kept_a, kept_b] =
-      LongestFirst(ids_a.size(), ids_b.size(), Room(impl_->Longest(max_length), kAround));
+  const size_t room = Room(impl_->Longest(max_length), kAround);
+  const auto read = [&](size_t most) {
+    ids_a.clear();
+    ids_b.clear();
+    impl_->AppendIds(a, most, ids_a);
+    impl_->AppendIds(b, most, ids_b);
+  };
+  read(room == kNoLimit ? kNoLimit : room + 1);
+  // Where both are cut, which one is longer decides who gets the odd place, and nothing else.
+  const bool both_cut = ids_a.size() > room && ids_b.size() > room;
+  if (both_cut && room % 2 == 1 && room != kNoLimit) read(kNoLimit);
+  const auto [kept_a, kept_b] = LongestFirst(ids_a.size(), ids_b.size(), room);
   Encoding encoding =
       impl_->Join(std::span(ids_a).first(kept_a), std::span<const int32_t>(ids_b).first(kept_b));
   encoding.truncated = kept_a < ids_a.size() || kept_b < ids_b.size();

@@ -192,9 +192,6 @@ def test_watch_costs_no_threads_and_ends_with_its_client(serve_grpc):
     calls = [watch(b"", timeout=60) for _ in range(99)]
     assert {next(call) for call in calls} == {SERVING}
     assert threads() < before + 50  # gRPC's own come and go
-    with pytest.raises(grpc.RpcError) as error:
-        next(watch(b"", timeout=60))
-    assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     for call in calls:
         call.cancel()
     assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=20) == SERVING

@@ -142,12 +142,12 @@ TEST_F(InferenceTest, WindowsWithoutRoomOrOverTheQueueAreRefused) {
             "most 4");
   model = table.Adopt(SmallModel({"c"}, executor, metrics, {.max_requests = 8, .max_tokens = 20}));
   std::string text = "a a a a a a a a a a a a a a a a";
-  EXPECT_EQ(Fail({.texts = {{text, {}}}, .truncation = windows}).message,
-            "a text has 24 tokens in its 3 windows; the limit is 20");
+  EXPECT_EQ(ToRefusal(Fail({.texts = {{text, {}}}, .truncation = windows}), "[0]").message,
+            "[0] has 24 tokens in its 3 windows; the limit is 20");
   const InferenceError many = Fail(
       {.texts = {{"a a a a a a a", {}}, {"a a a a a a a", {}}, {"a", {}}}, .truncation = windows});
   EXPECT_EQ(many.kind, Kind::kTooManyTokens);
-  EXPECT_EQ(many.message, "the first 2 texts have 24 tokens in their windows; the limit is 20");
+  EXPECT_EQ(many.message, "the first 2 texts have 24 tokens together; the limit is 20");
   EXPECT_EQ(executor.batches().size(), 0u);
 }
 

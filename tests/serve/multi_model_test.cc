@@ -68,7 +68,7 @@ TEST(MultiModelTest, WhatCannotBeUnloadedAsTheServerEndsIs503) {
   const auto client = unload();
   ASSERT_TRUE(Eventually([&] { return models.taken == 2; }));
   std::thread end([&] { repository.reset(); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(1000));  // until it ends
+  std::this_thread::sleep_for(std::chrono::seconds(3));  // until it ends
   gate.set_value();
   end.join();
   const std::string answer = client->Receive();

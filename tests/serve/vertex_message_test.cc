@@ -88,6 +88,15 @@ TEST(VertexMessage, TheLimitIsOfAllInstances) {
   EXPECT_EQ(Read(R"({"instances":["a",{"inputs":[["b"],["c"]]}]})", 3).texts.size(), 3U);
 }
 
+TEST(VertexMessage, QueriesOfAllInstancesCountTogether) {
+  const std::string instance = R"({"query":")" + std::string(3 << 20, 'q') + R"(","texts":["a"]})";
+  EXPECT_EQ(Read(R"({"instances":[)" + instance + "]}").texts.size(), 1U);
+  const http::Refusal refusal =
+      VertexRefusal(R"({"instances":[)" + instance + "," + instance + "]}");
+  EXPECT_EQ(refusal.status, 413);
+  EXPECT_TRUE(refusal.message.starts_with("instances[1]: query: ")) << refusal.message;
+}
+
 TEST(VertexMessage, EachInstanceHasAPredictionOfItsOwnForm) {
   const VertexRequest request =
       Read(R"({"instances":["a",{"inputs":[["b"]]}],"parameters":{"raw_scores":true}})");

@@ -183,14 +183,19 @@ int64_t Deployment::ReadyWorkers(const std::string& variant) const {
   return 0;
 }
 
-void RemoveDeployment(const fs::path& folder) {
+void EndServersBelow(const fs::path& folder) {
   std::error_code error;
   for (fs::recursive_directory_iterator entry(folder, error), end; !error && entry != end;
        entry.increment(error)) {
     if (entry->path().filename() != "pid") continue;
     ChildProcess::KillLast(entry->path().parent_path(), kLastServerMilliseconds);
   }
-  fs::remove_all(folder, error);
+}
+
+void RemoveDeployment(const fs::path& folder) {
+  EndServersBelow(folder);
+  std::error_code ignored;
+  fs::remove_all(folder, ignored);
 }
 
 }  // namespace bertie::cloud

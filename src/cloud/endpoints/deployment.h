@@ -84,7 +84,9 @@ class Deployment {
   std::vector<Variant> variants_;  // as the plan's
 };
 
-// Ends whatever runs in a folder of deployments that nobody knows any more, and removes it.
+// Ends whatever an earlier process left running in a folder of deployments; RemoveDeployment, for
+// one that nobody knows any more, removes the folder as well.
+void EndServersBelow(const std::filesystem::path& folder);
 void RemoveDeployment(const std::filesystem::path& folder);
 
 }  // namespace bertie::cloud

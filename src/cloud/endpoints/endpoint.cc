@@ -27,9 +27,10 @@ uint64_t Seed() {
   return seed;
 }
 
-std::string Unreadable(const Error& error) {
-  return "InternalServerError: " + error.message +
-         "; update the endpoint, or delete it and create it again";
+// serves: the endpoint goes on with what it had.
+std::string Unreadable(const Error& error, bool serves) {
+  return "InternalServerError: " + error.message.substr(0, kMaxReason - 128) +
+         (serves ? "; update the endpoint again" : "; delete the endpoint, and create it again");
 }
 
 }  // namespace
@@ -41,9 +42,7 @@ Endpoint::Endpoint(EndpointContext& context, EndpointRow row, bool found)
       found_(found),
       routes_(Seed()),
       row_(std::move(row)) {
-  if (found_ && !row_.current.empty() && row_.status != kDeleting && row_.status != kFailed) {
-    TakeOver();
-  }
+  if (found_ && !row_.current.empty() && row_.status != kDeleting) TakeOver();
   thread_ = std::jthread([this](const std::stop_token& stop) { Run(stop); });
 }
 
@@ -128,16 +127,24 @@ std::unique_ptr<Deployment> Endpoint::Make(EndpointPlan plan, bool served_before
 void Endpoint::TakeOver() {
   auto plan = ParsePlan(row_.current);
   if (plan.ok()) {
+    // An earlier process that could not read what this one can, as an older version.
+    if (row_.status == kFailed) {
+      Save([](EndpointRow& row) {
+        row.status = kInService;
+        row.failure.clear();
+      });
+    }
     current_ = Make(*std::move(plan), true);
     // Its servers are not there yet, but who asks for it learns that it is one, and comes again.
     PublishPlan();
     routes_.Replace(current_->MakeRoutes());
     return;
   }
-  const std::string reason = Unreadable(plan.error());
+  const std::string reason = Unreadable(plan.error(), false);
+  if (row_.status == kFailed && row_.failure == reason) return;
   Log("failed: " + reason);
   Save([&](EndpointRow& row) {
-    row.failure = reason.substr(0, kMaxReason);
+    row.failure = reason;
     // A target may still come to serve.
     if (row.target.empty()) row.status = kFailed;
   });
@@ -183,7 +190,7 @@ void Endpoint::Step() {
 
 void Endpoint::BeginTarget() {
   auto plan = ParsePlan(Field(&EndpointRow::target));
-  if (!plan.ok()) return GiveUpTarget(Unreadable(plan.error()));
+  if (!plan.ok()) return GiveUpTarget(Unreadable(plan.error(), current_ != nullptr));
   if (current_ && plan->id == current_->plan().id) {
     before_resizing_ = current_->plan();
     return current_->Apply(*plan);

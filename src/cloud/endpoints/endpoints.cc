@@ -27,18 +27,26 @@ Outcome<std::unique_ptr<Endpoints>> Endpoints::Open(EndpointContext context) {
   auto rows = context.state.Read<std::vector<EndpointRow>>(ReadEndpoints);
   std::unique_ptr<Endpoints> endpoints(new Endpoints(std::move(context)));
   if (!rows.ok()) return rows.error();
-  std::set<fs::path> known;
+  std::set<fs::path> known, unreadable;
   for (const EndpointRow& row : *rows) {
     for (const std::string& deployment : {row.current, row.target}) {
-      // Of one that cannot be read nobody would end what still runs.
       if (const auto plan = ParsePlan(deployment); plan.ok()) {
         known.insert(folder / row.name / plan->id);
+      } else if (!deployment.empty()) {
+        unreadable.insert(folder / row.name);
       }
     }
   }
   for (const fs::path& endpoint : Entries(folder)) {
     for (const fs::path& deployment : Entries(endpoint)) {
-      if (!known.contains(deployment)) RemoveDeployment(deployment);
+      if (known.contains(deployment)) continue;
+      if (unreadable.contains(endpoint)) {
+        // Nobody else would end what still runs; its files may be the only copy, and stay until
+        // the endpoint is deleted.
+        EndServersBelow(deployment);
+      } else {
+        RemoveDeployment(deployment);
+      }
     }
     std::error_code ignored;
     fs::remove(endpoint, ignored);  // where nothing is left in it

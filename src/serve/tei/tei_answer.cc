@@ -1,13 +1,13 @@
 #include "serve/tei/tei_answer.h"
 
 #include <algorithm>
-#include <chrono>
 #include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "base/ascii.h"
+#include "base/elapsed.h"
 #include "formats/json.h"
 
 namespace bertie::serve {
@@ -50,8 +50,7 @@ std::string InMilliseconds(double seconds) {
 // characters: of all texts.
 void AddTimings(const Call& call, const Inference& inference, size_t characters,
                 Response& response) {
-  const std::string total =
-      InMilliseconds(std::chrono::duration<double>(Clock::now() - call.begin()).count());
+  const std::string total = InMilliseconds(SecondsSince(call.begin()));
   uint64_t tokens = 0;
   for (const TextTokens& text : inference.texts) tokens += text.tokens;
   response.fields = {{"x-compute-type", "cpu"},
@@ -62,6 +61,7 @@ void AddTimings(const Call& call, const Inference& inference, size_t characters,
                      {"x-tokenization-time", InMilliseconds(inference.times.tokenize)},
                      {"x-queue-time", InMilliseconds(inference.times.queue)},
                      {"x-inference-time", InMilliseconds(inference.times.compute)}};
+  AddReadingFields(inference, response.fields);
 }
 
 // In TEI's words where it has some.

@@ -29,6 +29,14 @@ Refusal EmptyTeiList(const char* name) {
   return {400, "Empty", std::string("`") + name + "` cannot be empty"};
 }
 
+std::optional<Refusal> CheckTeiQueryBytes(size_t bytes) {
+  constexpr size_t kMostBytes = size_t{4} << 20;
+  if (bytes <= kMostBytes) return std::nullopt;
+  return Refusal{413, "Validation",
+                 "query: read with each of its texts, " + std::to_string(bytes) +
+                     " bytes in all; at most " + std::to_string(kMostBytes)};
+}
+
 std::optional<Refusal> CheckTeiBatchSize(size_t size, size_t most) {
   if (size <= most) return std::nullopt;
   return Refusal{413, "Validation",

@@ -31,6 +31,10 @@ http::Refusal EmptyTeiList(const char* name);  // Empty
 // Validation.
 std::optional<http::Refusal> CheckTeiBatchSize(size_t size, size_t most);
 
+// Of a request's queries, which are read anew with each of their texts: without a bound a small
+// body could stand for gigabytes.
+std::optional<http::Refusal> CheckTeiQueryBytes(size_t bytes);
+
 std::optional<http::Refusal> FindTeiField(formats::Json& body, const char* key,
                                           formats::Json*& out);
 

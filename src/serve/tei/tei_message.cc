@@ -81,18 +81,6 @@ MaybeRefusal TakeTextList(Json& list, const std::string& where, size_t max_texts
   return std::nullopt;
 }
 
-// The query is read anew with each text, so that a small body could stand for gigabytes.
-MaybeRefusal CheckRerankBytes(const TeiRerank& rerank) {
-  constexpr size_t kMostBytes = size_t{16} << 20;
-  if (rerank.query.size() <= kMostBytes / std::max<size_t>(1, rerank.texts.size())) {
-    return std::nullopt;
-  }
-  return Refusal{413, "Validation",
-                 "query: " + std::to_string(rerank.query.size()) + " bytes, read with each of " +
-                     std::to_string(rerank.texts.size()) + " texts; at most " +
-                     std::to_string(kMostBytes) + " bytes in all"};
-}
-
 MaybeRefusal TakeIds(const Json& list, const std::string& where, std::vector<int32_t>& out) {
   if (!list.is_array()) return WrongTeiForm(where, list, "a list of token ids");
   out.reserve(list.size());
@@ -165,7 +153,7 @@ MaybeRefusal ReadTeiRerank(Json& body, size_t max_texts, TeiRerank& out) {
   if (!refusal) refusal = ReadTeiOptions(body, out.options);
   if (!refusal) refusal = TakeFlag(body, "return_text", out.return_text);
   if (!refusal && out.texts.empty()) refusal = EmptyTeiList("texts");
-  if (!refusal) refusal = CheckRerankBytes(out);
+  if (!refusal) refusal = CheckTeiQueryBytes(out.query.size() * out.texts.size());
   return refusal;
 }
 

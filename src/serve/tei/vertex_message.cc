@@ -37,6 +37,8 @@ MaybeRefusal TakeRerank(Json& instance, size_t max_texts, const TeiOptions& opti
   if (auto refusal = ReadTeiRerank(instance, max_texts, rerank)) return refusal;
   const size_t texts = rerank.texts.size();
   if (auto refusal = CheckTeiBatchSize(out.texts.size() + texts, max_texts)) return refusal;
+  out.query_bytes += rerank.query.size() * texts;
+  if (auto refusal = CheckTeiQueryBytes(out.query_bytes)) return refusal;
   for (const std::string& text : rerank.texts) out.texts.push_back({rerank.query, text});
   out.instances.push_back({std::move(rerank), texts});
   return std::nullopt;

@@ -24,6 +24,7 @@ struct VertexInstance {
 struct VertexRequest {
   std::vector<VertexInstance> instances;  // at least one
   std::vector<TextInput> texts;           // of all, in order
+  size_t query_bytes = 0;  // of queries, each counted with every text it is read with
 };
 
 // An instance is a text or a body of TEI's /predict, or of /rerank where it has "query" and
