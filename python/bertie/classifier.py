@@ -114,7 +114,8 @@ class Classifier:
 
     def predict(self, texts, text_pairs=None, *, top_k=1, threshold=None, function_to_apply=None):
         """The best label of each text; with top_k the best few, best first (None: all); with threshold, of a
-        model that gives several labels, those whose score is at least that, best first, maybe none.
+        model that gives several labels, those whose score (the sigmoid's) is at least that, best first, maybe
+        none.
 
         One text: a Prediction, or a list of them with threshold or another top_k than 1. Several: a list of
         those.
@@ -123,7 +124,7 @@ class Classifier:
         if count < 1:
             raise ValueError(f"top_k is {top_k}; expected 1 or more, or None for all labels")
         if threshold is not None:
-            self._check_threshold(threshold, top_k)
+            self._check_threshold(threshold, top_k, function_to_apply)
             count = len(self.labels)
         scores = self.predict_proba(texts, text_pairs, function_to_apply=function_to_apply)
         best = np.argsort(-scores, axis=1, kind="stable")[:, :count]
@@ -140,12 +141,15 @@ class Classifier:
     def _gives_several(self):
         return self._core.problem_type == "multi_label_classification"
 
-    def _check_threshold(self, threshold, top_k):
+    def _check_threshold(self, threshold, top_k, function):
         if not self._gives_several():
             raise ValueError("threshold is for models that give several labels; this one's problem_type is "
                              f"{self._core.problem_type!r}")
         if top_k not in (1, None):
             raise ValueError("threshold does not go with top_k: labels are given by their score or by their number")
+        if function not in (None, "sigmoid"):
+            raise ValueError(f"threshold is of the sigmoid's scores, and function_to_apply is {function!r}; "
+                             'expected "sigmoid" or None')
         if not 0 <= threshold <= 1:
             raise ValueError(f"threshold is {threshold}; expected a number from 0 to 1")
 

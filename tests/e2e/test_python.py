@@ -104,7 +104,9 @@ def test_a_text_may_have_several_labels(python, run, tiny_model, tmp_path):
     found = python("""
         model, texts = bertie.Classifier.from_pretrained(sys.argv[1]), json.loads(sys.argv[2])
         refused = []
-        for wrong in ({"threshold": 0.5, "top_k": 2}, {"threshold": 1.5}, {"threshold": float("nan")}):
+        for wrong in ({"threshold": 0.5, "top_k": 2}, {"threshold": 1.5}, {"threshold": float("nan")},
+                      {"threshold": 0.5, "function_to_apply": "none"},
+                      {"threshold": 0.5, "function_to_apply": "softmax"}):
             try:
                 model.predict(texts, **wrong)
             except ValueError as error:
@@ -112,6 +114,7 @@ def test_a_text_may_have_several_labels(python, run, tiny_model, tmp_path):
         print(json.dumps({"best": model.predict(texts), "all": model.predict(texts, top_k=None),
                           "given": model.predict(texts, threshold=0.3), "one": model.predict(texts[0], threshold=0.3),
                           "none": model.predict(texts[0], threshold=1), "every": model.predict(texts[0], threshold=0),
+                          "sigmoid": model.predict(texts, threshold=0.3, function_to_apply="sigmoid"),
                           "refused": refused}))
         """, model, json.dumps(texts))
     done = run("predict", model, "--format", "json", "--threshold", "0.3", *texts)
@@ -123,7 +126,8 @@ def test_a_text_may_have_several_labels(python, run, tiny_model, tmp_path):
         assert dict(each) == pytest.approx(scores["scores"], abs=1e-5)
     assert found["best"] == [each[0] for each in found["all"]]
     assert found["one"] == found["given"][0] and found["none"] == [] and found["every"] == found["all"][0]
-    assert [error.split()[0] for error in found["refused"]] == ["threshold"] * 3
+    assert found["sigmoid"] == found["given"]
+    assert [error.split()[0] for error in found["refused"]] == ["threshold"] * 5
 
 
 def test_a_name_is_found_where_the_program_finds_it(python, run, tiny_model, tmp_path):
