@@ -1,5 +1,6 @@
 #include "cli/long_texts.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "text/tokenizer.h"
@@ -8,15 +9,27 @@ namespace bertie::cli {
 namespace {
 
 constexpr const char* kWindows = "windows";
+constexpr const char* kRefuse = "refuse";
+constexpr const char* kLongTexts = "--long-texts";
+constexpr const char* kStride = "--stride";
+constexpr const char* kPool = "--pool";
+constexpr const char* kNoTruncate = "--no-truncate";
+
+// CLI11 counts an option that a variable stands for as given, but not in the order of parsing.
+bool OnCommandLine(const CLI::App& command, const std::string& name) {
+  const std::vector<CLI::Option*>& given = command.parse_order();
+  return std::any_of(given.begin(), given.end(),
+                     [&name](const CLI::Option* option) { return option->check_name(name); });
+}
 
 }  // namespace
 
-CLI::Option* AddLongTextFlags(CLI::App& command, LongTextFlags& flags, const LongTextForm& form) {
+void AddLongTextFlags(CLI::App& command, LongTextFlags& flags, const LongTextForm& form) {
   std::vector<std::string> modes = {"cut", kWindows};
-  if (form.refuse) modes.push_back("refuse");
+  if (form.refuse) modes.push_back(kRefuse);
   CLI::Option* const mode =
       command
-          .add_option("--long-texts", flags.mode,
+          .add_option(kLongTexts, flags.mode,
                       "What becomes of longer texts: cut, or read whole in overlapping windows of "
                       "that many tokens" +
                           std::string(form.refuse ? ", or refused with 400" : ""))
@@ -27,7 +40,7 @@ CLI::Option* AddLongTextFlags(CLI::App& command, LongTextFlags& flags, const Lon
   CLI::Option* const stride =
       command
           .add_option(
-              "--stride", flags.stride,
+              kStride, flags.stride,
               "Tokens that neighbouring windows share [a quarter of the text's in a window]")
           ->check(CLI::Range(0, 1'000'000))
           ->type_name("N")
@@ -36,26 +49,41 @@ CLI::Option* AddLongTextFlags(CLI::App& command, LongTextFlags& flags, const Lon
     mode->envname("BERTIE_LONG_TEXTS");
     stride->envname("BERTIE_STRIDE");
   }
-  if (!form.pool) return mode;
-  CLI::Option* const pool =
-      command
-          .add_option("--pool", flags.pool,
-                      "Logits of a text in windows: the mean, in which every token counts once, or "
-                      "each label's max [mean]")
-          ->check(CLI::IsMember({"mean", "max"}))
-          ->type_name("HOW")
-          ->group(form.group);
-  if (form.environment) pool->envname("BERTIE_POOL");
-  return mode;
+  if (form.pool) {
+    CLI::Option* const pool =
+        command
+            .add_option(kPool, flags.pool,
+                        "Logits of a text in windows: the mean, in which every token counts once, "
+                        "or each label's max [mean]")
+            ->check(CLI::IsMember({"mean", "max"}))
+            ->type_name("HOW")
+            ->group(form.group);
+    if (form.environment) pool->envname("BERTIE_POOL");
+  }
+  if (!form.refuse) return;
+  command
+      .add_flag(kNoTruncate, flags.no_truncate,
+                "The same as --long-texts refuse; give one of the two")
+      ->group(form.group);
+}
+
+void SettleLongTextFlags(const CLI::App& command, LongTextFlags& flags) {
+  if (flags.no_truncate) {
+    if (OnCommandLine(command, kLongTexts)) throw CLI::ExcludesError(kNoTruncate, kLongTexts);
+    flags.mode = kRefuse;
+  }
+  if (flags.mode == kWindows) return;
+  if (!OnCommandLine(command, kStride)) flags.stride.reset();
+  if (!OnCommandLine(command, kPool)) flags.pool.reset();
 }
 
 Result<serve::LongTextOptions> ToLongTextOptions(const LongTextFlags& flags) {
   serve::LongTextOptions options;
-  if (flags.mode == "refuse") options.mode = serve::LongTexts::kRefuse;
+  if (flags.mode == kRefuse) options.mode = serve::LongTexts::kRefuse;
   if (flags.mode == kWindows) options.mode = serve::LongTexts::kWindows;
   if (options.mode != serve::LongTexts::kWindows && (flags.stride || flags.pool)) {
     return Error{ErrorCode::kInvalidArgument,
-                 std::string(flags.stride ? "--stride" : "--pool") +
+                 std::string(flags.stride ? kStride : kPool) +
                      " is of texts in windows; give --long-texts windows too"};
   }
   options.stride = flags.stride;

@@ -15,17 +15,22 @@ struct LongTextFlags {
   std::string mode = "cut";
   std::optional<size_t> stride;
   std::optional<std::string> pool;
+  bool no_truncate = false;
 };
 
 struct LongTextForm {
   std::string group = "Model";
-  bool refuse = false;       // it is one of the choices
+  bool refuse = false;       // it is one of the choices, and has a flag of its own
   bool pool = true;          // logits are there to be pooled
   bool environment = false;  // BERTIE_LONG_TEXTS, ... stand for the flags
 };
 
-// Registers --long-texts, --stride and --pool. flags must outlive the parsing.
-CLI::Option* AddLongTextFlags(CLI::App& command, LongTextFlags& flags, const LongTextForm& form);
+// Registers --long-texts, --stride, --pool and --no-truncate. flags must outlive the parsing.
+void AddLongTextFlags(CLI::App& command, LongTextFlags& flags, const LongTextForm& form);
+
+// Once the command line has been read: what was given on it overrules the environment, of which
+// what does not apply is dropped. Throws CLI::ExcludesError where both names of refusing are given.
+void SettleLongTextFlags(const CLI::App& command, LongTextFlags& flags);
 
 // kInvalidArgument: flags that only windows have, without them; an overlap for which windows of
 // max_length tokens have no room.

@@ -60,7 +60,6 @@ struct ServeFlags {
   std::string precision;
   size_t max_length = 0;
   LongTextFlags long_texts;
-  bool no_truncate = false;
   size_t max_texts = 1024;
   double max_body_mb = 6;
   int64_t max_batch_tokens = 0;
@@ -221,12 +220,6 @@ Status AddAccess(const ServeFlags& flags, LineWriter& writer, serve::ModelServer
   return {};
 }
 
-Status AddLongTexts(const ServeFlags& flags, serve::ModelServerOptions& options) {
-  BERTIE_ASSIGN_OR_RETURN(options.handler.long_texts, ToLongTextOptions(flags.long_texts));
-  if (flags.no_truncate) options.handler.long_texts.mode = serve::LongTexts::kRefuse;
-  return {};
-}
-
 Status LoadModels(serve::ModelServer& server, const ServeFlags& flags,
                   const std::vector<ServedModel>& models) {
   for (const ServedModel& model : models) {
@@ -276,7 +269,9 @@ int RunServe(const ServeFlags& flags) {
   if (Status access = AddAccess(flags, writer, options); !access.ok()) {
     return ReportError(access.error());
   }
-  if (Status given = AddLongTexts(flags, options); !given.ok()) return ReportError(given.error());
+  const auto long_texts = ToLongTextOptions(flags.long_texts);
+  if (!long_texts.ok()) return ReportError(long_texts.error());
+  options.handler.long_texts = *long_texts;
   auto attachment = Attachment::Make(flags.accelerator, flags.precision, flags.port);
   if (!attachment.ok()) return ReportError(attachment.error());
   if (*attachment) (*attachment)->Use(options);
@@ -445,10 +440,8 @@ void AddServe(CLI::App& app, int& exit_code) {
                    "Tokens of one text [the model's positions]; longer texts are cut, and the "
                    "answer's x-bertie-truncated says how many were, or see --long-texts")
       ->check(CLI::Range(4, 1'000'000));
-  CLI::Option* const long_texts = AddLongTextFlags(
-      *command, flags->long_texts, {.group = "Options", .refuse = true, .environment = true});
-  command->add_flag("--no-truncate", flags->no_truncate, "The same as --long-texts refuse")
-      ->excludes(long_texts);
+  AddLongTextFlags(*command, flags->long_texts,
+                   {.group = "Options", .refuse = true, .environment = true});
   command
       ->add_option("--default-accept", flags->default_accept,
                    "Form of the answer where a request asks for none")
@@ -469,11 +462,12 @@ void AddServe(CLI::App& app, int& exit_code) {
       "header X-Amzn-SageMaker-Target-Model names one. SIGHUP loads models and certificates whose\n"
       "files changed. Whoever can reach the port can ask: for other machines than this one give\n"
       "--api-key-file, and --tls-cert, since keys are sent as they are.");
-  command->callback([flags, &exit_code] {
+  command->callback([flags, command, &exit_code] {
     if (flags->models.empty() && flags->folder.empty() && !flags->multi_model) {
       throw CLI::RequiredError("MODEL, --models or --multi-model");
     }
     TakeVertexPort(*flags);
+    SettleLongTextFlags(*command, flags->long_texts);
     exit_code = RunServe(*flags);
   });
 }
