@@ -17,6 +17,8 @@ namespace {
 
 // Rows tokenised by one task: enough to make handing it out cheap.
 constexpr size_t kRowsPerTask = 64;
+// Of one row's windows together: 128 MB of ids.
+constexpr size_t kMaxRowTokens = size_t{1} << 24;
 
 // CLI11's form: the message, or "" where the value is fine.
 std::string CheckLengthFlag(const std::string& text) {
@@ -113,46 +115,48 @@ LocalModel::LocalModel(ClassifyFlags flags, const serve::LongTextOptions& long_t
           serve::MakeLabelScheme(config().labels, config().num_labels(), config().problem_type)),
       pool_(std::move(pool)) {}
 
-Result<text::Windows> LocalModel::Read(const data::Row& row) const {
+Result<text::Windows> LocalModel::ReadRow(const data::Row& row) const {
   const auto max_length = static_cast<size_t>(flags_.max_length);
   if (long_texts_.mode != serve::LongTexts::kWindows) {
     return text::Windows{{row.pair ? tokenizer_.EncodePair(row.text, *row.pair, max_length)
                                    : tokenizer_.Encode(row.text, max_length)},
                          {0}};
   }
-  auto windows = tokenizer_.EncodeWindows(row.text, row.pair,
-                                          {.max_length = max_length, .stride = long_texts_.stride});
+  auto windows = tokenizer_.EncodeWindows(
+      row.text, row.pair,
+      {.max_length = max_length, .stride = long_texts_.stride, .max_tokens = kMaxRowTokens});
   if (windows.ok()) return windows;
   return Error{ErrorCode::kInvalidData,
                "text " + std::to_string(row.line) + " " + windows.error().message};
 }
 
-Result<model::WindowedTexts> LocalModel::ReadAll(std::span<const data::Row> rows) {
+ReadRows LocalModel::Read(std::span<const data::Row> rows) {
   std::vector<Result<text::Windows>> read(rows.size(), text::Windows());
   const int64_t tasks = static_cast<int64_t>((rows.size() + kRowsPerTask - 1) / kRowsPerTask);
   pool_->ParallelFor(tasks, [&](int64_t task, int) {
     const size_t first = static_cast<size_t>(task) * kRowsPerTask;
     for (size_t i = first; i < std::min(first + kRowsPerTask, rows.size()); ++i) {
-      read[i] = Read(rows[i]);
+      read[i] = ReadRow(rows[i]);
     }
   });
-  model::WindowedTexts texts;
-  for (Result<text::Windows>& text : read) {
-    if (!text.ok()) return text.error();
-    texts.Add(*std::move(text));
+  ReadRows result;
+  for (size_t i = 0; i < read.size(); ++i) {
+    if (read[i].ok()) {
+      result.texts.Add(*std::move(read[i]));
+    } else {
+      result.bad.push_back({i, read[i].error()});
+    }
   }
-  return texts;
+  return result;
 }
 
-Result<Classified> LocalModel::Classify(std::span<const data::Row> rows,
+Result<Classified> LocalModel::Classify(model::WindowedTexts texts,
                                         const std::function<void(int64_t done)>& progress) {
-  BERTIE_ASSIGN_OR_RETURN(model::WindowedTexts texts, ReadAll(rows));
   Classified result;
   for (const text::Encoding& encoding : texts.encodings) result.truncated += encoding.truncated;
   const auto windows = static_cast<int64_t>(texts.encodings.size());
-  const auto in_texts = [&](int64_t done) {
-    progress(done * static_cast<int64_t>(rows.size()) / windows);
-  };
+  const auto count = static_cast<int64_t>(texts.counts.size());
+  const auto in_texts = [&](int64_t done) { progress(done * count / windows); };
   BERTIE_ASSIGN_OR_RETURN(
       std::vector<float> logits,
       train::ComputeLogits(classifier_, texts.encodings,

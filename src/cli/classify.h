@@ -42,6 +42,18 @@ void AddThresholdFlag(CLI::App& command, std::optional<double>& threshold);
 // AddLongTextFlags' and AddSourceFlags'.
 void AddClassifyFlags(CLI::App& command, ClassifyFlags& flags);
 
+// One of several rows that cannot be read.
+struct BadRow {
+  size_t index = 0;
+  Error error;  // kInvalidData, naming the line
+};
+
+// Rows as the model reads them.
+struct ReadRows {
+  model::WindowedTexts texts;  // of the rows that are not bad, in their order
+  std::vector<BadRow> bad;     // in the order of the rows
+};
+
 // Sentences with their logits, in the order of the sentences.
 struct Classified {
   std::vector<float> logits;  // [sentences, labels], row-major
@@ -74,9 +86,12 @@ class LocalModel {
   const serve::LabelScheme& scheme() const { return scheme_; }
   int64_t max_length() const { return flags_.max_length; }
 
-  // Tokenises and classifies; the rows' labels are not looked at. progress hears how many are done.
-  // kInvalidData, naming the line: a row's second text leaves no room for windows.
-  Result<Classified> Classify(std::span<const data::Row> rows,
+  // Tokenises; the rows' labels are not looked at. Bad is a row whose second text leaves no room
+  // for windows, or whose windows would fill the memory.
+  ReadRows Read(std::span<const data::Row> rows);
+
+  // progress hears how many are done.
+  Result<Classified> Classify(model::WindowedTexts texts,
                               const std::function<void(int64_t done)>& progress);
 
  private:
@@ -84,8 +99,7 @@ class LocalModel {
              text::Tokenizer tokenizer, model::Classifier classifier,
              std::unique_ptr<ThreadPool> pool);
 
-  Result<text::Windows> Read(const data::Row& row) const;
-  Result<model::WindowedTexts> ReadAll(std::span<const data::Row> rows);
+  Result<text::Windows> ReadRow(const data::Row& row) const;
 
   ClassifyFlags flags_;
   serve::LongTextOptions long_texts_;

@@ -2,6 +2,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/figures.h"
@@ -92,8 +93,11 @@ Result<Evaluation> Evaluate(const EvalFlags& flags) {
   shown.title = "eval";
   shown.total = static_cast<int64_t>(rows.size());
   Progress progress(shown);
-  BERTIE_ASSIGN_OR_RETURN(const Classified classified,
-                          model.Classify(rows, [&](int64_t done) { progress.Update(done); }));
+  ReadRows read = model.Read(rows);
+  if (!read.bad.empty()) return read.bad.front().error;
+  BERTIE_ASSIGN_OR_RETURN(
+      const Classified classified,
+      model.Classify(std::move(read.texts), [&](int64_t done) { progress.Update(done); }));
   progress.Clear();
   result.seconds = progress.seconds();
   result.long_texts.Add(classified);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/figures.h"
@@ -39,6 +40,8 @@ class Input {
   virtual ~Input() = default;
   // The next rows; none at the end.
   virtual Result<std::vector<data::Row>> NextChunk() = 0;
+  // A row that the model cannot read: fine where it is to be skipped, else the error.
+  virtual Status Bad(const Error& error) { return error; }
   // Whether rows have a second text.
   virtual bool pairs() const { return false; }
 };
@@ -62,16 +65,22 @@ class FileInput : public Input {
       : reader_(std::move(reader)), skip_bad_(skip_bad) {}
 
   // A chunk ends where the next row would have to be waited for: whoever types lines, or a program
-  // at the other end of a pipe, gets its answers.
+  // at the other end of a pipe, gets its answers. So it does where a row is bad, until one was
+  // skipped: rows are bad, and answered, in their order.
   Result<std::vector<data::Row>> NextChunk() override {
     std::vector<data::Row> rows;
     size_t bytes = 0;
-    while (!failed_ && rows.size() < kChunkRows && bytes < kChunkBytes) {
+    if (held_) BERTIE_RETURN_IF_ERROR(Bad(*std::exchange(held_, std::nullopt)));
+    while (rows.size() < kChunkRows && bytes < kChunkBytes) {
       if (!rows.empty() && !reader_.HasBuffered()) break;
       data::Row row;
       const Result<bool> more = reader_.Next(row);
       if (!more.ok()) {
-        BERTIE_RETURN_IF_ERROR(Bad(more.error(), !rows.empty()));
+        if (!rows.empty() && (skipped_ == 0 || !Skips(more.error()))) {
+          held_ = more.error();
+          break;
+        }
+        BERTIE_RETURN_IF_ERROR(Bad(more.error()));
       } else if (!*more) {
         break;
       } else {
@@ -79,8 +88,13 @@ class FileInput : public Input {
         rows.push_back(std::move(row));
       }
     }
-    if (rows.empty() && failed_) return *failed_;
     return rows;
+  }
+
+  Status Bad(const Error& error) override {
+    if (!Skips(error)) return error;
+    if (skipped_++ == 0) first_skipped_ = error.message;
+    return {};
   }
 
   bool pairs() const override { return reader_.report().pair_column >= 0; }
@@ -88,22 +102,15 @@ class FileInput : public Input {
   const std::string& first_skipped() const { return first_skipped_; }
 
  private:
-  // A bad row is skipped, or is an error once the rows before it have been answered.
-  Status Bad(const Error& error, bool rows_before) {
-    const bool one_row =
-        error.code == ErrorCode::kInvalidData || error.code == ErrorCode::kResourceExhausted;
-    if (skip_bad_ && one_row) {
-      if (skipped_++ == 0) first_skipped_ = error.message;
-      return {};
-    }
-    if (!rows_before) return error;
-    failed_ = error;
-    return {};
+  // Of one row, and rows are to be skipped.
+  bool Skips(const Error& error) const {
+    return skip_bad_ &&
+           (error.code == ErrorCode::kInvalidData || error.code == ErrorCode::kResourceExhausted);
   }
 
   data::RowReader reader_;
   bool skip_bad_;
-  std::optional<Error> failed_;
+  std::optional<Error> held_;  // of the row after those of the last chunk
   int64_t skipped_ = 0;
   std::string first_skipped_;
 };
@@ -125,6 +132,22 @@ Result<std::unique_ptr<FileInput>> OpenFile(const PredictFlags& flags) {
   return std::make_unique<FileInput>(std::move(reader), flags.data.skip_bad);
 }
 
+// Takes the bad ones out of the rows, up to one that is an error: it and those after it go too.
+Status LeaveOutBad(const std::vector<BadRow>& bad, Input& input, std::vector<data::Row>& rows) {
+  std::vector<data::Row> good;
+  Status status;
+  auto next = bad.begin();
+  for (size_t i = 0; i < rows.size() && status.ok(); ++i) {
+    if (next == bad.end() || next->index != i) {
+      good.push_back(std::move(rows[i]));
+    } else {
+      status = input.Bad((next++)->error);
+    }
+  }
+  rows = std::move(good);
+  return status;
+}
+
 // Classifies chunk after chunk and writes the answers in order.
 Status Stream(LocalModel& model, Input& input, const PredictionWriter& writer) {
   Progress::Options shown;
@@ -135,14 +158,18 @@ Status Stream(LocalModel& model, Input& input, const PredictionWriter& writer) {
   LongTextCount count;
   BERTIE_RETURN_IF_ERROR(WriteStdout(writer.Header(input.pairs())));
   for (;;) {
-    BERTIE_ASSIGN_OR_RETURN(const std::vector<data::Row> rows, input.NextChunk());
+    BERTIE_ASSIGN_OR_RETURN(std::vector<data::Row> rows, input.NextChunk());
     if (rows.empty()) break;
-    BERTIE_ASSIGN_OR_RETURN(
-        const Classified classified,
-        model.Classify(rows, [&](int64_t in_chunk) { progress.Update(count.texts + in_chunk); }));
+    ReadRows read = model.Read(rows);
+    const Status usable = LeaveOutBad(read.bad, input, rows);
+    BERTIE_ASSIGN_OR_RETURN(const Classified classified,
+                            model.Classify(std::move(read.texts), [&](int64_t in_chunk) {
+                              progress.Update(count.texts + in_chunk);
+                            }));
     BERTIE_ASSIGN_OR_RETURN(const std::string answers,
                             writer.Format(rows, classified.logits, classified.windows));
     BERTIE_RETURN_IF_ERROR(WriteStdout(answers));
+    BERTIE_RETURN_IF_ERROR(usable);
     count.Add(classified);
   }
   progress.Finish();

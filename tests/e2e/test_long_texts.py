@@ -233,6 +233,39 @@ def test_environment_variables_stand_for_the_flags(serve, tiny_model, monkeypatc
     assert found.body == told.body and found.headers["x-bertie-windows"] == told.headers["x-bertie-windows"]
 
 
+@pytest.mark.parametrize("variables, flags, header", [
+    ({"LONG_TEXTS": "windows"}, ["--no-truncate"], None),
+    ({"LONG_TEXTS": "cut", "STRIDE": "7"}, ["--no-truncate"], None),
+    ({"LONG_TEXTS": "windows", "STRIDE": "7", "POOL": "max"}, ["--long-texts", "cut"], "x-bertie-truncated"),
+    ({"STRIDE": "7"}, [], "x-bertie-truncated"),
+    ({"POOL": "max"}, [], "x-bertie-truncated"),
+    ({"LONG_TEXTS": "refuse"}, [*WINDOWS, "--stride", 7], "x-bertie-windows"),
+    ({"LONG_TEXTS": "windows"}, ["--stride", 7], "x-bertie-windows"),
+    ({"LONG_TEXTS": "windows", "STRIDE": "9"}, ["--stride", 7], "x-bertie-windows"),
+    ({"STRIDE": "7"}, WINDOWS, "x-bertie-windows"),
+])
+def test_flags_overrule_variables(serve, tiny_model, monkeypatch, variables, flags, header):
+    for name, value in variables.items():
+        monkeypatch.setenv(f"BERTIE_{name}", value)
+    answer = serve(tiny_model, *flags).invoke(LONG)
+    assert answer.status == (200 if header else 400), answer.body
+    found = {name: value for name, value in answer.headers.items()
+             if name.lower() in ("x-bertie-truncated", "x-bertie-windows")}
+    windows = str(len(windows_of(tiny_model, LONG, 40, 7)[0]))
+    assert found == ({header: windows if header == "x-bertie-windows" else "1"} if header else {})
+
+
+@pytest.mark.parametrize("variable", [None, "windows"])
+def test_flags_that_contradict_each_other(run, tiny_model, monkeypatch, variable):
+    if variable:
+        monkeypatch.setenv("BERTIE_LONG_TEXTS", variable)
+    for flags, words in ((["--no-truncate", *WINDOWS], "--no-truncate excludes --long-texts"),
+                         (["--no-truncate", "--stride", "7"], "--stride is of texts in windows"),
+                         (["--long-texts", "cut", "--pool", "max"], "--pool is of texts in windows")):
+        done = run("serve", tiny_model, "--port", 0, *flags)
+        assert done.returncode == 2 and words in done.stderr, done.stderr
+
+
 def test_refusing_has_two_names(serve, tiny_model):
     for flags in (["--long-texts", "refuse"], ["--no-truncate"]):
         assert serve(tiny_model, *flags).invoke(LONG).status == 400
@@ -252,13 +285,61 @@ def test_flags_that_make_no_sense(run, tiny_model, command, flags, words):
     assert done.returncode != 0 and words in done.stderr, done.stderr
 
 
-def test_a_row_without_room_for_windows_is_named(run, tiny_model, tmp_path):
-    rows = [{"text": "the sea", "pair": "it"}, {"text": "the sea", "pair": "the sea " * 30}]
-    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    done = run("predict", tiny_model, *WINDOWS, "--file", tmp_path / "pairs.jsonl",
-               "--text-column", "text", "--pair-column", "pair")
+@pytest.fixture
+def label_pairs(run, tiny_model, tmp_path):
+    """label_pairs(lines, *flags) -> the finished process and its answers."""
+    def label(lines, *flags):
+        (tmp_path / "pairs.jsonl").write_text("".join(f"{line}\n" for line in lines))
+        done = run("predict", tiny_model, *WINDOWS, "--file", tmp_path / "pairs.jsonl", "--format", "json",
+                   "--text-column", "text", "--pair-column", "pair", *flags)
+        return done, [json.loads(line) for line in done.stdout.splitlines()]
+
+    return label
+
+
+GOOD = [json.dumps({"text": text, "pair": "it rained"}) for text in ("a", "b", "c", "d", LONG, "e")]
+NO_ROOM = json.dumps({"text": "the sea", "pair": "the sea " * 30})
+
+
+def test_rows_before_one_without_room_for_windows_are_answered(label_pairs):
+    done, answers = label_pairs([*GOOD[:5], NO_ROOM, GOOD[5]])
     assert done.returncode == 1
-    assert "text 2 has a second text of 60 tokens, kept whole in windows of 40" in done.stderr
+    assert "text 6 has a second text of 60 tokens, kept whole in windows of 40" in done.stderr
+    assert answers == label_pairs(GOOD[:5])[1] and len(answers) == 5 and answers[4]["windows"] > 4
+
+
+def test_rows_without_room_for_windows_are_skipped_like_others(label_pairs):
+    good = label_pairs(GOOD)[1]
+    assert len(good) == 6
+    for lines, first in (([*GOOD[:5], NO_ROOM, GOOD[5]], "text 6 has a second text"),
+                         ([NO_ROOM, *GOOD[:3], "{", *GOOD[3:], NO_ROOM], "text 1 has a second text"),
+                         ([GOOD[0], "{", NO_ROOM, *GOOD[1:]], "pairs.jsonl:2"),
+                         ([GOOD[0], NO_ROOM, "{", "{", *GOOD[1:]], "text 2 has a second text")):
+        done, answers = label_pairs(lines, "--skip-bad")
+        assert done.returncode == 0, done.stderr
+        assert answers == good
+        assert f"left out {len(lines) - len(good)} bad rows; the first: " in done.stderr
+        assert first in done.stderr
+    done, answers = label_pairs([NO_ROOM, NO_ROOM], "--skip-bad")
+    assert (done.returncode, answers) == (0, [])
+    assert "left out 2 bad rows" in done.stderr
+
+
+def test_eval_ends_at_a_row_without_room_for_windows(run, tiny_model, tmp_path):
+    rows = [{"text": "the sea", "pair": pair, "label": label} for pair, label in (("it", 0), ("the sea " * 30, 1))]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = run("eval", tiny_model, *WINDOWS, tmp_path / "pairs.jsonl", "--text-column", "text",
+               "--pair-column", "pair", "--label-column", "label")
+    assert done.returncode == 1 and "text 2 has a second text of 60 tokens" in done.stderr, done.stderr
+
+
+def test_one_rows_windows_cannot_fill_the_memory(label_pairs):
+    # Overlaps of all but a token.
+    huge = json.dumps({"text": "." * 500_000, "pair": "it"})
+    done, answers = label_pairs([GOOD[0], huge, GOOD[1]], "--stride", 35, "--skip-bad")
+    assert done.returncode == 0, done.stderr
+    assert [answer["text"] for answer in answers] == ["a", "b"]
+    assert "text 2 has " in done.stderr and "windows; the limit is 16777216" in done.stderr
 
 
 # What it is for
