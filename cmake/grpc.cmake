@@ -15,7 +15,7 @@ endforeach()
 get_filename_component(folder ${GRPC_ARCHIVE_grpc} DIRECTORY)
 file(GLOB abseil ${folder}/libabsl_*.a)
 if(archives MATCHES NOTFOUND OR NOT abseil)
-  target_link_libraries(bertie_grpc INTERFACE PkgConfig::GRPC)
+  target_link_libraries(bertie_grpc INTERFACE PkgConfig::GRPC absl_synchronization)
 else()
   # ssl and crypto by their plain names: as targets they would be put where other libraries want
   # them, before the archives, and be dropped there as not needed.

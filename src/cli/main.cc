@@ -1,3 +1,5 @@
+#include <absl/synchronization/mutex.h>
+
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
@@ -29,6 +31,9 @@ std::vector<std::string> Arguments(int argc, char** argv) {
 }
 
 int Main(int argc, char** argv) {
+  // Debian's gRPC comes with Abseil's checks of the order of locks, which cost each of its calls
+  // the more, the more locks there are: under load more than all else that it does.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   std::vector<std::string> arguments = Arguments(argc, argv);
   if (IsSageMakerTraining(arguments)) return RunSageMakerJob();
   CLI::App app{"Fine-tune BERT text classifiers on ordinary CPUs, and serve them.", "bertie"};
