@@ -118,9 +118,7 @@ LocalModel::LocalModel(ClassifyFlags flags, const serve::LongTextOptions& long_t
 Result<text::Windows> LocalModel::ReadRow(const data::Row& row) const {
   const auto max_length = static_cast<size_t>(flags_.max_length);
   if (long_texts_.mode != serve::LongTexts::kWindows) {
-    return text::Windows{{row.pair ? tokenizer_.EncodePair(row.text, *row.pair, max_length)
-                                   : tokenizer_.Encode(row.text, max_length)},
-                         {0}};
+    return text::InOneWindow(tokenizer_.Encode(row.text, row.pair, max_length));
   }
   auto windows = tokenizer_.EncodeWindows(
       row.text, row.pair,

@@ -98,9 +98,7 @@ Result<Lengths> Measure(const StatsFlags& flags, const Stats& stats) {
                                     (example.pair ? CountWords(*example.pair) : 0));
         continue;
       }
-      const text::Encoding encoding = example.pair
-                                          ? tokenizer->EncodePair(example.text, *example.pair)
-                                          : tokenizer->Encode(example.text);
+      const text::Encoding encoding = tokenizer->Encode(example.text, example.pair, 0);
       lengths.ascending.push_back(static_cast<int64_t>(encoding.ids.size()));
     }
   };

@@ -17,6 +17,7 @@
 #include "cli/table.h"
 #include "hub/cache.h"
 #include "hub/files.h"
+#include "hub/local_model.h"
 #include "hub/names.h"
 #include "model/checkpoint.h"
 #include "model/compiled_file.h"
@@ -63,8 +64,8 @@ std::vector<hub::CachedRevision> OwnFolders() {
   std::vector<hub::CachedRevision> list;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(hub::OwnModels(), error)) {
+    if (!hub::IsModel(entry.path())) continue;
     std::error_code ignored;
-    if (!fs::exists(entry.path() / "config.json", ignored)) continue;
     hub::CachedRevision folder{entry.path().filename(), "", {}, entry.path()};
     for (const auto& file : fs::recursive_directory_iterator(entry.path(), ignored)) {
       if (file.is_regular_file(ignored)) {
@@ -162,11 +163,10 @@ Result<std::string> RunRemove(const RemoveFlags& flags) {
   std::error_code error;
   if (!fs::is_directory(cache.RepoDir(name.id), error)) {
     const fs::path own = hub::OwnModels() / flags.model;
-    const bool is_own = fs::exists(own / "config.json", error);
     return Error{ErrorCode::kNotFound,
-                 is_own ? own.string() + " is a folder of your own: remove it with rm -r"
-                        : "no model " + name.id + " in " + settings.cache.string() +
-                              "; bertie models lists what is there"};
+                 hub::IsModel(own) ? own.string() + " is a folder of your own: remove it with rm -r"
+                                   : "no model " + name.id + " in " + settings.cache.string() +
+                                         "; bertie models lists what is there"};
   }
   if (!flags.yes) {
     if (isatty(STDIN_FILENO) != 1) {

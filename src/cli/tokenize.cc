@@ -85,9 +85,7 @@ Json EncodingToJson(const text::Tokenizer& tokenizer, const text::Encoding& enco
 Result<Json> Answer(const text::Tokenizer& tokenizer, const Line& line, size_t max_length,
                     const serve::LongTextOptions& long_texts) {
   if (long_texts.mode != serve::LongTexts::kWindows) {
-    return EncodingToJson(tokenizer, line.pair
-                                         ? tokenizer.EncodePair(line.text, *line.pair, max_length)
-                                         : tokenizer.Encode(line.text, max_length));
+    return EncodingToJson(tokenizer, tokenizer.Encode(line.text, line.pair, max_length));
   }
   auto read = tokenizer.EncodeWindows(line.text, line.pair,
                                       {.max_length = max_length, .stride = long_texts.stride});

@@ -79,9 +79,7 @@ class Model {
 
   // Token ids, the special ones among them, of one text or pair.
   std::vector<int32_t> TokenIds(const std::string& text, const std::optional<std::string>& pair) {
-    const auto length = static_cast<size_t>(max_length_);
-    return (pair ? tokenizer_->EncodePair(text, *pair, length) : tokenizer_->Encode(text, length))
-        .ids;
+    return tokenizer_->Encode(text, pair, static_cast<size_t>(max_length_)).ids;
   }
 
  private:

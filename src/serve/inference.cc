@@ -79,11 +79,6 @@ void CutLeft(size_t limit, text::Encoding& encoding) {
   encoding.truncated = true;
 }
 
-text::Encoding Encode(const text::Tokenizer& tokenizer, const TextInput& input, size_t cut) {
-  return input.pair ? tokenizer.EncodePair(input.text, *input.pair, cut)
-                    : tokenizer.Encode(input.text, cut);
-}
-
 const Truncation& TruncationOf(const InferenceRequest& request, size_t text) {
   return request.truncations.empty() ? request.truncation : request.truncations[text];
 }
@@ -94,17 +89,12 @@ std::variant<text::Windows, InferenceError> ReadInOne(const text::Tokenizer& tok
                                                       const Truncation& truncation, size_t limit) {
   const bool left = truncation.side == TruncationSide::kLeft;
   const bool truncate = truncation.long_texts.mode == LongTexts::kCut;
-  text::Encoding encoding = Encode(tokenizer, input, truncate && !left ? limit : 0);
+  text::Encoding encoding = tokenizer.Encode(input.text, input.pair, truncate && !left ? limit : 0);
   if (truncate && left) CutLeft(limit, encoding);
   const size_t size = encoding.ids.size();
   // A tokenizer that pads to a length of its own cuts to it as well.
   const bool cut = encoding.truncated && !truncate;
-  if (size <= limit && !cut) {
-    text::Windows one;
-    one.encodings.push_back(std::move(encoding));
-    one.added.push_back(0);
-    return one;
-  }
+  if (size <= limit && !cut) return text::InOneWindow(std::move(encoding));
   return InferenceError{Kind::kTextTooLong,
                         (cut ? "has more than " : "has ") + std::to_string(size) +
                             " tokens; the limit is " + std::to_string(limit) +

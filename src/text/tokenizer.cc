@@ -22,13 +22,16 @@
 namespace bertie::text {
 namespace {
 
+constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
+
 // Where the ids of one text end, so that [CLS] and [SEP] fit around them: 0 is no limit.
 size_t Room(size_t max_length, size_t around) {
-  if (max_length == 0) {
-    return std::numeric_limits<size_t>::max();
-  }
+  if (max_length == 0) return kNoLimit;
   return max_length > around ? max_length - around : 0;
 }
+
+// How many ids are read of a text to know whether it has more than there is room for.
+size_t OneMore(size_t room) { return room == kNoLimit ? kNoLimit : room + 1; }
 
 // A piece of text that can be treated by itself, since a blank follows it: small enough for the
 // caches, and all that is looked at of a long text that is cut.
@@ -90,6 +93,13 @@ Status CheckTotal(const WindowShape& shape, size_t size, size_t around, size_t m
 }
 
 }  // namespace
+
+Windows InOneWindow(Encoding encoding) {
+  Windows windows;
+  windows.encodings.push_back(std::move(encoding));
+  windows.added.push_back(0);
+  return windows;
+}
 
 Status CheckWindows(const WindowOptions& options) {
   auto shape = ShapeOf(options.max_length, 2, options.stride);
@@ -276,7 +286,7 @@ Encoding Tokenizer::Encode(std::string_view text, size_t max_length) const {
   // English has about four bytes a token.
   ids.reserve(kAround + std::min(room, text.size() / 4 + 16));
   ids.push_back(impl_->cls_id);
-  impl_->AppendIds(text, room == std::numeric_limits<size_t>::max() ? room : room + 1, ids);
+  impl_->AppendIds(text, OneMore(room), ids);
   encoding.truncated = ids.size() - 1 > room;
   if (encoding.truncated) {
     ids.resize(room + 1);
@@ -290,7 +300,6 @@ Encoding Tokenizer::EncodePair(std::string_view a, std::string_view b, size_t ma
   constexpr size_t kAround = 3;
   std::vector<int32_t> ids_a;
   std::vector<int32_t> ids_b;
-  constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
   const size_t room = Room(impl_->Longest(max_length), kAround);
   const auto read = [&](size_t most) {
     ids_a.clear();
@@ -298,10 +307,10 @@ Encoding Tokenizer::EncodePair(std::string_view a, std::string_view b, size_t ma
     impl_->AppendIds(a, most, ids_a);
     impl_->AppendIds(b, most, ids_b);
   };
-  read(room == kNoLimit ? kNoLimit : room + 1);
+  read(OneMore(room));
   // Where both are cut, which one is longer decides who gets the odd place, and nothing else.
   const bool both_cut = ids_a.size() > room && ids_b.size() > room;
-  if (both_cut && room % 2 == 1 && room != kNoLimit) read(kNoLimit);
+  if (both_cut && room % 2 == 1) read(kNoLimit);
   const auto [kept_a, kept_b] = LongestFirst(ids_a.size(), ids_b.size(), room);
   Encoding encoding =
       impl_->Join(std::span(ids_a).first(kept_a), std::span<const int32_t>(ids_b).first(kept_b));
@@ -309,9 +318,13 @@ Encoding Tokenizer::EncodePair(std::string_view a, std::string_view b, size_t ma
   return encoding;
 }
 
+Encoding Tokenizer::Encode(std::string_view a, const std::optional<std::string>& b,
+                           size_t max_length) const {
+  return b ? EncodePair(a, *b, max_length) : Encode(a, max_length);
+}
+
 Result<Windows> Tokenizer::EncodeWindows(std::string_view a, const std::optional<std::string>& b,
                                          const WindowOptions& options) const {
-  constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
   std::vector<int32_t> ids_a;
   std::vector<int32_t> ids_b;
   impl_->AppendIds(a, kNoLimit, ids_a);

@@ -42,6 +42,9 @@ struct Windows {
   std::vector<uint32_t> added;      // of each: the text's tokens that no window before it has
 };
 
+// What Encode or EncodePair made of a text, as its only window.
+Windows InOneWindow(Encoding encoding);
+
 // Whether windows have room for their overlap, in texts without a second one. The error,
 // kInvalidArgument, is what follows the name of a text ("cannot ...").
 Status CheckWindows(const WindowOptions& options);
@@ -73,6 +76,9 @@ class Tokenizer {
 
   // Drops tokens one at a time from the longer of the two ("longest_first").
   Encoding EncodePair(std::string_view a, std::string_view b, size_t max_length = 0) const;
+
+  // EncodePair where there is a second text, else Encode.
+  Encoding Encode(std::string_view a, const std::optional<std::string>& b, size_t max_length) const;
 
   // Cuts nothing: the windows of `a`, each followed by the whole of `b`, as Hugging Face's
   // tokenizers give them with stride, overflowing tokens and only_first; the last may be shorter.

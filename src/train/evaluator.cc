@@ -29,8 +29,7 @@ std::vector<text::Encoding> EncodeExamples(const text::Tokenizer& tokenizer,
                                            size_t max_length) {
   std::vector<text::Encoding> encodings;
   for (const data::Example& example : examples) {
-    encodings.push_back(example.pair ? tokenizer.EncodePair(example.text, *example.pair, max_length)
-                                     : tokenizer.Encode(example.text, max_length));
+    encodings.push_back(tokenizer.Encode(example.text, example.pair, max_length));
   }
   return encodings;
 }

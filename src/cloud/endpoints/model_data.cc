@@ -14,8 +14,7 @@ namespace fs = std::filesystem;
 Done WriteFolder(const ObjectStore& store, const S3Uri& place, const fs::path& folder) {
   auto files = FilesUnder(store, place);
   if (!files.ok()) return files.error();
-  for (ObjectFile& file : *files) {
-    file.path = file.key.substr(place.key.rfind('/') + 1);
+  for (const ObjectFile& file : *files) {
     if (Done done = CopyToFile(store, file, folder); !done.ok()) return done;
   }
   if (files->empty()) return Failure("NoSuchKey", "no object under it");

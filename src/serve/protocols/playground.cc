@@ -94,8 +94,7 @@ Json ShowTokens(const text::Tokenizer& tokenizer, const text::Encoding& whole,
 // Without the padding that some models' texts end with.
 text::Encoding EncodeInput(const text::Tokenizer& tokenizer, const TextInput& input,
                            size_t max_length) {
-  text::Encoding encoding = input.pair ? tokenizer.EncodePair(input.text, *input.pair, max_length)
-                                       : tokenizer.Encode(input.text, max_length);
+  text::Encoding encoding = tokenizer.Encode(input.text, input.pair, max_length);
   while (encoding.ids.size() > 1 && encoding.ids.back() == tokenizer.pad_id()) {
     encoding.ids.pop_back();
     encoding.type_ids.pop_back();

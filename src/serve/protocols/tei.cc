@@ -28,13 +28,6 @@ bool WantsHtml(const RequestHead& head) {
 }  // namespace
 
 std::vector<Route> TeiProtocol::Routes() {
-  const auto post = [](const char* pattern, auto handle, auto* describe) {
-    return Route{.pattern = pattern,
-                 .method = "POST",
-                 .handle = std::move(handle),
-                 .check = CheckTeiContentType,
-                 .describe = describe};
-  };
   const auto predict = [this](const CallPointer& call) { Predict(call); };
   const auto info = [this](const CallPointer& call) {
     const ModelPointer model = TakeTeiModel(context_, *call);
@@ -43,13 +36,13 @@ std::vector<Route> TeiProtocol::Routes() {
         {.content_type = "application/json", .body = formats::DumpJson(TeiInfo(context_, *model))});
   };
   return {
-      post("/predict", predict, DescribeTeiPredict),
-      post("/", predict, DescribeTeiPredict),
-      post(
+      TeiRoute("/predict", predict, DescribeTeiPredict),
+      TeiRoute("/", predict, DescribeTeiPredict),
+      TeiRoute(
           "/rerank", [this](const CallPointer& call) { Rerank(call); }, DescribeTeiRerank),
-      post(
+      TeiRoute(
           "/tokenize", [this](const CallPointer& call) { Tokenize(*call); }, DescribeTeiTokenize),
-      post(
+      TeiRoute(
           "/decode", [this](const CallPointer& call) { Decode(*call); }, DescribeTeiDecode),
       {.pattern = "/info", .method = "GET", .handle = info, .describe = DescribeTeiInfo},
       {.pattern = "/",

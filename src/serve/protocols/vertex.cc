@@ -33,16 +33,11 @@ InferenceRequest ToInference(const ServeContext& context, ModelPointer model,
 std::vector<Route> VertexProtocol::Routes() {
   const auto predict = [this](const std::shared_ptr<Call>& call) { Predict(call); };
   const auto health = [this](const std::shared_ptr<Call>& call) { AnswerHealth(context_, *call); };
-  const auto post = [&predict](std::string path) {
-    return Route{.pattern = std::move(path),
-                 .method = "POST",
-                 .handle = predict,
-                 .check = CheckTeiContentType,
-                 .describe = DescribeVertex};
-  };
-  std::vector<Route> routes = {post(kVertexPath)};
+  std::vector<Route> routes = {TeiRoute(kVertexPath, predict, DescribeVertex)};
   const VertexPaths& paths = context_.options.vertex;
-  if (!paths.predict.empty() && paths.predict != kVertexPath) routes.push_back(post(paths.predict));
+  if (!paths.predict.empty() && paths.predict != kVertexPath) {
+    routes.push_back(TeiRoute(paths.predict, predict, DescribeVertex));
+  }
   if (!paths.health.empty()) routes.push_back(GetRoute(paths.health, health, DescribeHealth));
   return routes;
 }

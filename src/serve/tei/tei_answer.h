@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/status.h"
 #include "http/message.h"
@@ -27,6 +28,16 @@ inline http::Refusal NoReranker() { return {424, "Backend", "model is not a re-r
 // 415 unless it is JSON that comes: a Route's check.
 std::optional<http::Refusal> CheckTeiContentType(const http::RequestHead& head,
                                                  const PathParameters& parameters);
+
+// A route that JSON is sent to.
+inline Route TeiRoute(std::string pattern, decltype(Route::handle) handle,
+                      decltype(Route::describe) describe) {
+  return {.pattern = std::move(pattern),
+          .method = "POST",
+          .handle = std::move(handle),
+          .check = CheckTeiContentType,
+          .describe = describe};
+}
 
 // The default model, which becomes the call's; null: the call has been refused.
 ModelPointer TakeTeiModel(const ServeContext& context, Call& call);
