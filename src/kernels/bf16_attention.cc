@@ -140,42 +140,52 @@ BERTIE_BF16_ATTENTION void PackValues(const Layout& at, int64_t keys, int64_t si
   }
 }
 
-// 2^x for x <= 0, within 3.1e-6 of it, which the rounding to bf16 that follows hides: x = n + f,
-// and a polynomial in f by least squares on Chebyshev's points.
+// 2^x for x <= 0 within a relative 7.5e-5, which the rounding to bf16 that follows hides: x = n +
+// f, a polynomial in f fitted by tools/fit_exp2.py, and n added to its exponent. Additions, unlike
+// vscalefps, leave the multipliers to the products.
 BERTIE_BF16_ATTENTION inline __m512 Exp2(__m512 x) {
-  x = _mm512_max_ps(x, _mm512_set1_ps(-125.0f));  // of -infinity f would be no number
-  const __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  const __m512 f = _mm512_sub_ps(x, n);
-  __m512 p = _mm512_set1_ps(9.60039552e-3f);
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.59168938e-2f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.40237185e-1f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.93121995e-1f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
-  return _mm512_scalef_ps(p, n);
+  x = _mm512_max_ps(x, _mm512_set1_ps(-125.0f));  // the exponent's range, and no -infinity
+  // Of a float this large the last bits are the whole number that x is nearest to.
+  const __m512 shifted = _mm512_add_ps(x, _mm512_set1_ps(0x1.8p23f));
+  const __m512 f = _mm512_sub_ps(x, _mm512_sub_ps(shifted, _mm512_set1_ps(0x1.8p23f)));
+  __m512 p = _mm512_set1_ps(5.517166722e-2f);
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.426111221e-1f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.932609858e-1f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(9.999280736e-1f));
+  const __m512i n = _mm512_slli_epi32((__m512i)shifted, 23);
+  return (__m512)_mm512_add_epi32((__m512i)p, n);
 }
 
-// exp(scale (score - largest score)) of a row, rounded to bf16, zeros from `keys` on; returns one
-// over their sum before rounding.
-BERTIE_BF16_ATTENTION float ExpRow(int64_t keys, int64_t padded, float scale, const float* scores,
-                                   std::byte* out) {
+// The largest of a row's scores. Those from `keys` on become -infinity.
+BERTIE_BF16_ATTENTION float LargestScore(int64_t keys, int64_t padded, float* scores) {
   const __m512 least = _mm512_set1_ps(-INFINITY);
-  const auto load = [&](int64_t j) BERTIE_BF16_ATTENTION {
-    const int64_t left = std::clamp<int64_t>(keys - j, 0, 16);
-    return _mm512_mask_loadu_ps(least, static_cast<__mmask16>((1u << left) - 1), scores + j);
-  };
-  __m512 largest = load(0);
-  for (int64_t j = 16; j < keys; j += 16) largest = _mm512_max_ps(largest, load(j));
-  constexpr float kLog2E = 1.44269504f;
-  const __m512 factor = _mm512_set1_ps(scale * kLog2E);
-  const __m512 top = _mm512_mul_ps(_mm512_set1_ps(_mm512_reduce_max_ps(largest)), factor);
-  __m512 sum = _mm512_setzero_ps();
-  for (int64_t j = 0; j < padded; j += 32) {
-    const __m512 e0 = Exp2(_mm512_fmsub_ps(load(j), factor, top));
-    const __m512 e1 = Exp2(_mm512_fmsub_ps(load(j + 16), factor, top));
-    sum = _mm512_add_ps(sum, _mm512_add_ps(e0, e1));
-    _mm512_storeu_si512(out + 2 * j, (__m512i)_mm512_cvtne2ps_pbh(e1, e0));
+  if (keys < padded) {
+    const auto beyond = ~uint32_t{0} << (keys - (padded - kBF16DotWidth));  // of the last 32
+    _mm512_mask_storeu_ps(scores + padded - 32, static_cast<__mmask16>(beyond), least);
+    _mm512_mask_storeu_ps(scores + padded - 16, static_cast<__mmask16>(beyond >> 16), least);
   }
-  return 1.0f / _mm512_reduce_add_ps(sum);
+  __m512 largest = least, largest1 = least;
+  for (int64_t j = 0; j < padded; j += 32) {
+    largest = _mm512_max_ps(largest, _mm512_loadu_ps(scores + j));
+    largest1 = _mm512_max_ps(largest1, _mm512_loadu_ps(scores + j + 16));
+  }
+  return _mm512_reduce_max_ps(_mm512_max_ps(largest, largest1));
+}
+
+// 2^(factor (score - largest)) of a row, rounded to bf16; returns one over their sum before
+// rounding.
+BERTIE_BF16_ATTENTION float ExpRow(int64_t padded, float factor, float largest, const float* scores,
+                                   std::byte* out) {
+  const __m512 factors = _mm512_set1_ps(factor), top = _mm512_set1_ps(factor * largest);
+  __m512 sum = _mm512_setzero_ps(), sum1 = _mm512_setzero_ps();
+  for (int64_t j = 0; j < padded; j += 32) {
+    const __m512 e = Exp2(_mm512_fmsub_ps(_mm512_loadu_ps(scores + j), factors, top));
+    const __m512 e1 = Exp2(_mm512_fmsub_ps(_mm512_loadu_ps(scores + j + 16), factors, top));
+    sum = _mm512_add_ps(sum, e);
+    sum1 = _mm512_add_ps(sum1, e1);
+    _mm512_storeu_si512(out + 2 * j, (__m512i)_mm512_cvtne2ps_pbh(e1, e));
+  }
+  return 1.0f / _mm512_reduce_add_ps(_mm512_add_ps(sum, sum1));
 }
 
 BERTIE_BF16_ATTENTION void ScaleRow(int64_t size, float factor, const float* x, float* out) {
@@ -198,7 +208,8 @@ void BF16AttentionHead(const AttentionInput& in, int64_t sentence, int64_t head,
   const int64_t q0 = in.query_offsets[sentence], k0 = in.key_offsets[sentence];
   const int64_t queries = in.query_offsets[sentence + 1] - q0;
   const int64_t keys = in.key_offsets[sentence + 1] - k0;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(size));
+  constexpr float kLog2E = 1.44269504f;
+  const float factor = kLog2E / std::sqrt(static_cast<float>(size));
   const Layout at(keys, size);
   std::byte* k = scratch;
   std::byte* v = k + at.keys_bytes();
@@ -218,9 +229,13 @@ void BF16AttentionHead(const AttentionInput& in, int64_t sentence, int64_t head,
       BF16DotTile(rows, at.head_pairs, q, at.query_stride, k + j * at.head_pairs * 4, scores + j,
                   at.padded_keys, k, 0);
     }
-    float inverse[kQueryRows];
+    // Two loops: no row waits for the one before it to be summed up.
+    float largest[kQueryRows], inverse[kQueryRows];
     for (int r = 0; r < rows; ++r) {
-      inverse[r] = ExpRow(keys, at.padded_keys, scale, scores + r * at.padded_keys,
+      largest[r] = LargestScore(keys, at.padded_keys, scores + r * at.padded_keys);
+    }
+    for (int r = 0; r < rows; ++r) {
+      inverse[r] = ExpRow(at.padded_keys, factor, largest[r], scores + r * at.padded_keys,
                           p + r * at.probability_stride);
     }
     for (int64_t j = 0; j < at.padded_size; j += kBF16DotWidth) {
