@@ -1,11 +1,14 @@
-"""Fits the polynomial of Exp2 in src/kernels/bf16_attention.cc: 2^f ~ P(f), |f| <= 1/2.
+"""Fits a polynomial to 2^f, |f| <= 1/2. Its degree is the argument: 5 for Exp2 in
+src/kernels/vector_math-inl.h, 3 for that in src/kernels/bf16_attention.cc.
 
 Least squares of the relative error, whose weights grow where it is largest (Lawson's method). Needs
 numpy.
 """
+import sys
+
 import numpy as np
 
-DEGREE = 3
+DEGREE = int(sys.argv[1])
 NODES = 4000
 
 f = np.cos(np.pi * (np.arange(NODES) + 0.5) / NODES) / 2

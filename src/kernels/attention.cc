@@ -51,25 +51,48 @@ void SmallMatMul(int64_t rows, int64_t columns, int64_t depth, const float* a, i
   }
 }
 
-// One row of scores to probabilities, in place; columns beyond `keys` become zero.
-void SoftmaxRow(int64_t keys, int64_t padded, float scale, float* row) {
+// The largest of a row's scores. Columns beyond `keys` become smaller than any.
+float LargestScore(int64_t keys, int64_t padded, float* row) {
   const Floats d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t j = keys; j < padded; ++j) row[j] = -3.0e38f;
-  const auto factor = hn::Set(d, scale);
   auto largest = hn::Set(d, -3.0e38f);
   for (int64_t j = 0; j < padded; j += lanes) largest = hn::Max(largest, hn::LoadU(d, row + j));
-  const auto top = hn::MaxOfLanes(d, largest);
+  return hn::GetLane(hn::MaxOfLanes(d, largest));
+}
+
+// 2^(factor (score - largest)) of a row, in place; returns one over their sum.
+float ExpRow(int64_t keys, int64_t padded, float factor, float largest, float* row) {
+  const Floats d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto factors = hn::Set(d, factor), top = hn::Set(d, largest);
   auto sum = hn::Zero(d);
   for (int64_t j = 0; j < padded; j += lanes) {
-    const auto e = hn::Exp(d, hn::Mul(hn::Sub(hn::LoadU(d, row + j), top), factor));
+    const auto e = Exp2(d, hn::Mul(hn::Sub(hn::LoadU(d, row + j), top), factors));
     hn::StoreU(e, d, row + j);
     sum = hn::Add(sum, e);
   }
   for (int64_t j = keys; j < padded; ++j) row[j] = 0;
-  const auto inverse = hn::Div(hn::Set(d, 1.0f), hn::SumOfLanes(d, sum));
-  for (int64_t j = 0; j < padded; j += lanes) {
-    hn::StoreU(hn::Mul(hn::LoadU(d, row + j), inverse), d, row + j);
+  return 1.0f / hn::GetLane(hn::SumOfLanes(d, sum));
+}
+
+// Rows of scores to probabilities, in place; columns beyond `keys` become zero. Three loops: no row
+// waits for the one before it to be summed up.
+void SoftmaxRows(int64_t count, int64_t keys, int64_t padded, float scale, float* rows) {
+  const Floats d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  constexpr float kLog2E = 1.44269504f;
+  float largest[kQueryBlock], inverse[kQueryBlock];
+  for (int64_t i = 0; i < count; ++i) largest[i] = LargestScore(keys, padded, rows + i * padded);
+  for (int64_t i = 0; i < count; ++i) {
+    inverse[i] = ExpRow(keys, padded, scale * kLog2E, largest[i], rows + i * padded);
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    const auto factor = hn::Set(d, inverse[i]);
+    float* row = rows + i * padded;
+    for (int64_t j = 0; j < padded; j += lanes) {
+      hn::StoreU(hn::Mul(hn::LoadU(d, row + j), factor), d, row + j);
+    }
   }
 }
 
@@ -120,9 +143,7 @@ void Probabilities(const AttentionInput& in, const Head& head, int64_t first, in
   const int64_t padded = Padded(head.keys);
   SmallMatMul(count, padded, in.head_size, head.q + first * in.q_stride, in.q_stride, 1,
               k_transposed, probabilities, padded, false);
-  for (int64_t i = 0; i < count; ++i) {
-    SoftmaxRow(head.keys, padded, head.scale, probabilities + i * padded);
-  }
+  SoftmaxRows(count, head.keys, padded, head.scale, probabilities);
 }
 
 void AttentionHead(const AttentionInput& in, int64_t sentence, int64_t index, float* out,

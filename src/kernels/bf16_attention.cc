@@ -141,8 +141,8 @@ BERTIE_BF16_ATTENTION void PackValues(const Layout& at, int64_t keys, int64_t si
 }
 
 // 2^x for x <= 0 within a relative 7.5e-5, which the rounding to bf16 that follows hides: x = n +
-// f, a polynomial in f fitted by tools/fit_exp2.py, and n added to its exponent. Additions, unlike
-// vscalefps, leave the multipliers to the products.
+// f, a polynomial in f fitted by 'tools/fit_exp2.py 3', and n added to its exponent. Additions,
+// unlike vscalefps, leave the multipliers to the products.
 BERTIE_BF16_ATTENTION inline __m512 Exp2(__m512 x) {
   x = _mm512_max_ps(x, _mm512_set1_ps(-125.0f));  // the exponent's range, and no -infinity
   // Of a float this large the last bits are the whole number that x is nearest to.

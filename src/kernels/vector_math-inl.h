@@ -65,6 +65,26 @@ HWY_INLINE V RoundedGelu(D d, V x) {
   return hn::Mul(x, hn::MulAdd(xc, p, hn::Set(d, 0.5f)));
 }
 
+// 2^x for x <= 0 within a relative 1.5e-7; below -125 as at -125. x = n + f, a polynomial in f
+// fitted by 'tools/fit_exp2.py 5', and n added to its exponent.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V Exp2(D d, V x) {
+  const hn::RebindToSigned<D> di;
+  x = hn::Max(x, hn::Set(d, -125.0f));
+  // Of a float this large the last bits are the whole number that x is nearest to.
+  const V large = hn::Set(d, 0x1.8p23f);
+  const V shifted = hn::Add(x, large);
+  const V f = hn::Sub(x, hn::Sub(shifted, large));
+  V p = hn::Set(d, 1.327647129e-03f);
+  p = hn::MulAdd(p, f, hn::Set(d, 9.675540961e-03f));
+  p = hn::MulAdd(p, f, hn::Set(d, 5.550713092e-02f));
+  p = hn::MulAdd(p, f, hn::Set(d, 2.402212024e-01f));
+  p = hn::MulAdd(p, f, hn::Set(d, 6.931469440e-01f));
+  p = hn::MulAdd(p, f, hn::Set(d, 1.000000119e+00f));
+  const auto n = hn::ShiftLeft<23>(hn::BitCast(di, shifted));
+  return hn::BitCast(d, hn::Add(hn::BitCast(di, p), n));
+}
+
 // d GELU / dx = Phi(x) + x phi(x).
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V GeluDerivative(D d, V x) {
