@@ -56,6 +56,8 @@ def test_speeds_are_possible(here):
         assert 0.1 < speed[name] < 1e5, name
     assert 0.05 < speed["read_gb_per_s"] < 5000 and 0.05 < speed["copy_gb_per_s"] < 5000
     assert 0 <= speed["stolen"] <= 1 and speed["spread"] >= 0
+    pauses = speed["pauses"]
+    assert 0 <= pauses["lost"] <= 1 and 0 <= pauses["longest_ms"] <= 1000 * max(1, pauses["lost"])
 
 
 def test_advice_follows_from_the_figures(here):
@@ -109,7 +111,9 @@ def test_a_quota_below_one_processor(run, bertie):
         diagnosis = json.loads(done.stdout)
         assert done.returncode == 0
         assert diagnosis["machine"]["quota_processors"] == 0.5 and diagnosis["machine"]["threads"] == 1
-        assert "quota" in findings(diagnosis)
+        assert {"quota", "pauses"} <= findings(diagnosis)
+        # Half of each tenth of a second.
+        assert diagnosis["speed"]["pauses"]["longest_ms"] > 20 and diagnosis["speed"]["pauses"]["lost"] > 0.2
         return
     pytest.skip("no control group can be made here")
 

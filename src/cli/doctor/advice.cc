@@ -153,6 +153,12 @@ void LookAtProcessor(const Facts& facts, const Speed& speed, Findings& found) {
              "the slowest tenth of equal pieces of work took " + InPercent(speed.spread) +
                  " longer than the best: other programs or a noisy neighbour; these figures, and "
                  "answers' times, vary as much");
+  found.Warn(speed.pauses.lost >= 0.01, "pauses",
+             "with all processors at work one of them stands still " +
+                 FormatFixed(speed.pauses.per_second, 0) + " times a second for more than 1 ms (" +
+                 FormatFixed(speed.pauses.longest_ms, 1) +
+                 " ms at most): one answer in a hundred takes that much longer, whatever serves "
+                 "it; give bertie processors of its own, or whole ones by quota");
 }
 
 void LookAtMemory(const Facts& facts, Findings& found) {

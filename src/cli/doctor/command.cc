@@ -45,7 +45,7 @@ void AddDoctor(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(1, 1024));
   command->add_flag("--json", flags->json, "Print one JSON object");
   command->footer(
-      "Takes about two seconds. Exit code 0 unless something keeps bertie, or MODEL, from "
+      "Takes about three seconds. Exit code 0 unless something keeps bertie, or MODEL, from "
       "working;\n"
       "warnings are no reason. Figures are of this moment: other programs that run show in them.");
   command->callback([flags, &exit_code] { exit_code = RunDoctor(*flags); });

@@ -59,6 +59,10 @@ std::string MachineTable(const Diagnosis& diagnosis) {
   table.Add({"evenness", "the slowest tenth of equal work +" + FormatFixed(100 * speed.spread, 0) +
                              " %, taken by other machines " + FormatFixed(100 * speed.stolen, 1) +
                              " %"});
+  table.Add({"pauses", "the longest " + FormatFixed(speed.pauses.longest_ms, 1) + " ms, " +
+                           FormatFixed(speed.pauses.per_second, 0) +
+                           " a second of more than 1 ms, " +
+                           FormatFixed(100 * speed.pauses.lost, 1) + " % of the time"});
   table.Add({"models", facts.cache.string() + ", " + Gigabytes(facts.disk_free) + " free" +
                            (speed.disk > 0 ? ", written at " + FormatSpeed(speed.disk) + " MB/s"
                                            : std::string())});
@@ -143,10 +147,18 @@ OrderedJson MachineJson(const Facts& facts) {
 }
 
 OrderedJson SpeedJson(const Speed& speed) {
-  return {{"fp32_gops", speed.fp32},     {"bf16_gops", speed.bf16},
-          {"int8_gops", speed.int8},     {"read_gb_per_s", speed.read},
-          {"copy_gb_per_s", speed.copy}, {"disk_mb_per_s", speed.disk},
-          {"spread", speed.spread},      {"stolen", speed.stolen}};
+  return {{"fp32_gops", speed.fp32},
+          {"bf16_gops", speed.bf16},
+          {"int8_gops", speed.int8},
+          {"read_gb_per_s", speed.read},
+          {"copy_gb_per_s", speed.copy},
+          {"disk_mb_per_s", speed.disk},
+          {"spread", speed.spread},
+          {"stolen", speed.stolen},
+          {"pauses",
+           {{"longest_ms", speed.pauses.longest_ms},
+            {"per_second", speed.pauses.per_second},
+            {"lost", speed.pauses.lost}}}};
 }
 
 OrderedJson AdviceJson(const Advice& advice) {

@@ -180,6 +180,7 @@ Speed MeasureSpeed(const Facts& facts, ThreadPool& pool) {
   Product small(WeightType::kF32, 32, pool);
   const std::vector<double> times = TimeRuns(0.15, [&small] { small.Run(); });
   speed.spread = times[times.size() * 9 / 10] / times.front() - 1;
+  speed.pauses = MeasurePauses(1, pool);
   const ProcessorTime after = ReadProcessorTime();
   if (after.all > before.all) {
     speed.stolen = (after.stolen - before.stolen) / (after.all - before.all);

@@ -6,6 +6,7 @@
 
 #include "base/thread_pool.h"
 #include "cli/doctor/facts.h"
+#include "cli/doctor/pauses.h"
 
 namespace bertie::cli {
 
@@ -18,9 +19,10 @@ struct Speed {
   double disk = 0;    // 10^6 bytes a second written to the cache's folder; 0: not measured
   double spread = 0;  // by how much the slowest tenth of equal pieces of work exceeds the best
   double stolen = 0;  // share of the processors' time that other machines of the host took
+  Pauses pauses;
 };
 
-// About two seconds. Memory: at most a quarter of what is usable.
+// About three seconds. Memory: at most a quarter of what is usable.
 Speed MeasureSpeed(const Facts& facts, ThreadPool& pool);
 
 }  // namespace bertie::cli
