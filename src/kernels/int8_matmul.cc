@@ -171,12 +171,8 @@ int64_t QuantizeBlocks(int64_t count, const float* x, float inverse, int32_t zer
 }
 
 // q of one row, with zeros up to `padded`.
-void QuantizeRowImpl(int64_t count, int64_t padded, const float* x, uint8_t* out, float& scale,
-                     int32_t& zero) {
-  const RowRange range = FindRange(count, x);
-  scale = (range.highest - range.lowest) / 255.0f;
-  const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
-  zero = static_cast<int32_t>(std::nearbyint(-range.lowest * inverse));
+void QuantizeRow(int64_t count, int64_t padded, const float* x, float inverse, int32_t zero,
+                 uint8_t* out) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
   const hn::Rebind<uint8_t, Floats> du8;
@@ -193,6 +189,29 @@ void QuantizeRowImpl(int64_t count, int64_t padded, const float* x, uint8_t* out
     out[j] = static_cast<uint8_t>(std::clamp(q, 0, 255));
   }
   for (; j < padded; ++j) out[j] = 0;
+}
+
+void QuantizeRowsImpl(const MatrixView& a, int64_t row0, int64_t row1, const QuantizedTarget& to) {
+  // A few rows at a time, as many as stay in L1: no row waits for its own range's last comparison.
+  constexpr int64_t kTogether = 8, kElements = 6144;
+  const int64_t together =
+      std::clamp<int64_t>(kElements / std::max<int64_t>(1, a.columns), 1, kTogether);
+  for (int64_t first = row0; first < row1; first += together) {
+    const int64_t last = std::min(row1, first + together);
+    float inverses[kTogether];
+    for (int64_t row = first; row < last; ++row) {
+      const RowRange range = FindRange(a.columns, a.data + row * a.row_stride);
+      const float scale = (range.highest - range.lowest) / 255.0f;
+      const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
+      to.scales[row] = scale;
+      to.zeros[row] = static_cast<int32_t>(std::nearbyint(-range.lowest * inverse));
+      inverses[row - first] = inverse;
+    }
+    for (int64_t row = first; row < last; ++row) {
+      QuantizeRow(a.columns, to.padded, a.data + row * a.row_stride, inverses[row - first],
+                  to.zeros[row], to.data + row * to.stride);
+    }
+  }
 }
 
 // Where a panel's share of a tile comes from and goes to. All have TileColumns() columns.
@@ -327,7 +346,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace bertie::kernels {
 
-HWY_EXPORT(QuantizeRowImpl);
+HWY_EXPORT(QuantizeRowsImpl);
 HWY_EXPORT(MultiplyInt8BlockImpl);
 
 QuantizedRows QuantizeRows(const MatrixView& a, Buffer& scratch, ThreadPool& pool) {
@@ -343,12 +362,9 @@ QuantizedRows QuantizeRows(const MatrixView& a, Buffer& scratch, ThreadPool& poo
   constexpr int64_t kTaskElements = 8192;
   const int64_t rows_a_task = std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, a.columns));
   pool.ParallelFor((a.rows + rows_a_task - 1) / rows_a_task, [&](int64_t task, int) {
-    for (int64_t row = task * rows_a_task; row < std::min(a.rows, (task + 1) * rows_a_task);
-         ++row) {
-      HWY_DYNAMIC_DISPATCH(QuantizeRowImpl)
-      (a.columns, padded, a.data + row * a.row_stride, data + row * stride, scales[row],
-       zeros[row]);
-    }
+    HWY_DYNAMIC_DISPATCH(QuantizeRowsImpl)
+    (a, task * rows_a_task, std::min(a.rows, (task + 1) * rows_a_task),
+     {data, stride, padded, scales, zeros});
   });
   return {reinterpret_cast<const std::byte*>(data), stride, scales, zeros};
 }

@@ -31,6 +31,15 @@ struct QuantizedRows {
   const int32_t* zeros = nullptr;   // [rows]
 };
 
+// The same while it is written.
+struct QuantizedTarget {
+  uint8_t* data = nullptr;
+  int64_t stride = 0;
+  int64_t padded = 0;  // bytes of a row with its zeros
+  float* scales = nullptr;
+  int32_t* zeros = nullptr;
+};
+
 // Quantises all rows of a (column_stride 1) into scratch.
 QuantizedRows QuantizeRows(const MatrixView& a, Buffer& scratch, ThreadPool& pool);
 

@@ -32,30 +32,26 @@ void AddResidualRow(const LayerNormInput& in, int64_t row, float* x) {
   });
 }
 
-void LayerNormRow(const LayerNormInput& in, int64_t row, float* y, float* mean,
-                  float* inverse_deviation) {
-  float* x = in.x + row * in.columns;
-  AddResidualRow(in, row, x);
-  const float inverse_columns = 1.0f / static_cast<float>(in.columns);
-  const float average =
-      SumVectors(in.columns, [&](auto d, int64_t j) { return hn::LoadU(d, x + j); }) *
-      inverse_columns;
-  const float variance = SumVectors(in.columns,
-                                    [&](auto d, int64_t j) {
-                                      const auto centred =
-                                          hn::Sub(hn::LoadU(d, x + j), hn::Set(d, average));
-                                      return hn::Mul(centred, centred);
-                                    }) *
-                         inverse_columns;
-  const float inverse = 1.0f / std::sqrt(variance + in.eps);
+float Mean(int64_t columns, const float* x) {
+  return SumVectors(columns, [&](auto d, int64_t j) { return hn::LoadU(d, x + j); }) /
+         static_cast<float>(columns);
+}
+
+float Variance(int64_t columns, const float* x, float mean) {
+  return SumVectors(columns,
+                    [&](auto d, int64_t j) {
+                      const auto centred = hn::Sub(hn::LoadU(d, x + j), hn::Set(d, mean));
+                      return hn::Mul(centred, centred);
+                    }) /
+         static_cast<float>(columns);
+}
+
+void NormaliseRow(const LayerNormInput& in, const float* x, float mean, float inverse, float* y) {
   ForVectors(in.columns, [&](auto d, int64_t j) {
     const auto normal =
-        hn::Mul(hn::Sub(hn::LoadU(d, x + j), hn::Set(d, average)), hn::Set(d, inverse));
-    hn::StoreU(hn::MulAdd(normal, hn::LoadU(d, in.gamma + j), hn::LoadU(d, in.beta + j)), d,
-               y + row * in.columns + j);
+        hn::Mul(hn::Sub(hn::LoadU(d, x + j), hn::Set(d, mean)), hn::Set(d, inverse));
+    hn::StoreU(hn::MulAdd(normal, hn::LoadU(d, in.gamma + j), hn::LoadU(d, in.beta + j)), d, y + j);
   });
-  if (mean != nullptr) mean[row] = average;
-  if (inverse_deviation != nullptr) inverse_deviation[row] = inverse;
 }
 
 // With n = (sum - mean) r and g = dy gamma: d_sum = r (g - mean(g) - n mean(g n)).
@@ -91,7 +87,25 @@ void LayerNormBackwardRow(int64_t row, int64_t columns, const LayerNormGradients
 
 void LayerNormRows(const LayerNormInput& in, int64_t row0, int64_t row1, float* y, float* mean,
                    float* inverse_deviation) {
-  for (int64_t row = row0; row < row1; ++row) LayerNormRow(in, row, y, mean, inverse_deviation);
+  // A few rows at a time, each step for all of them: none waits for its own sum's last addition.
+  constexpr int64_t kTogether = 8;
+  for (int64_t first = row0; first < row1; first += kTogether) {
+    const int64_t count = std::min(kTogether, row1 - first);
+    float means[kTogether], inverses[kTogether];
+    const auto x = [&](int64_t i) { return in.x + (first + i) * in.columns; };
+    for (int64_t i = 0; i < count; ++i) {
+      AddResidualRow(in, first + i, x(i));
+      means[i] = Mean(in.columns, x(i));
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      inverses[i] = 1.0f / std::sqrt(Variance(in.columns, x(i), means[i]) + in.eps);
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      NormaliseRow(in, x(i), means[i], inverses[i], y + (first + i) * in.columns);
+    }
+    if (mean != nullptr) std::copy_n(means, count, mean + first);
+    if (inverse_deviation != nullptr) std::copy_n(inverses, count, inverse_deviation + first);
+  }
 }
 
 void LayerNormBackwardRows(int64_t row0, int64_t row1, int64_t columns,
