@@ -144,7 +144,8 @@ BERTIE_BF16_ATTENTION void PackValues(const Layout& at, int64_t keys, int64_t si
 // f, a polynomial in f fitted by 'tools/fit_exp2.py 3', and n added to its exponent. Additions,
 // unlike vscalefps, leave the multipliers to the products.
 BERTIE_BF16_ATTENTION inline __m512 Exp2(__m512 x) {
-  x = _mm512_max_ps(x, _mm512_set1_ps(-125.0f));  // the exponent's range, and no -infinity
+  // The exponent's range, and no -infinity. In this order a NaN stays one.
+  x = _mm512_max_ps(_mm512_set1_ps(-125.0f), x);
   // Of a float this large the last bits are the whole number that x is nearest to.
   const __m512 shifted = _mm512_add_ps(x, _mm512_set1_ps(0x1.8p23f));
   const __m512 f = _mm512_sub_ps(x, _mm512_sub_ps(shifted, _mm512_set1_ps(0x1.8p23f)));

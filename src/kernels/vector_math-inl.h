@@ -70,7 +70,7 @@ HWY_INLINE V RoundedGelu(D d, V x) {
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V Exp2(D d, V x) {
   const hn::RebindToSigned<D> di;
-  x = hn::Max(x, hn::Set(d, -125.0f));
+  x = hn::Max(hn::Set(d, -125.0f), x);  // in this order x86 keeps a NaN
   // Of a float this large the last bits are the whole number that x is nearest to.
   const V large = hn::Set(d, 0x1.8p23f);
   const V shifted = hn::Add(x, large);

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -113,6 +114,17 @@ void CheckFormula(bool bf16_products, double tolerance) {
 TEST(Attention, EqualsTheFormulaInDouble) { CheckFormula(false, 2e-6); }
 
 TEST(Attention, OfBF16ProductsEqualsTheFormulaAsNearlyAsBF16Can) { CheckFormula(true, 4e-3); }
+
+TEST(Attention, HidesNoNan) {
+  ThreadPool pool(1);
+  for (const bool bf16_products : {false, true}) {
+    Example run(kProblems[0]);
+    run.q[3] = std::numeric_limits<float>::quiet_NaN();
+    const auto out = run.Forward(pool, {}, bf16_products);
+    EXPECT_TRUE(std::isnan(out[0])) << bf16_products;  // all of that query and head
+    EXPECT_FALSE(std::isnan(out[static_cast<size_t>(run.width)])) << bf16_products;
+  }
+}
 
 TEST(Attention, OfBF16ProductsDoesNotDependOnTheSentencesBeside) {
   ThreadPool pool(2);
