@@ -1,6 +1,8 @@
 // Children that outlive who started them, their logs, and the versions of the state's tables.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -123,6 +125,58 @@ TEST_F(ChildTest, AProgramThatIsNotThereIsAnError) {
   EXPECT_EQ(child.error().code, ErrorCode::kNotFound);
   EXPECT_NE(child.error().message.find("no-such-program"), std::string::npos);
   EXPECT_EQ(ChildProcess::Adopt(options.folder).error().code, ErrorCode::kNotFound);
+}
+
+// Processes of this one, running or not waited for.
+int Children() {
+  int children = 0;
+  const std::string parent = std::to_string(::getpid()) + " ";
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const auto text = ReadFile(entry.path() / "stat", 4096);
+    const size_t name_end = text.ok() ? text->rfind(") ") : std::string::npos;
+    if (name_end != std::string::npos && text->compare(name_end + 4, parent.size(), parent) == 0) {
+      ++children;
+    }
+  }
+  return children;
+}
+
+TEST_F(ChildTest, NoProcessIsLeftOfAStartThatFailed) {
+  const int before = Children();
+  const auto previous = ::signal(SIGXFSZ, SIG_IGN);
+  rlimit limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &limit), 0);
+  const rlimit nothing{0, limit.rlim_max};  // a full disk: who it is cannot be written down
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &nothing), 0);
+  const auto child = ChildProcess::Start(Shell("sleep 100"));
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
+  ::signal(SIGXFSZ, previous);
+  EXPECT_FALSE(child.ok());
+  EXPECT_EQ(Children(), before);
+  EXPECT_EQ(ChildProcess::Adopt(folder.path() / "child").error().code, ErrorCode::kNotFound);
+}
+
+// As in a container whose first process reads no other's end.
+TEST_F(ChildTest, AnEndThatNobodyReadsIsAnEnd) {
+  ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+  auto child = ChildProcess::Start(Shell("echo $PPID; sleep 100"));
+  ASSERT_TRUE(child.ok()) << child.error().message;
+  ASSERT_TRUE(Eventually([&] { return Lines().size() == 1; }));
+  const pid_t program = child->id().pid;
+  ::kill(std::stoi(Lines()[0]), SIGKILL);  // the keeper
+  ASSERT_TRUE(Eventually([&] {
+    const auto text = ReadFile("/proc/" + std::to_string(program) + "/stat", 4096);
+    return text->find(") S " + std::to_string(::getpid()) + " ") != std::string::npos;
+  }));
+  EXPECT_FALSE(child->Poll());
+  child->Signal(SIGKILL);
+  const auto end = child->WaitFor(5000);
+  EXPECT_TRUE(IsDead(program));
+  ASSERT_TRUE(end);
+  EXPECT_EQ(end->kind, ChildExit::Kind::kUnknown);
+  ::prctl(PR_SET_CHILD_SUBREAPER, 0);
+  while (::waitpid(program, nullptr, 0) == program) {
+  }
 }
 
 // The newest lines stay, at the places where they were; the file takes no more room than was said.

@@ -169,7 +169,7 @@ void WriteExit(const KeeperPlan& plan, const siginfo_t& end) {
 
 void RunKeeper(const KeeperPlan& plan) {
   setsid();
-  prctl(PR_SET_NAME, "bertie-keeper");
+  prctl(PR_SET_NAME, kKeeperName);
   CloseAllBut(plan.log, plan.report, plan.go);
   ResetSignals();
   // Three descriptors that nothing else may get.

@@ -8,6 +8,9 @@
 
 namespace bertie::cloud {
 
+// The keeper's process's.
+inline constexpr char kKeeperName[] = "bertie-keeper";
+
 // What the keeper works with: made before the fork, since nothing may be allocated after it.
 struct KeeperPlan {
   char* const* arguments;

@@ -29,6 +29,33 @@ Error SystemError(int error, const std::string& action) {
           "cannot " + action + ": " + std::generic_category().message(error)};
 }
 
+// What /proc/PID/stat says, from field 3 on.
+struct ProcessStat {
+  char state = 0;
+  pid_t parent = 0;
+  uint64_t start = 0;
+};
+
+Result<ProcessStat> ReadStat(pid_t pid) {
+  BERTIE_ASSIGN_OR_RETURN(const std::string text,
+                          ReadFile("/proc/" + std::to_string(pid) + "/stat", kMaxSmallFile));
+  // The name, in brackets, may hold anything; field 3 is after the last bracket.
+  std::istringstream fields(text.substr(std::min(text.rfind(')'), text.size() - 1) + 1));
+  ProcessStat stat;
+  fields >> stat.state >> stat.parent;
+  std::string skipped;
+  for (int field = 5; field < 22; ++field) fields >> skipped;
+  if (!(fields >> stat.start)) {
+    return Error{ErrorCode::kNotFound, "process " + std::to_string(pid) + " has no start time"};
+  }
+  return stat;
+}
+
+bool IsKeeper(pid_t pid) {
+  const auto name = ReadFile("/proc/" + std::to_string(pid) + "/comm", kMaxSmallFile);
+  return name.ok() && *name == std::string(kKeeperName) + "\n";
+}
+
 std::string BootId() {
   auto text = ReadFile("/proc/sys/kernel/random/boot_id", kMaxSmallFile);
   return text.ok() ? text->substr(0, text->find('\n')) : std::string("unknown");
@@ -107,6 +134,23 @@ Status WriteId(const fs::path& folder, const ProcessId& id) {
                                                  std::to_string(id.start) + " " + id.boot + "\n");
 }
 
+// Writes down who the program is, and has it begin. report and go: of a KeeperPlan, the other ends.
+Result<ProcessId> LetGo(const ChildOptions& options, int report, int go) {
+  KeeperReport first;
+  if (!ReadFully(report, &first, sizeof(first)) || first.program == 0) {
+    return SystemError(first.error, "start a process");
+  }
+  BERTIE_ASSIGN_OR_RETURN(ProcessId id, ProcessId::Of(first.program));
+  BERTIE_RETURN_IF_ERROR(WriteId(options.folder, id));
+  if (::write(go, "", 1) != 1) return SystemError(errno, "start a process");
+  // Its end is closed by exec, or says why there was none.
+  int exec_error = 0;
+  if (ReadFully(report, &exec_error, sizeof(exec_error))) {
+    return SystemError(exec_error, "run " + options.arguments.front());
+  }
+  return id;
+}
+
 Status PrepareFolder(const fs::path& folder) {
   BERTIE_RETURN_IF_ERROR(MakeFolders(folder));
   std::error_code error;
@@ -136,22 +180,14 @@ std::vector<std::string> ThisEnvironment(
 }
 
 Result<ProcessId> ProcessId::Of(pid_t pid) {
-  BERTIE_ASSIGN_OR_RETURN(const std::string text,
-                          ReadFile("/proc/" + std::to_string(pid) + "/stat", kMaxSmallFile));
-  // The name, in brackets, may hold anything; field 3 is after the last bracket.
-  std::istringstream fields(text.substr(std::min(text.rfind(')'), text.size() - 1) + 1));
-  std::string skipped;
-  for (int field = 3; field < 22; ++field) fields >> skipped;
-  ProcessId id{.pid = pid, .boot = BootId()};
-  if (!(fields >> id.start)) {
-    return Error{ErrorCode::kNotFound, "process " + std::to_string(pid) + " has no start time"};
-  }
-  return id;
+  BERTIE_ASSIGN_OR_RETURN(const ProcessStat stat, ReadStat(pid));
+  return ProcessId{.pid = pid, .start = stat.start, .boot = BootId()};
 }
 
 bool ProcessId::Lives() const {
-  const auto now = Of(pid);
-  return now.ok() && now->start == start && now->boot == boot;
+  const auto now = ReadStat(pid);
+  if (!now.ok() || now->start != start || BootId() != boot) return false;
+  return now->state != 'Z' || IsKeeper(now->parent);
 }
 
 int ChildExit::ShellCode() const {
@@ -200,23 +236,14 @@ Result<ChildProcess> ChildProcess::Start(const ChildOptions& options) {
   go.Close(0);
   if (keeper < 0) return SystemError(fork_error, "start a process");
 
-  ChildProcess child(options.folder, {}, keeper);
-  KeeperReport first;
-  if (!ReadFully(report.ends[0], &first, sizeof(first)) || first.program == 0) {
-    return SystemError(first.error, "start a process");
-  }
-  BERTIE_ASSIGN_OR_RETURN(child.id_, ProcessId::Of(first.program));
-  BERTIE_RETURN_IF_ERROR(WriteId(options.folder, child.id_));
-  // Its end is closed by exec, or says why there was none.
-  int exec_error = 0;
-  if (::write(go.ends[1], "", 1) != 1) return SystemError(errno, "start a process");
-  if (ReadFully(report.ends[0], &exec_error, sizeof(exec_error))) {
-    std::error_code ignored;
-    fs::remove(options.folder / "pid", ignored);
-    ::waitpid(std::exchange(child.keeper_, 0), nullptr, 0);
-    return SystemError(exec_error, "run " + options.arguments.front());
-  }
-  return child;
+  auto id = LetGo(options, report.ends[0], go.ends[1]);
+  if (id.ok()) return ChildProcess(options.folder, *std::move(id), keeper);
+  // Without the byte the program ends, and the keeper with it.
+  go.Close(1);
+  ::waitpid(keeper, nullptr, 0);
+  std::error_code ignored;
+  fs::remove(options.folder / "pid", ignored);
+  return id.error();
 }
 
 Result<ChildProcess> ChildProcess::Adopt(const fs::path& folder) {

@@ -52,7 +52,9 @@ struct ProcessId {
 
   // kNotFound when there is none.
   static Result<ProcessId> Of(pid_t pid);
-  // A zombie whose parent has not read its end yet counts as living.
+  // A zombie counts as living while its keeper has not written down its end yet. One whose keeper
+  // was killed does not: its next parent may never read its end, as the first process of a
+  // container.
   bool Lives() const;
 };
 
