@@ -4,7 +4,9 @@
 #include <filesystem>
 
 #include "base/directory.h"
+#include "base/file.h"
 #include "cloud/endpoints/model_cache.h"
+#include "cloud/endpoints/model_data.h"
 #include "cloud/s3/object_files.h"
 #include "cloud/transform/object_answers.h"
 #include "cloud/transform/object_requests.h"
@@ -102,6 +104,57 @@ TEST_F(ObjectWorkTest, AnswersStandBesideTheirRecords) {
   job.line_ends = true;
   EXPECT_EQ(Joined(job, "", "1"), "1\n");
   EXPECT_EQ(Joined(job, "", "1\n"), "1\n");
+}
+
+TEST_F(ObjectWorkTest, FilesOfAFolderAreToldFromOthers) {
+  const auto check = [](const std::vector<std::string>& paths) -> std::string {
+    std::vector<ObjectFile> files;
+    for (const std::string& path : paths) files.push_back({"b", "k/" + path, 0, path});
+    const Done done = CheckFilePaths(files);
+    return done.ok() ? "" : done.error().code + (": " + done.error().message);
+  };
+  EXPECT_EQ(check({"a", "ab", "b/c", "b/d/e", "a.b"}), "");
+  EXPECT_EQ(check({"a", "b//c"}),
+            "InvalidKey: the key 'k/b//c' is no path of a file: 'b//c' must be names between "
+            "single slashes, none . or ..");
+  EXPECT_EQ(check({"a", "a.b", "a/b/c"}),
+            "InvalidKey: the key 'k/a/b/c' is no path of a file beside 'a', which is one");
+}
+
+// A model that cannot be had as a whole leaves the one that was fetched before.
+TEST_F(ObjectWorkTest, AModelIsReplacedAsAWhole) {
+  namespace fs = std::filesystem;
+  const auto at = folder->path() / "model";
+  ContainerPlan archive, files;
+  archive.data_url = "s3://b/m.tar.gz";
+  files.data_url = "s3://b/m/";
+  files.data_folder = true;
+  const auto text = [](const fs::path& path) { return ReadFile(path, 1 << 20).value(); };
+  for (const std::string& bytes : {std::string("old"), std::string(100'000, 'n')}) {
+    Put("m.tar.gz", bytes);
+    ASSERT_TRUE(FetchModelData(*store, archive, at).ok());
+    EXPECT_EQ(text(at / "model.tar.gz"), bytes);
+  }
+  for (const auto& blob : fs::recursive_directory_iterator(folder->path() / "data" / "objects")) {
+    if (blob.is_regular_file()) fs::resize_file(blob.path(), 10);
+  }
+  EXPECT_FALSE(FetchModelData(*store, archive, at).ok());
+  EXPECT_EQ(text(at / "model.tar.gz").size(), 100'000U);
+
+  Put("m/a", "1");
+  Put("m/b", "1");
+  ASSERT_TRUE(FetchModelData(*store, files, at).ok());
+  Put("m/a", "2");
+  Put("m/b/c", "2");
+  const Done refused = FetchModelData(*store, files, at);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_STREQ(refused.error().code, "ClientError");
+  EXPECT_EQ(text(at / "model" / "a"), "1");
+  ASSERT_TRUE(store->Delete("b", {"m/b"}).ok());
+  ASSERT_TRUE(FetchModelData(*store, files, at).ok());
+  EXPECT_EQ(FilesBelow(at / "model"), (std::vector<std::string>{"a", "b/c"}));
+  EXPECT_EQ(text(at / "model" / "a"), "2");
+  EXPECT_FALSE(fs::exists(at / "model.new"));
 }
 
 TEST_F(ObjectWorkTest, TheCacheKeepsWhatWasUsedLast) {

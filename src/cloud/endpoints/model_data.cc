@@ -1,9 +1,13 @@
 #include "cloud/endpoints/model_data.h"
 
+#include <fcntl.h>
+
+#include <cstdio>
 #include <string_view>
 #include <system_error>
 
 #include "base/directory.h"
+#include "base/file.h"
 #include "cloud/s3/object_files.h"
 
 namespace bertie::cloud {
@@ -11,14 +15,33 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Done WriteFolder(const ObjectStore& store, const S3Uri& place, const fs::path& folder) {
-  auto files = FilesUnder(store, place);
-  if (!files.ok()) return files.error();
-  for (const ObjectFile& file : *files) {
+Done CopyAll(const ObjectStore& store, const std::vector<ObjectFile>& files,
+             const fs::path& folder) {
+  for (const ObjectFile& file : files) {
     if (Done done = CopyToFile(store, file, folder); !done.ok()) return done;
   }
-  if (files->empty()) return Failure("NoSuchKey", "no object under it");
   return std::monostate();
+}
+
+// Puts the objects under a place into a folder's place, all of them or none.
+Done ReplaceFolder(const ObjectStore& store, const S3Uri& place, const fs::path& folder) {
+  auto files = FilesUnder(store, place);
+  if (!files.ok()) return files.error();
+  if (files->empty()) return Failure("NoSuchKey", "no object under it");
+  if (Done checked = CheckFilePaths(*files); !checked.ok()) return checked;
+  const fs::path draft = folder.string() + ".new";
+  std::error_code error;
+  fs::remove_all(draft, error);
+  Done done = CopyAll(store, *files, draft);
+  if (done.ok() &&
+      ::renameat2(AT_FDCWD, draft.c_str(), AT_FDCWD, folder.c_str(), RENAME_EXCHANGE) != 0) {
+    // There was none, or the file system cannot.
+    fs::remove_all(folder, error);
+    fs::rename(draft, folder, error);
+    if (error) done = FileError(error.value(), folder, "make");
+  }
+  fs::remove_all(draft, error);
+  return done;
 }
 
 }  // namespace
@@ -85,13 +108,12 @@ Done FetchModelData(const ObjectStore& store, const ContainerPlan& container,
     BERTIE_RETURN_IF_ERROR(MakeFolders(folder));
     return std::monostate();
   }
-  std::error_code ignored;
-  fs::remove_all(folder, ignored);
   BERTIE_RETURN_IF_ERROR(MakeFolders(folder));
+  RemoveAbandonedFiles(folder);
   const fs::path target = ModelDataPath(container, folder);
   const ObjectFile file{place->bucket, place->key, 0, target.filename().string()};
-  const Done done =
-      container.data_folder ? WriteFolder(store, *place, target) : CopyToFile(store, file, folder);
+  const Done done = container.data_folder ? ReplaceFolder(store, *place, target)
+                                          : CopyToFile(store, file, folder);
   if (done.ok()) return done;
   const bool theirs = std::string_view(done.error().code) == "InvalidKey";
   return Failure(theirs ? "ClientError" : "InternalServerError", done.error().message);

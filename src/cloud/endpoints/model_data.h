@@ -26,8 +26,9 @@ Done CheckModelData(const ObjectStore& store, const ContainerPlan& container);
 std::filesystem::path ModelDataPath(const ContainerPlan& container,
                                     const std::filesystem::path& folder);
 
-// Writes the artifact below folder, which is made anew; left alone where the artifact is not to be
-// had. Failures are worded for an endpoint's FailureReason.
+// Writes the artifact below folder, in the place of what an earlier call wrote there: that stays as
+// it was where the artifact is not to be had as a whole. Nobody else may be writing there. Failures
+// are worded for an endpoint's FailureReason.
 Done FetchModelData(const ObjectStore& store, const ContainerPlan& container,
                     const std::filesystem::path& folder);
 

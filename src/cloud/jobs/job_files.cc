@@ -15,6 +15,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxFailure = 1024;
+// On their way, in the job's folder.
+constexpr char kCodeArchive[] = "sourcedir.tar.gz";
+constexpr char kUploadArchive[] = "upload.tar.gz";
 
 Failure DataFailure(const std::string& why) {
   return {"ClientError", "Data download failed: " + why};
@@ -35,24 +38,35 @@ JobFiles::JobFiles(ObjectStore& store, const JobRequest& job, fs::path folder)
   }
 }
 
-Outcome<std::vector<ObjectFile>> JobFiles::FilesOf(const JobChannel& channel) const {
+Outcome<JobFiles::Files> JobFiles::FilesOf(const JobChannel& channel) const {
   auto files = channel.manifest ? FilesInManifest(store_, channel.source)
                                 : FilesUnder(store_, channel.source);
   if (!files.ok()) return AsDataFailure(files.error(), channel.source.Text());
   if (files->empty()) {
     return DataFailure("No S3 objects found under S3 URL \"" + channel.source.Text() + "\"");
   }
+  const Done checked = CheckFilePaths(*files);
+  if (!checked.ok()) return AsDataFailure(checked.error(), channel.source.Text());
+  return files;
+}
+
+Outcome<JobFiles::Files> JobFiles::FilesOfCheckpoints() const {
+  if (!job_.checkpoints) return Files();
+  const S3Uri& from = job_.checkpoints->target;
+  auto files = FilesUnder(store_, {from.bucket, from.key.empty() ? "" : from.key + "/"});
+  if (!files.ok()) return AsDataFailure(files.error(), from.Text());
+  const Done checked = CheckFilePaths(*files);
+  if (!checked.ok()) return AsDataFailure(checked.error(), from.Text());
   return files;
 }
 
 // The first host that needs a file gets it from the store, the others share it by a link.
-Done JobFiles::FillChannel(const JobChannel& channel, const std::function<bool()>& go_on) {
-  auto files = FilesOf(channel);
-  if (!files.ok()) return files.error();
+Done JobFiles::FillChannel(const JobChannel& channel, const Files& files,
+                           const std::function<bool()>& go_on) {
   const fs::path below = fs::path("input") / "data" / channel.name;
   for (const JobHost& host : hosts_) BERTIE_RETURN_IF_ERROR(MakeFolders(host.base / below));
-  for (size_t at = 0; at < files->size() && go_on(); ++at) {
-    const ObjectFile& file = (*files)[at];
+  for (size_t at = 0; at < files.size() && go_on(); ++at) {
+    const ObjectFile& file = files[at];
     const size_t first = channel.sharded ? at % hosts_.size() : 0;
     const fs::path target = hosts_[first].base / below;
     if (Done done = CopyToFile(store_, file, target); !done.ok()) {
@@ -72,7 +86,7 @@ Done JobFiles::FillChannel(const JobChannel& channel, const std::function<bool()
 Done JobFiles::FillCode() {
   const auto source = S3Uri::Parse(PlatformParameter(job_, "submit_directory"));
   if (!source) return std::monostate();
-  const fs::path archive = folder_ / "sourcedir.tar.gz";
+  const fs::path archive = folder_ / kCodeArchive;
   const ObjectFile file{source->bucket, source->key, 0, archive.filename().string()};
   if (Done done = CopyToFile(store_, file, folder_); !done.ok()) {
     return AsDataFailure(done.error(), source->Text());
@@ -87,30 +101,37 @@ Done JobFiles::FillCode() {
   return std::monostate();
 }
 
-Done JobFiles::Prepare(const std::function<bool()>& go_on) {
-  for (const JobHost& host : hosts_) {
-    std::error_code error;
-    fs::remove_all(host.base, error);
-    if (error) return FileError(error.value(), host.base, "remove");
-    for (const char* below :
-         {"input/data", "code", "model", "output/data", "output/intermediate"}) {
-      BERTIE_RETURN_IF_ERROR(MakeFolders(host.base / below));
-    }
-    BERTIE_RETURN_IF_ERROR(WriteJobConfig(job_, host));
-    if (job_.checkpoints) {
-      BERTIE_RETURN_IF_ERROR(MakeFolders(host.base / "checkpoints"));
-      const S3Uri& from = job_.checkpoints->target;
-      auto files = FilesUnder(store_, {from.bucket, from.key.empty() ? "" : from.key + "/"});
-      if (!files.ok()) return AsDataFailure(files.error(), job_.checkpoints->target.Text());
-      for (const ObjectFile& file : *files) {
-        if (Done done = CopyToFile(store_, file, host.base / "checkpoints"); !done.ok()) {
-          return AsDataFailure(done.error(), job_.checkpoints->target.Text());
-        }
-      }
+Done JobFiles::FillHost(const JobHost& host, const Files& checkpoints) const {
+  std::error_code error;
+  fs::remove_all(host.base, error);
+  if (error) return FileError(error.value(), host.base, "remove");
+  for (const char* below : {"input/data", "code", "model", "output/data", "output/intermediate"}) {
+    BERTIE_RETURN_IF_ERROR(MakeFolders(host.base / below));
+  }
+  BERTIE_RETURN_IF_ERROR(WriteJobConfig(job_, host));
+  if (job_.checkpoints) BERTIE_RETURN_IF_ERROR(MakeFolders(host.base / "checkpoints"));
+  for (const ObjectFile& file : checkpoints) {
+    if (Done done = CopyToFile(store_, file, host.base / "checkpoints"); !done.ok()) {
+      return AsDataFailure(done.error(), job_.checkpoints->target.Text());
     }
   }
+  return std::monostate();
+}
+
+Done JobFiles::Prepare(const std::function<bool()>& go_on) {
+  std::vector<Files> channels;
   for (const JobChannel& channel : job_.channels) {
-    if (Done done = FillChannel(channel, go_on); !done.ok()) return done;
+    auto files = FilesOf(channel);
+    if (!files.ok()) return files.error();
+    channels.push_back(*std::move(files));
+  }
+  const auto checkpoints = FilesOfCheckpoints();
+  if (!checkpoints.ok()) return checkpoints.error();
+  for (const JobHost& host : hosts_) {
+    if (Done done = FillHost(host, checkpoints.value()); !done.ok()) return done;
+  }
+  for (size_t at = 0; at < channels.size(); ++at) {
+    if (Done done = FillChannel(job_.channels[at], channels[at], go_on); !done.ok()) return done;
     if (!go_on()) return std::monostate();
   }
   return FillCode();
@@ -141,7 +162,7 @@ std::vector<std::pair<std::string, fs::path>> JobFiles::Union(const std::string&
 Done JobFiles::PutArchive(const std::string& below, const S3Uri& target) {
   std::vector<formats::TarEntry> entries;
   for (auto& [name, path] : Union(below)) entries.push_back({name, path});
-  const fs::path archive = folder_ / "upload.tar.gz";
+  const fs::path archive = folder_ / kUploadArchive;
   BERTIE_RETURN_IF_ERROR(formats::WriteTarGz(archive, std::move(entries)));
   Done done = CopyFromFile(store_, archive, target, "application/x-tar");
   std::error_code ignored;
@@ -192,6 +213,8 @@ Done JobFiles::UploadCheckpoints(bool last) {
 void JobFiles::RemoveBases() {
   std::error_code ignored;
   for (const JobHost& host : hosts_) fs::remove_all(host.base, ignored);
+  for (const char* archive : {kCodeArchive, kUploadArchive}) fs::remove(folder_ / archive, ignored);
+  RemoveAbandonedFiles(folder_);
 }
 
 }  // namespace bertie::cloud

@@ -26,8 +26,8 @@ class JobFiles {
   std::filesystem::path Log(const JobHost& host) const { return HostFolder(host) / "log"; }
 
   // Base folders anew, without what was in them: the configuration, the channels, checkpoints and
-  // the user's code. ClientError for what is not in S3 or cannot be used. go_on: asked now and
-  // then; false ends it, half done.
+  // the user's code. ClientError for what is not in S3 or cannot be used; nothing has been copied
+  // where an object cannot be a file. go_on: asked now and then; false ends it, half done.
   Done Prepare(const std::function<bool()>& go_on);
   // The text of output/failure of this rank's host, or of the next one that has one.
   std::string FailureText(int rank) const;
@@ -39,12 +39,16 @@ class JobFiles {
   // The first host's checkpoints that have changed, and not since the last call, unless this is the
   // last.
   Done UploadCheckpoints(bool last);
-  // All but the logs.
+  // All but the logs, with what killed writers left.
   void RemoveBases();
 
  private:
-  Done FillChannel(const JobChannel& channel, const std::function<bool()>& go_on);
-  Outcome<std::vector<ObjectFile>> FilesOf(const JobChannel& channel) const;
+  using Files = std::vector<ObjectFile>;
+  Outcome<Files> FilesOf(const JobChannel& channel) const;
+  Outcome<Files> FilesOfCheckpoints() const;
+  Done FillHost(const JobHost& host, const Files& checkpoints) const;
+  Done FillChannel(const JobChannel& channel, const Files& files,
+                   const std::function<bool()>& go_on);
   Done FillCode();
   Done PutArchive(const std::string& below, const S3Uri& target);
   std::vector<std::pair<std::string, std::filesystem::path>> Union(const std::string& below) const;

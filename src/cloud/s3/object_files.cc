@@ -1,6 +1,7 @@
 #include "cloud/s3/object_files.h"
 
 #include <algorithm>
+#include <set>
 #include <system_error>
 
 #include "base/directory.h"
@@ -22,6 +23,13 @@ std::string RelativePath(const std::string& key, const std::string& prefix) {
     return key.substr(prefix.size() + 1);
   }
   return key.substr(prefix.rfind('/') + 1);  // npos + 1 is 0
+}
+
+Done CheckFilePath(const ObjectFile& file) {
+  if (IsFilePath(file.path)) return std::monostate();
+  return Failure("InvalidKey", "the key " + Quote(file.key) +
+                                   " is no path of a file: " + Quote(file.path) +
+                                   " must be names between single slashes, none . or ..");
 }
 
 Done ForEachPiece(const ObjectStore& store, const Object& object,
@@ -63,12 +71,26 @@ bool IsFilePath(std::string_view path) {
   return true;
 }
 
-Done CopyToFile(const ObjectStore& store, const ObjectFile& file, const fs::path& folder) {
-  if (!IsFilePath(file.path)) {
-    return Failure("InvalidKey", "the key " + Quote(file.key) +
-                                     " is no path of a file: " + Quote(file.path) +
-                                     " must be names between single slashes, none . or ..");
+Done CheckFilePaths(const std::vector<ObjectFile>& files) {
+  std::set<std::string_view> paths;
+  for (const ObjectFile& file : files) {
+    if (Done done = CheckFilePath(file); !done.ok()) return done;
+    paths.insert(file.path);
   }
+  for (const ObjectFile& file : files) {
+    const std::string_view path = file.path;
+    for (size_t slash = path.find('/'); slash != path.npos; slash = path.find('/', slash + 1)) {
+      const std::string_view folder = path.substr(0, slash);
+      if (!paths.contains(folder)) continue;
+      return Failure("InvalidKey", "the key " + Quote(file.key) + " is no path of a file beside " +
+                                       Quote(folder) + ", which is one");
+    }
+  }
+  return std::monostate();
+}
+
+Done CopyToFile(const ObjectStore& store, const ObjectFile& file, const fs::path& folder) {
+  if (Done done = CheckFilePath(file); !done.ok()) return done;
   const fs::path path = folder / file.path;
   BERTIE_RETURN_IF_ERROR(MakeFolders(path.parent_path()));
   auto object = store.Find(file.bucket, file.key);
