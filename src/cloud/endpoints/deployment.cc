@@ -4,7 +4,7 @@
 #include <system_error>
 #include <utility>
 
-#include "cloud/processes/child_process.h"
+#include "cloud/folders.h"
 
 namespace bertie::cloud {
 namespace {
@@ -14,12 +14,24 @@ using Clock = std::chrono::steady_clock;
 
 // An invocation takes no longer than its time limit of 60 s.
 constexpr std::chrono::seconds kDrainLimit{65};
-// A server that was killed is waited for so long before its folder goes.
-constexpr int kLastServerMilliseconds = 2'000;
+
+// The folders of a variant's workers that have this number or a higher one.
+std::vector<fs::path> WorkersFrom(const fs::path& variant, int64_t first) {
+  std::vector<fs::path> workers;
+  for (fs::path& folder : FoldersIn(variant)) {
+    const std::string name = folder.filename().string();
+    const bool number =
+        name.size() < 6 && name.find_first_not_of("0123456789") == std::string::npos;
+    if (number && std::stoll(name) >= first) workers.push_back(std::move(folder));
+  }
+  return workers;
+}
 
 }  // namespace
 
 void Retired::Add(std::unique_ptr<Worker> worker) { workers_.push_back(std::move(worker)); }
+
+void Retired::Add(std::shared_ptr<ModelCache> models) { models_.push_back(std::move(models)); }
 
 bool Retired::Tick() {
   const auto now = Clock::now();
@@ -30,6 +42,8 @@ bool Retired::Tick() {
   }
   std::erase_if(workers_, [](const auto& worker) { return worker->stopped(); });
   if (!workers_.empty()) return false;
+  std::erase_if(models_, [](const auto& models) { return models->Close(); });
+  if (!models_.empty()) return false;
   std::error_code ignored;
   if (!folder_.empty()) fs::remove_all(folder_, ignored);
   return true;
@@ -74,30 +88,29 @@ void Deployment::AddWorkers(size_t index) {
 
 // What a process left that was killed while it took workers away.
 void Deployment::RemoveSurplus(const VariantPlan& plan) const {
-  std::error_code error;
-  std::vector<fs::path> surplus;
-  for (const fs::directory_entry& entry : fs::directory_iterator(FolderOf(plan), error)) {
-    const std::string name = entry.path().filename().string();
-    const bool number =
-        name.size() < 6 && name.find_first_not_of("0123456789") == std::string::npos;
-    if (number && std::stoll(name) >= plan.count) surplus.push_back(entry.path());
+  for (const fs::path& folder : WorkersFrom(FolderOf(plan), plan.count)) {
+    Worker::EndLast(folder);
+    std::error_code ignored;
+    fs::remove_all(folder, ignored);
   }
-  for (const fs::path& folder : surplus) RemoveDeployment(folder);
 }
 
 Done Deployment::Prepare(const ObjectStore& store, bool adopt) {
-  for (size_t i = 0; i < variants_.size(); ++i) {
-    const VariantPlan& plan = plan_.variants[i];
-    if (adopt) RemoveSurplus(plan);
-    bool adopted = false;
+  // All of them before anything is fetched, which may fail.
+  std::vector<bool> adopted(variants_.size());
+  for (size_t i = 0; adopt && i < variants_.size(); ++i) {
+    RemoveSurplus(plan_.variants[i]);
     for (const auto& worker : variants_[i].workers) {
-      if (adopt && worker->Adopt()) adopted = true;
+      if (worker->Adopt()) adopted[i] = true;
     }
-    if (adopted) continue;
+  }
+  for (size_t i = 0; i < variants_.size(); ++i) {
+    if (adopted[i]) continue;
+    const VariantPlan& plan = plan_.variants[i];
     const fs::path data = FolderOf(plan) / "data";
     Done fetched = FetchModelData(store, plan.container, data);
     std::error_code ignored;
-    // An endpoint goes on with what it has where the artifact has been removed since.
+    // An endpoint goes on with what it has where the artifact is not to be had any more.
     if (!fetched.ok() && !(adopt && fs::exists(ModelDataPath(plan.container, data), ignored))) {
       return fetched;
     }
@@ -155,6 +168,7 @@ Retired Deployment::Retire(bool with_folder) {
   for (Variant& variant : variants_) {
     for (auto& worker : variant.workers) retired.Add(std::move(worker));
     variant.workers.clear();
+    if (variant.models) retired.Add(std::move(variant.models));
   }
   return retired;
 }
@@ -183,17 +197,14 @@ int64_t Deployment::ReadyWorkers(const std::string& variant) const {
   return 0;
 }
 
-void EndServersBelow(const fs::path& folder) {
-  std::error_code error;
-  for (fs::recursive_directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    if (entry->path().filename() != "pid") continue;
-    ChildProcess::KillLast(entry->path().parent_path(), kLastServerMilliseconds);
+void EndDeployment(const fs::path& folder) {
+  for (const fs::path& variant : FoldersIn(folder)) {
+    for (const fs::path& worker : WorkersFrom(variant, 0)) Worker::EndLast(worker);
   }
 }
 
 void RemoveDeployment(const fs::path& folder) {
-  EndServersBelow(folder);
+  EndDeployment(folder);
   std::error_code ignored;
   fs::remove_all(folder, ignored);
 }

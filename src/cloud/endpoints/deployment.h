@@ -23,6 +23,8 @@ class Retired {
   explicit Retired(std::filesystem::path folder = {}) : folder_(std::move(folder)) {}
 
   void Add(std::unique_ptr<Worker> worker);
+  // One that fetches into the folder.
+  void Add(std::shared_ptr<ModelCache> models);
   // Ends each worker once it has answered what it was asked. True when all have ended.
   bool Tick();
   // Nothing more of what they were asked is waited for.
@@ -32,6 +34,7 @@ class Retired {
  private:
   std::filesystem::path folder_;  // "": stays
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<std::shared_ptr<ModelCache>> models_;
   std::chrono::steady_clock::time_point cut_off_ = {};
 };
 
@@ -84,9 +87,10 @@ class Deployment {
   std::vector<Variant> variants_;  // as the plan's
 };
 
-// Ends whatever an earlier process left running in a folder of deployments; RemoveDeployment, for
-// one that nobody knows any more, removes the folder as well.
-void EndServersBelow(const std::filesystem::path& folder);
+// Ends whatever an earlier process left running in a deployment's folder, in the places where a
+// Deployment has its programs: what the models' own files hold is not looked at. RemoveDeployment,
+// for one that nobody knows any more, removes the folder as well.
+void EndDeployment(const std::filesystem::path& folder);
 void RemoveDeployment(const std::filesystem::path& folder);
 
 }  // namespace bertie::cloud

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/hmac.h"
+#include "cloud/folders.h"
 
 namespace bertie::cloud {
 namespace {
@@ -259,7 +260,10 @@ void Endpoint::StepDeleting() {
   PublishPlan();
   if (!retired_.empty()) return;
   // What an earlier process left and this one has not taken over.
-  RemoveDeployment(context_.folder / name_);
+  const fs::path folder = context_.folder / name_;
+  for (const fs::path& deployment : FoldersIn(folder)) RemoveDeployment(deployment);
+  std::error_code ignored;
+  fs::remove_all(folder, ignored);
   const Done done = context_.state.Change<std::monostate>(
       [&](Database& database) { return DeleteEndpointRow(database, name_); });
   if (!done.ok()) return Log("cannot be deleted: " + done.error().message);

@@ -6,20 +6,11 @@
 #include <utility>
 
 #include "cloud/endpoints/endpoint_plan.h"
+#include "cloud/folders.h"
 
 namespace bertie::cloud {
-namespace {
 
 namespace fs = std::filesystem;
-
-std::vector<fs::path> Entries(const fs::path& folder) {
-  std::vector<fs::path> paths;
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) paths.push_back(entry.path());
-  return paths;
-}
-
-}  // namespace
 
 Outcome<std::unique_ptr<Endpoints>> Endpoints::Open(EndpointContext context) {
   context.folder = fs::absolute(context.folder);
@@ -37,13 +28,13 @@ Outcome<std::unique_ptr<Endpoints>> Endpoints::Open(EndpointContext context) {
       }
     }
   }
-  for (const fs::path& endpoint : Entries(folder)) {
-    for (const fs::path& deployment : Entries(endpoint)) {
+  for (const fs::path& endpoint : FoldersIn(folder)) {
+    for (const fs::path& deployment : FoldersIn(endpoint)) {
       if (known.contains(deployment)) continue;
       if (unreadable.contains(endpoint)) {
         // Nobody else would end what still runs; its files may be the only copy, and stay until
         // the endpoint is deleted.
-        EndServersBelow(deployment);
+        EndDeployment(deployment);
       } else {
         RemoveDeployment(deployment);
       }

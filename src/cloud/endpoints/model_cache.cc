@@ -63,6 +63,7 @@ Outcome<ModelCache::File> ModelCache::Get(const ObjectStore& store, const S3Uri&
   }
   const std::string name = NameFor(place, object->attributes.etag);
   std::lock_guard lock(mutex_);
+  if (closed_) return Failure("ClientError", "its endpoint has been deleted or changed");
   auto found = entries_.find(name);
   if (found == entries_.end()) {
     MakeRoom(object->size);
@@ -75,6 +76,12 @@ Outcome<ModelCache::File> ModelCache::Get(const ObjectStore& store, const S3Uri&
   if (!file) file = std::make_shared<const fs::path>(folder_ / name);
   found->second.file = file;
   return file;
+}
+
+bool ModelCache::Close() {
+  const std::unique_lock lock(mutex_, std::try_to_lock);
+  if (lock) closed_ = true;
+  return lock.owns_lock();
 }
 
 }  // namespace bertie::cloud

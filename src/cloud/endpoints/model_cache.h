@@ -21,9 +21,12 @@ class ModelCache {
   ModelCache(std::filesystem::path folder, uint64_t max_bytes);
 
   // The artifact as a file, which stays as long as anybody has the pointer. An object that has
-  // changed is another file. NoSuchBucket, NoSuchKey; ClientError for one above max_bytes.
+  // changed is another file. NoSuchBucket, NoSuchKey; ClientError for one above max_bytes, and of a
+  // cache that is closed.
   using File = std::shared_ptr<const std::filesystem::path>;
   Outcome<File> Get(const ObjectStore& store, const S3Uri& place);
+  // Before the folder is removed: nothing is fetched there any more. False while something is.
+  bool Close();
 
  private:
   struct Entry {
@@ -38,6 +41,7 @@ class ModelCache {
   std::mutex mutex_;  // guards all below, also while a file is fetched
   std::map<std::string, Entry> entries_;
   uint64_t uses_ = 0;
+  bool closed_ = false;
 };
 
 }  // namespace bertie::cloud

@@ -26,6 +26,11 @@ constexpr milliseconds kAskServing{5'000};
 constexpr int kMaxUnanswered = 3;
 // SageMaker's containers have this long between SIGTERM and SIGKILL.
 constexpr seconds kStopLimit{30};
+// A program that was killed is waited for so long before its folder goes.
+constexpr int kLastProgramMilliseconds = 2'000;
+// The programs' folders in the worker's.
+constexpr char kServeFolder[] = "serve";
+constexpr char kAcceleratorFolder[] = "accelerator";
 
 // What a process on this machine would be steered by, and a model's maker has no business with.
 bool IsAllowed(const std::string& name) {
@@ -52,8 +57,9 @@ std::string Replaced(std::string text, const std::string& from, const std::strin
 Worker::Worker(WorkerOptions options)
     : options_(std::move(options)),
       target_(std::make_shared<Target>(options_.models)),
-      serve_(options_.folder / "serve", options_.log_file),
-      accelerator_(options_.folder / "accelerator", options_.folder / "accelerator" / "log"),
+      serve_(options_.folder / kServeFolder, options_.log_file),
+      accelerator_(options_.folder / kAcceleratorFolder,
+                   options_.folder / kAcceleratorFolder / "log"),
       served_(options_.served_before) {}
 
 std::vector<std::string> Worker::Environment() const {
@@ -83,6 +89,12 @@ bool Worker::Adopt() {
   started_at_ = ask_at_ = Clock::now();
   if (serves) Log(" adopted, process " + std::to_string(serve_.pid()));
   return serves;
+}
+
+void Worker::EndLast(const fs::path& folder) {
+  for (const char* program : {kServeFolder, kAcceleratorFolder}) {
+    ChildProcess::KillLast(folder / program, kLastProgramMilliseconds);
+  }
 }
 
 void Worker::Fail(const std::string& reason) {

@@ -67,6 +67,8 @@ class Worker {
 
   // Takes over programs that an earlier process started, if they still run.
   bool Adopt();
+  // Ends them, in a worker's folder that no worker is made for.
+  static void EndLast(const std::filesystem::path& folder);
 
   // Does what there is to do: starts programs, asks them how they are, starts them again. May block
   // for the time that a loaded machine takes to answer on loopback.

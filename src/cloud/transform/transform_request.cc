@@ -160,8 +160,12 @@ Outcome<TransformRequest> ParseTransformRequest(const Json& json) {
   return job;
 }
 
-int64_t TransformInstancesIn(const Json& request) {
-  return request.value(Json::json_pointer("/TransformResources/InstanceCount"), int64_t{0});
+int64_t TransformInstancesIn(const Json& json) {
+  RequestReader request(json);
+  const Json* resources = request.Object("TransformResources", Presence::kOptional);
+  if (resources == nullptr) return 0;
+  return request.Inside("TransformResources", *resources)
+      .Integer("InstanceCount", Presence::kOptional, 1, kTransformInstances);
 }
 
 }  // namespace bertie::cloud

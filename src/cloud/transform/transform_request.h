@@ -52,7 +52,7 @@ struct TransformRequest {
 // what this cloud does not do: filters, records in binary forms, augmented manifests, data capture.
 Outcome<TransformRequest> ParseTransformRequest(const formats::Json& request);
 
-// Of a request that ParseTransformRequest has taken.
+// Of a request that ParseTransformRequest has taken; 0 of one that it would not take for them.
 int64_t TransformInstancesIn(const formats::Json& request);
 
 }  // namespace bertie::cloud

@@ -67,12 +67,14 @@ CREATE TABLE transform_outputs(
 }
 
 Done AddTransform(State& state, const TransformRecord& record,
-                  const std::function<Done(const std::vector<TransformRecord>&)>& admit) {
+                  const std::function<Done(const std::vector<TransformRecord>&)>& admit,
+                  const std::function<Done(Database&)>& also) {
   return state.Change<std::monostate>([&](Database& database) -> Done {
     auto others = Load(database);
     if (!others.ok()) return others.error();
     if (Done done = admit(*others); !done.ok()) return done;
-    return Save(database, record);
+    if (Done done = Save(database, record); !done.ok()) return done;
+    return also(database);
   });
 }
 

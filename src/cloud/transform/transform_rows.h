@@ -30,9 +30,11 @@ struct TransformRecord {
 
 SchemaPart TransformSchema();
 
-// Any thread. admit: asked about all the others while none can be added.
+// Any thread. admit: asked about all the others while none can be added. also: another change that
+// happens with the job's or not at all.
 Done AddTransform(State& state, const TransformRecord& record,
-                  const std::function<Done(const std::vector<TransformRecord>&)>& admit);
+                  const std::function<Done(const std::vector<TransformRecord>&)>& admit,
+                  const std::function<Done(Database&)>& also);
 // By name.
 Outcome<std::vector<TransformRecord>> AllTransforms(const State& state);
 // ValidationException when there is no such job.

@@ -1,9 +1,11 @@
 #include "cloud/transform/transform_runner.h"
 
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "cloud/endpoints/endpoint_plan.h"
+#include "cloud/folders.h"
 #include "cloud/processes/stamped_log.h"
 
 namespace bertie::cloud {
@@ -14,6 +16,10 @@ namespace fs = std::filesystem;
 constexpr size_t kMaxTransformReason = 1024;
 // The variant that a job's servers are.
 constexpr char kVariant[] = "transform";
+// Of objects on their way, in the job's folder.
+constexpr char kScratch[] = "scratch";
+// On a full disk.
+constexpr std::chrono::seconds kWriteEndAgain{1};
 
 }  // namespace
 
@@ -21,6 +27,16 @@ fs::path ServerLog(const fs::path& job_folder, int64_t instance) {
   return job_folder / kVariant / std::to_string(instance) / "serve" / "log";
 }
 fs::path DataLog(const fs::path& job_folder) { return job_folder / "data-log"; }
+
+void RemoveAllButLogs(const fs::path& job_folder) {
+  EndDeployment(job_folder);
+  std::error_code ignored;
+  for (const fs::path& folder : FoldersIn(job_folder / kVariant)) {
+    fs::remove_all(folder / "tmp", ignored);
+  }
+  fs::remove_all(job_folder / kVariant / "data", ignored);
+  fs::remove_all(job_folder / kScratch, ignored);
+}
 
 TransformRunner::TransformRunner(const TransformContext& context, TransformRequest job)
     : context_(context), job_(std::move(job)), folder_(context_.folder / job_.name) {}
@@ -32,7 +48,11 @@ void TransformRunner::Run(const std::stop_token& leave) {
   if (record->status == "Stopping") stopping_ = true;
   const Done done = Work(*record);
   // Before the job is said to have ended, so that none is left of a job that has.
-  if (servers_) servers_->End();
+  if (servers_) {
+    servers_->End();
+  } else {
+    EndDeployment(folder_);  // an earlier run's, which were not needed any more
+  }
   if (leave_.stop_requested() && !stopping_) return;
   End(done);
 }
@@ -151,7 +171,7 @@ std::optional<ObjectRequest> TransformRunner::NextRequest() {
   if (input.failed) return std::nullopt;
   if (!requests_) {
     input.answers = std::make_unique<ObjectAnswers>(context_.store, job_);
-    auto opened = ObjectRequests::Open(context_.store, input.file, job_, folder_);
+    auto opened = ObjectRequests::Open(context_.store, input.file, job_, folder_ / kScratch);
     if (!opened.ok()) {
       FailInput(input, opened.error().message);
       return std::nullopt;
@@ -216,24 +236,24 @@ void TransformRunner::End(const Done& done) {
     reason += done.error().message;
     Say("the job failed: " + reason);
   }
-  const Done changed =
-      ChangeTransform(context_.state, job_.name, [&](TransformRecord& job) -> Done {
-        const bool stopped = job.status == "Stopping";
-        job.status = stopped ? "Stopped" : done.ok() ? "Completed" : "Failed";
-        if (!stopped) job.failure = reason.substr(0, kMaxTransformReason);
-        job.ended = Now();
-        return std::monostate();
-      });
-  if (!changed.ok()) {
-    context_.log("transform job " + job_.name + ": " + changed.error().message);
-    return;
+  Done kept = WriteEnd(done, reason);
+  if (!kept.ok()) context_.log("transform job " + job_.name + ": " + kept.error().message);
+  while (!kept.ok()) {
+    std::this_thread::sleep_for(kWriteEndAgain);
+    if (leave_.stop_requested()) return;
+    kept = WriteEnd(done, reason);
   }
-  std::error_code ignored;
-  for (int64_t n = 0; n < job_.instances; ++n) {
-    const fs::path server = ServerLog(folder_, n).parent_path().parent_path();
-    fs::remove_all(server / "tmp", ignored);
-  }
-  fs::remove_all(folder_ / kVariant / "data", ignored);
+  RemoveAllButLogs(folder_);
+}
+
+Done TransformRunner::WriteEnd(const Done& done, const std::string& reason) {
+  return ChangeTransform(context_.state, job_.name, [&](TransformRecord& job) -> Done {
+    const bool stopped = job.status == "Stopping";
+    job.status = stopped ? "Stopped" : done.ok() ? "Completed" : "Failed";
+    if (!stopped) job.failure = reason.substr(0, kMaxTransformReason);
+    job.ended = Now();
+    return std::monostate();
+  });
 }
 
 void TransformRunner::Say(const std::string& line) const {

@@ -36,6 +36,10 @@ struct TransformContext {
 std::filesystem::path ServerLog(const std::filesystem::path& job_folder, int64_t instance);
 std::filesystem::path DataLog(const std::filesystem::path& job_folder);
 
+// Ends what an earlier run of the cloud left running of a job that has ended, and removes all of
+// its files but the logs.
+void RemoveAllButLogs(const std::filesystem::path& job_folder);
+
 class TransformRunner {
  public:
   // job: its record is in InProgress or Stopping.
@@ -69,6 +73,7 @@ class TransformRunner {
   void FinishInput(Input& input);
   void FailInput(Input& input, const std::string& why);
   void End(const Done& done);
+  Done WriteEnd(const Done& done, const std::string& reason);
   void Say(const std::string& line) const;  // in the job's own log
 
   TransformContext context_;

@@ -1,11 +1,14 @@
 #include "cloud/transform/transform_service.h"
 
 #include <optional>
+#include <set>
+#include <system_error>
 #include <utility>
 
 #include "base/quote.h"
 #include "cloud/endpoints/endpoint_plan.h"
 #include "cloud/endpoints/endpoint_request.h"
+#include "cloud/folders.h"
 #include "cloud/paging.h"
 #include "cloud/request_reader.h"
 #include "cloud/tags.h"
@@ -20,6 +23,7 @@ constexpr char kTransformGroup[] = "/aws/sagemaker/TransformJobs";
 // Processes of all jobs together.
 constexpr int64_t kMaxServers = 64;
 constexpr uint64_t kMaxAnswer = uint64_t{1} << 30;
+constexpr size_t kShownDamage = 768;
 
 Outcome<std::string> JobNameIn(const Json& json) {
   RequestReader reader(json);
@@ -76,18 +80,40 @@ TransformService::~TransformService() {
 Done TransformService::ResumeAll() {
   auto records = AllTransforms(state_);
   if (!records.ok()) return records.error();
+  std::set<fs::path> known;
   for (const TransformRecord& record : *records) {
-    if (record.Ended()) continue;
-    auto request = ParseRequest(record.request);
-    auto job = request.ok() ? ParseTransformRequest(*request) : request.error();
-    if (!job.ok()) {
-      context_.log("transform job " + record.name + ": " + job.error().message);
-      continue;
-    }
-    context_.log("transform job " + record.name + ": goes on");
-    Launch(*std::move(job));
+    known.insert(context_.folder / record.name);
+    Resume(record);
+  }
+  for (const fs::path& folder : FoldersIn(context_.folder)) {
+    if (!known.contains(folder)) RemoveDeployment(folder);
   }
   return std::monostate();
+}
+
+void TransformService::Resume(const TransformRecord& record) {
+  if (record.Ended()) return RemoveAllButLogs(context_.folder / record.name);
+  auto request = ParseRequest(record.request);
+  auto job = request.ok() ? ParseTransformRequest(*request) : request.error();
+  if (!job.ok()) return SetAside(record, job.error().message);
+  if (job->name != record.name) return SetAside(record, "it is the request of " + job->name);
+  context_.log("transform job " + record.name + ": goes on");
+  Launch(*std::move(job));
+}
+
+// Nobody can go on with a job whose request is damaged.
+void TransformService::SetAside(const TransformRecord& record, const std::string& why) {
+  RemoveAllButLogs(context_.folder / record.name);
+  const std::string reason = "what was kept of the job is damaged: " + why.substr(0, kShownDamage) +
+                             "; create it again under another name";
+  context_.log("transform job " + record.name + ": " + reason);
+  const Done done = ChangeTransform(context_.state, record.name, [&](TransformRecord& job) -> Done {
+    job.status = "Failed";
+    job.failure = "InternalServerError: " + reason;
+    job.ended = Now();
+    return std::monostate();
+  });
+  if (!done.ok()) context_.log("transform job " + record.name + ": " + done.error().message);
 }
 
 void TransformService::Launch(TransformRequest job) {
@@ -136,22 +162,17 @@ Outcome<Json> TransformService::Create(const Json& request, const std::string& b
     }
     return Admit(others, *job);
   };
+  const auto tag = [&](Database& database) { return AddTags(database, Arn(name), job->tags); };
   const Done added = AddTransform(state_,
                                   {.name = name,
                                    .created = now,
                                    .modified = now,
                                    .request = body,
                                    .deployment = formats::DumpJson(*deployment)},
-                                  admit);
+                                  admit, tag);
   if (!added.ok() && !repeated) return added.error();
-  const Json answer{{"TransformJobArn", Arn(name)}};
-  if (repeated) return answer;
-  const auto tags = job->tags;
-  Launch(*std::move(job));
-  if (Done tagged = AddTags(state_, Arn(name), tags); !tagged.ok()) {
-    context_.log(Arn(name) + ": " + tagged.error().message);
-  }
-  return answer;
+  if (!repeated) Launch(*std::move(job));
+  return Json{{"TransformJobArn", Arn(name)}};
 }
 
 Json TransformService::Summary(const TransformRecord& record) const {
@@ -169,11 +190,11 @@ Outcome<Json> TransformService::Describe(const Json& request) const {
   if (!name.ok()) return name.error();
   auto record = FindTransform(state_, *name);
   if (!record.ok()) return record.error();
-  auto answer = ParseRequest(record->request);
-  if (!answer.ok()) return answer.error();
-  answer->erase("Tags");
-  answer->update(Summary(*record));
-  if (record->started != 0) (*answer)["TransformStartTime"] = JsonTime(record->started);
+  auto kept = ParseRequest(record->request);
+  Json answer = kept.ok() ? *std::move(kept) : Json::object();
+  answer.erase("Tags");
+  answer.update(Summary(*record));
+  if (record->started != 0) answer["TransformStartTime"] = JsonTime(record->started);
   return answer;
 }
 

@@ -47,6 +47,8 @@ class TransformService : public LogSource {
   Outcome<formats::Json> List(const formats::Json& request) const;
   Outcome<formats::Json> Stop(const formats::Json& request);
   Done ResumeAll();
+  void Resume(const TransformRecord& record);
+  void SetAside(const TransformRecord& record, const std::string& why);
   void Launch(TransformRequest job);
   formats::Json Summary(const TransformRecord& record) const;
   std::string Arn(const std::string& name) const { return settings_.Arn("transform-job", name); }
