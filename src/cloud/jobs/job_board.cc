@@ -18,10 +18,15 @@ Outcome<std::unique_ptr<JobBoard>> JobBoard::Open(State& state) {
 }
 
 Done JobBoard::Add(const JobRecord& record,
-                   const std::function<Done(const std::map<std::string, JobRecord>&)>& admit) {
+                   const std::function<Done(const std::map<std::string, JobRecord>&)>& admit,
+                   const AlsoInState& also) {
   std::lock_guard lock(mutex_);
   if (Done done = admit(jobs_); !done.ok()) return done;
-  if (Done done = SaveJob(state_, record); !done.ok()) return done;
+  const Done added = state_.Change<std::monostate>([&](Database& database) -> Done {
+    if (Done saved = SaveJob(database, record); !saved.ok()) return saved;
+    return also(database);
+  });
+  if (!added.ok()) return added;
   jobs_.emplace(record.name, record);
   return std::monostate();
 }
@@ -46,7 +51,8 @@ Done JobBoard::Change(const std::string& name, const std::function<Done(JobRecor
   JobRecord record = found->second;
   if (Done done = change(record); !done.ok()) return done;
   found->second = record;
-  return SaveJob(state_, record);
+  return state_.Change<std::monostate>(
+      [&](Database& database) { return SaveJob(database, record); });
 }
 
 void JobBoard::SetMetric(const std::string& name, const std::string& metric,
@@ -56,9 +62,13 @@ void JobBoard::SetMetric(const std::string& name, const std::string& metric,
   if (found != jobs_.end()) found->second.metrics[metric] = value;
 }
 
-Done JobBoard::Remove(const std::string& name) {
+Done JobBoard::Remove(const std::string& name, const AlsoInState& also) {
   std::lock_guard lock(mutex_);
-  if (Done done = DeleteJob(state_, name); !done.ok()) return done;
+  const Done removed = state_.Change<std::monostate>([&](Database& database) -> Done {
+    if (Done deleted = DeleteJob(database, name); !deleted.ok()) return deleted;
+    return also(database);
+  });
+  if (!removed.ok()) return removed;
   jobs_.erase(name);
   return std::monostate();
 }

@@ -12,6 +12,7 @@
 #include "base/encoding.h"
 #include "base/fd.h"
 #include "base/hmac.h"
+#include "cloud/folders.h"
 
 namespace bertie::cloud {
 namespace {
@@ -100,6 +101,12 @@ void JobRanks::KillStrays() {
   running_.clear();
   for (const JobHost& host : files_.hosts()) {
     ChildProcess::KillLast(files_.HostFolder(host), kKillLimitMilliseconds);
+  }
+}
+
+void JobRanks::EndBelow(const std::filesystem::path& job_folder) {
+  for (const std::filesystem::path& host : FoldersIn(job_folder)) {
+    ChildProcess::KillLast(host, kKillLimitMilliseconds);
   }
 }
 

@@ -1,6 +1,7 @@
 // The programs of one training job: one for each of its hosts.
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -27,6 +28,8 @@ class JobRanks {
   Status Adopt();
   // Ends what an earlier start may have left.
   void KillStrays();
+  // The same in a job's folder of which nothing else is known.
+  static void EndBelow(const std::filesystem::path& job_folder);
 
   int Living();
   // Ranks that have ended since the last call.

@@ -25,6 +25,11 @@ std::optional<Milliseconds> TimeIn(const Json& object, const char* name) {
   return found->get<Milliseconds>();
 }
 
+double NumberIn(const Json& object, const char* name) {
+  const auto found = object.find(name);
+  return found != object.end() && found->is_number() ? found->get<double>() : 0.0;
+}
+
 std::string TextIn(const Json& object, const char* name) {
   const auto found = object.find(name);
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
@@ -54,28 +59,47 @@ Json Details(const JobRecord& record) {
 }
 
 void ReadDetails(const Json& details, JobRecord& record) {
-  record.starts = static_cast<int>(TimeIn(details, "starts").value_or(0));
+  record.starts = static_cast<int>(TimeIn(details, "starts").value_or(record.starts));
   record.started = TimeIn(details, "started");
   record.ended = TimeIn(details, "ended");
   record.stopping = TimeIn(details, "stopping");
   record.failure = TextIn(details, "failure");
   record.artifacts = TextIn(details, "artifacts");
-  const Json transitions = details.value("transitions", Json::array());
-  for (const Json& one : transitions) {
-    record.transitions.push_back({TextIn(one, "status"), TextIn(one, "message"),
-                                  TimeIn(one, "begin").value_or(0), TimeIn(one, "end")});
+  if (const auto found = details.find("transitions"); found != details.end()) {
+    for (const Json& one : *found) {
+      record.transitions.push_back({TextIn(one, "status"), TextIn(one, "message"),
+                                    TimeIn(one, "begin").value_or(0), TimeIn(one, "end")});
+    }
   }
-  const Json metrics = details.value("metrics", Json::object());
-  for (const auto& [name, metric] : metrics.items()) {
-    record.metrics[name] = {metric.value("value", 0.0), TimeIn(metric, "time").value_or(0)};
+  if (const auto found = details.find("metrics"); found != details.end()) {
+    for (const auto& [name, metric] : found->items()) {
+      record.metrics[name] = {NumberIn(metric, "value"), TimeIn(metric, "time").value_or(0)};
+    }
   }
+}
+
+JobRecord ReadRecord(const Rows& rows) {
+  JobRecord record{.name = rows.Text(0),
+                   .body = rows.Text(5),
+                   .request = Json::object(),
+                   .created = rows.Int(1),
+                   .modified = rows.Int(2),
+                   .status = rows.Text(3),
+                   .secondary = rows.Text(4)};
+  if (auto request = ParseRequest(record.body); request.ok()) record.request = *std::move(request);
+  record.starts = record.secondary == "Starting" ? 0 : 1;  // where the details do not say
+  const auto details = formats::ParseJson(rows.Text(6), "the row of " + record.name);
+  if (details.ok() && details->is_object()) ReadDetails(*details, record);
+  return record;
 }
 
 // What the service tells of each job, whether or not the request had it. SageMaker's SDK fails in
 // attach without the key.
 void FillIn(Json& job) {
   const auto put = [](Json& object, const char* name, Json value) {
-    if (!object.contains(name)) object[name] = std::move(value);
+    if (object.is_null() || (object.is_object() && !object.contains(name))) {
+      object[name] = std::move(value);
+    }
   };
   put(job["StoppingCondition"], "MaxRuntimeInSeconds", 86400);
   put(job["OutputDataConfig"], "KmsKeyId", "");
@@ -148,25 +172,21 @@ SchemaPart JobSchema() {
                     "body BLOB NOT NULL, details BLOB NOT NULL) STRICT, WITHOUT ROWID;"}};
 }
 
-Done SaveJob(State& state, const JobRecord& record) {
+Done SaveJob(Database& database, const JobRecord& record) {
   const std::string details = formats::DumpJson(Details(record));
-  return state.Change<std::monostate>([&](Database& database) -> Done {
-    BERTIE_RETURN_IF_ERROR(database.Run(
-        "INSERT OR REPLACE INTO training_jobs(name, created, modified, status, secondary, body, "
-        "details) VALUES(?,?,?,?,?,?,?)",
-        {std::string_view(record.name), record.created, record.modified,
-         std::string_view(record.status), std::string_view(record.secondary),
-         std::string_view(record.body), std::string_view(details)}));
-    return std::monostate();
-  });
+  BERTIE_RETURN_IF_ERROR(database.Run(
+      "INSERT OR REPLACE INTO training_jobs(name, created, modified, status, secondary, body, "
+      "details) VALUES(?,?,?,?,?,?,?)",
+      {std::string_view(record.name), record.created, record.modified,
+       std::string_view(record.status), std::string_view(record.secondary),
+       std::string_view(record.body), std::string_view(details)}));
+  return std::monostate();
 }
 
-Done DeleteJob(State& state, const std::string& name) {
-  return state.Change<std::monostate>([&](Database& database) -> Done {
-    BERTIE_RETURN_IF_ERROR(
-        database.Run("DELETE FROM training_jobs WHERE name=?", {std::string_view(name)}));
-    return std::monostate();
-  });
+Done DeleteJob(Database& database, const std::string& name) {
+  BERTIE_RETURN_IF_ERROR(
+      database.Run("DELETE FROM training_jobs WHERE name=?", {std::string_view(name)}));
+  return std::monostate();
 }
 
 Outcome<std::vector<JobRecord>> LoadJobs(const State& state) {
@@ -179,18 +199,7 @@ Outcome<std::vector<JobRecord>> LoadJobs(const State& state) {
         while (true) {
           BERTIE_ASSIGN_OR_RETURN(const bool more, rows.Next());
           if (!more) return records;
-          JobRecord record{.name = rows.Text(0),
-                           .body = rows.Text(5),
-                           .request = {},
-                           .created = rows.Int(1),
-                           .modified = rows.Int(2),
-                           .status = rows.Text(3),
-                           .secondary = rows.Text(4)};
-          BERTIE_ASSIGN_OR_RETURN(record.request, ParseRequest(record.body));
-          BERTIE_ASSIGN_OR_RETURN(const Json details,
-                                  formats::ParseJson(rows.Text(6), "the row of " + record.name));
-          ReadDetails(details, record);
-          records.push_back(std::move(record));
+          records.push_back(ReadRecord(rows));
         }
       });
 }

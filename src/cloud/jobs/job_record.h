@@ -29,7 +29,7 @@ struct MetricValue {
 struct JobRecord {
   std::string name;
   std::string body;       // of the request, as it came
-  formats::Json request;  // the same, parsed
+  formats::Json request;  // the same, parsed; an empty object where it cannot be read
   Milliseconds created = 0;
   Milliseconds modified = 0;
   std::optional<Milliseconds> started = {}, ended = {};
@@ -54,9 +54,11 @@ formats::Json SummarizeJob(const JobRecord& record, const Settings& settings);
 
 // Their tables.
 SchemaPart JobSchema();
-// Each in a transaction of its own.
-Done SaveJob(State& state, const JobRecord& record);
-Done DeleteJob(State& state, const std::string& name);
+// Inserts or replaces.
+Done SaveJob(Database& database, const JobRecord& record);
+Done DeleteJob(Database& database, const std::string& name);
+// A row that is damaged is a job nevertheless: it has ranks and files, to which somebody must see.
+// Without its history it goes on.
 Outcome<std::vector<JobRecord>> LoadJobs(const State& state);
 
 }  // namespace bertie::cloud

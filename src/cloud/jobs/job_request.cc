@@ -171,8 +171,12 @@ std::vector<std::string> HostNames(int64_t instances) {
   return hosts;
 }
 
-int64_t InstancesIn(const Json& request) {
-  return request.value(Json::json_pointer("/ResourceConfig/InstanceCount"), int64_t{0});
+int64_t InstancesIn(const Json& json) {
+  RequestReader request(json);
+  const Json* resources = request.Object("ResourceConfig", Presence::kOptional);
+  if (resources == nullptr) return 0;
+  return request.Inside("ResourceConfig", *resources)
+      .Integer("InstanceCount", Presence::kOptional, 1, kJobInstances);
 }
 
 S3Uri JobRequest::Output(const std::string& file) const {

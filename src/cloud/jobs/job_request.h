@@ -50,7 +50,8 @@ struct JobRequest {
 // "algo-1" to "algo-N", by rank.
 std::vector<std::string> HostNames(int64_t instances);
 
-// The instances of a request that ParseJobRequest has taken, without reading all of it again.
+// The instances of a request that ParseJobRequest has taken, without reading all of it again; 0 of
+// one that it would not take for them.
 int64_t InstancesIn(const formats::Json& request);
 
 // Members that are not known are left alone. ValidationException with all that is wrong.

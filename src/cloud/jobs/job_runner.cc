@@ -23,6 +23,8 @@ constexpr seconds kJobStopLimit{120};
 // For the others when one rank has failed; the machine's own ranks see it themselves.
 constexpr seconds kFailureLimit{30};
 constexpr int kMaxStarts = 4;
+// On a full disk.
+constexpr seconds kTryAgainAfter{1};
 constexpr size_t kMaxJobReason = 1024;
 
 }  // namespace
@@ -46,15 +48,16 @@ JobRunner::JobRunner(JobSurroundings surroundings, JobRequest job)
       read_(files_.hosts().size()) {}
 
 void JobRunner::Run(const std::stop_token& leave) {
+  leave_ = leave;
   const std::optional<JobRecord> record = around_.board.Find(job_.name);
   if (!record) return;
-  if (record->stopping) stopping_ = true;
+  if (record->stopping) Stop();
   bool runs = TakeOver(*record);
   while (true) {
-    if (!runs && !Begin(leave)) return;
-    const Verdict verdict = Supervise(leave);
+    if (!runs && !Begin()) return;
+    const Verdict verdict = Supervise();
     if (verdict == Verdict::kLeft) return;
-    if (verdict == Verdict::kEnded || stopping_ || too_long_) return Finish();
+    if (verdict == Verdict::kEnded || stopping() || too_long_) return Finish();
     Say("its ranks were lost; it begins again");
     around_.log("training job " + job_.name + ": its ranks were lost; it begins again");
     runs = false;
@@ -78,7 +81,7 @@ bool JobRunner::TakeOver(const JobRecord& record) {
 }
 
 // False when there is nothing to supervise: the job has ended, or is left.
-bool JobRunner::Begin(const std::stop_token& leave) {
+bool JobRunner::Begin() {
   ranks_.KillStrays();
   const std::optional<JobRecord> record = around_.board.Find(job_.name);
   if (!record || record->starts >= kMaxStarts) {
@@ -86,28 +89,26 @@ bool JobRunner::Begin(const std::stop_token& leave) {
                  "the job's processes were lost " + std::to_string(kMaxStarts) + " times"));
     return false;
   }
-  if (stopping_) return End("Stopped", "Stopped", "Training job stopped"), false;
+  if (stopping()) return End("Stopped", "Stopped", "Training job stopped"), false;
   if (record->starts > 0) Move("Restarting", "Restarting the training job");
   failed_.reset();
   std::string command;
-  if (Done done = Prepare(leave, command); !done.ok()) return Fail(done.error()), false;
-  if (leave.stop_requested()) return false;
-  if (stopping_) return End("Stopped", "Stopped", "Training job stopped"), false;
+  if (Done done = Prepare(command); !done.ok()) return Fail(done.error()), false;
+  if (leave_.stop_requested()) return false;
+  if (stopping()) return End("Stopped", "Stopped", "Training job stopped"), false;
   if (Status status = ranks_.Start(command); !status.ok()) {
     return Fail(Failure(status.error())), false;
   }
-  Change([](JobRecord& job) {
+  static_cast<void>(Change([](JobRecord& job) {
+    ++job.starts;
     job.MoveTo("Training", "Training image download completed. Training in progress.");
     if (!job.started) job.started = job.modified;
-  });
+  }));
   return true;
 }
 
-Done JobRunner::Prepare(const std::stop_token& leave, std::string& command) {
-  Change([](JobRecord& job) {
-    ++job.starts;
-    job.MoveTo("Downloading", "Downloading input data");
-  });
+Done JobRunner::Prepare(std::string& command) {
+  Move("Downloading", "Downloading input data");
   const auto program = JobRanks::ProgramFor(job_.image, around_.settings);
   if (!program) {
     return Failure("ClientError", "image not available locally: " + job_.image +
@@ -118,7 +119,7 @@ Done JobRunner::Prepare(const std::stop_token& leave, std::string& command) {
   if (!around_.store.FindBucket(job_.output.bucket)) {
     return Failure("ClientError", "the output's bucket is not there: " + job_.output.Text());
   }
-  Done done = files_.Prepare([&] { return !leave.stop_requested() && !stopping_; });
+  Done done = files_.Prepare([&] { return !leave_.stop_requested() && !stopping(); });
   if (!done.ok()) return done;
   Say(command.empty() ? "image " + job_.image + ": bertie's own trainer runs in its place"
                       : "image " + job_.image + ": runs " + command);
@@ -128,11 +129,11 @@ Done JobRunner::Prepare(const std::stop_token& leave, std::string& command) {
   return done;
 }
 
-JobRunner::Verdict JobRunner::Supervise(const std::stop_token& leave) {
+JobRunner::Verdict JobRunner::Supervise() {
   Watch watch;
   const auto begun = around_.board.Find(job_.name);
   while (true) {
-    if (leave.stop_requested()) return Verdict::kLeft;
+    if (leave_.stop_requested()) return Verdict::kLeft;
     NoteEnded(watch);
     const bool over = ranks_.Living() == 0;
     if (over) NoteEnded(watch);
@@ -164,10 +165,10 @@ void JobRunner::NoteEnded(Watch& watch) {
 // SIGTERM, and SIGKILL when that has not helped in time.
 void JobRunner::EndRanks(Watch& watch) {
   if (watch.lost) return ranks_.Signal(SIGKILL);
-  if (!stopping_ && !too_long_ && !failed_) return;
+  if (!stopping() && !too_long_ && !failed_) return;
   const Clock::time_point now = Clock::now();
   if (!watch.kill) {
-    watch.kill = now + (failed_ && !stopping_ && !too_long_ ? kFailureLimit : kJobStopLimit);
+    watch.kill = now + (failed_ && !stopping() && !too_long_ ? kFailureLimit : kJobStopLimit);
     ranks_.Signal(SIGTERM);
   } else if (now >= *watch.kill) {
     ranks_.Signal(SIGKILL);
@@ -191,29 +192,56 @@ void JobRunner::ReadLogs() {
 }
 
 void JobRunner::Finish() {
-  if (failed_ && !stopping_ && !too_long_) return FinishFailed();
+  if (failed_ && !stopping() && !too_long_) return FinishFailed();
+  const int stops = stops_;
   Move("Uploading", "Uploading generated training model");
-  Upload();
+  Upload(stops);
 }
 
-void JobRunner::Upload() {
+// The URI of the model.
+Outcome<std::string> JobRunner::UploadAll() {
   auto model = files_.UploadModel();
   Done rest = model.ok() ? files_.UploadOutput() : Done(model.error());
   if (rest.ok()) rest = files_.UploadCheckpoints(true);
-  if (!rest.ok()) {
-    const bool ours = std::string_view(rest.error().code) == "InternalError";
-    return Fail(Failure(ours ? "InternalError" : "ClientError",
-                        "upload of the results failed: " + rest.error().message));
+  return rest.ok() ? model : Outcome<std::string>(rest.error());
+}
+
+void JobRunner::TellOfNoRoom(const std::string& why) {
+  const std::string text =
+      "Uploading generated training model, again and again until there is room or the job is "
+      "stopped (once more, where it was before): " +
+      why;
+  around_.log("training job " + job_.name + ": " + text);
+  static_cast<void>(Change([&](JobRecord& job) {
+    if (!job.transitions.empty()) job.transitions.back().message = text;
+  }));
+}
+
+// stops: those before it, whose results are uploaded too.
+void JobRunner::Upload(int stops) {
+  bool told = false;
+  auto model = UploadAll();
+  while (!model.ok()) {
+    const std::string why = model.error().message;
+    if (std::string_view(model.error().code) != "InternalError") {
+      return Fail(Failure("ClientError", "upload of the results failed: " + why));
+    }
+    if (!std::exchange(told, true)) TellOfNoRoom(why);
+    if (stops_ != stops) {
+      return Fail(Failure("InternalError", "upload of the results failed: " + why));
+    }
+    std::this_thread::sleep_for(kTryAgainAfter);
+    if (leave_.stop_requested()) return;
+    model = UploadAll();
   }
-  Change([&](JobRecord& job) { job.artifacts = *model; });
+  static_cast<void>(Change([&](JobRecord& job) { job.artifacts = *model; }));
   if (too_long_) {
     End("Stopped", "MaxRuntimeExceeded", "Training job runtime exceeded MaxRuntimeInSeconds");
-  } else if (stopping_) {
+  } else if (stopping()) {
     End("Stopped", "Stopped", "Training job stopped");
   } else {
     End("Completed", "Completed", "Training job completed");
   }
-  files_.RemoveBases();  // last: until the job has ended they are all there is of its model
 }
 
 void JobRunner::FinishFailed() {
@@ -231,39 +259,49 @@ void JobRunner::FinishFailed() {
   const std::string tail = ", exit code: " + std::to_string(exit.ShellCode());
   text = "AlgorithmError: " + text;
   text.resize(std::min(text.size(), kMaxJobReason - tail.size()));
-  Change([&](JobRecord& job) {
+  Close([&](JobRecord& job) {
     job.failure = text + tail;
     job.End("Failed", "Failed", "Training job failed");
   });
-  files_.RemoveBases();
 }
 
 void JobRunner::Fail(const Failure& failure) {
   const bool ours = std::string_view(failure.code) == "InternalError";
   const std::string reason = (ours ? "InternalServerError: " : "ClientError: ") + failure.message;
   Say("the job failed: " + reason);
-  Change([&](JobRecord& job) {
+  Close([&](JobRecord& job) {
     job.failure = reason.substr(0, kMaxJobReason);
     job.End("Failed", "Failed", "Training job failed");
   });
-  files_.RemoveBases();
 }
 
 void JobRunner::End(const std::string& status, const std::string& secondary,
                     const std::string& message) {
-  Change([&](JobRecord& job) { job.End(status, secondary, message); });
+  Close([&](JobRecord& job) { job.End(status, secondary, message); });
+}
+
+// The job has ended. Its files go last: until that is on the disk, they are all that a next run of
+// the cloud has to end it with.
+void JobRunner::Close(const std::function<void(JobRecord&)>& change) {
+  Done kept = Change(change);
+  while (!kept.ok() && !leave_.stop_requested()) {
+    std::this_thread::sleep_for(kTryAgainAfter);
+    kept = around_.board.Change(job_.name, [](JobRecord&) -> Done { return std::monostate(); });
+  }
+  if (kept.ok()) files_.RemoveBases();
 }
 
 void JobRunner::Move(const std::string& secondary, const std::string& message) {
-  Change([&](JobRecord& job) { job.MoveTo(secondary, message); });
+  static_cast<void>(Change([&](JobRecord& job) { job.MoveTo(secondary, message); }));
 }
 
-void JobRunner::Change(const std::function<void(JobRecord&)>& change) {
-  const Done done = around_.board.Change(job_.name, [&](JobRecord& record) -> Done {
+Done JobRunner::Change(const std::function<void(JobRecord&)>& change) {
+  Done done = around_.board.Change(job_.name, [&](JobRecord& record) -> Done {
     change(record);
     return std::monostate();
   });
   if (!done.ok()) around_.log("training job " + job_.name + ": " + done.error().message);
+  return done;
 }
 
 void JobRunner::Say(const std::string& line) {

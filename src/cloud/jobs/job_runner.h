@@ -34,37 +34,43 @@ class JobRunner {
   JobRunner(JobSurroundings surroundings, JobRequest job);
 
   // Until the job has ended. Ranks that an earlier run of the cloud started are taken over; those
-  // that are lost are started again, from the beginning or from their checkpoints. A request to
-  // stop leaves the ranks alone and the job as it is, for the next run of the cloud.
+  // that are lost are started again, from the beginning or from their checkpoints. Results that a
+  // full disk refuses are uploaded once there is room. A request to leave leaves the ranks alone
+  // and the job as it is, for the next run of the cloud.
   void Run(const std::stop_token& leave);
-  // Any thread: the job is to end.
-  void Stop() { stopping_ = true; }
+  // Any thread: the job is to end; called again, also without its results.
+  void Stop() { ++stops_; }
 
  private:
   enum class Verdict { kEnded, kLost, kLeft };
   struct Watch;
 
+  bool stopping() const { return stops_ > 0; }
   bool TakeOver(const JobRecord& record);
-  bool Begin(const std::stop_token& leave);
-  Done Prepare(const std::stop_token& leave, std::string& command);
-  Verdict Supervise(const std::stop_token& leave);
+  bool Begin();
+  Done Prepare(std::string& command);
+  Verdict Supervise();
   void EndRanks(Watch& watch);
   void NoteEnded(Watch& watch);
   void ReadLogs();
   void Finish();
   void FinishFailed();
-  void Upload();
+  void Upload(int stops);
+  Outcome<std::string> UploadAll();
+  void TellOfNoRoom(const std::string& why);
   void Fail(const Failure& failure);
   void End(const std::string& status, const std::string& secondary, const std::string& message);
+  void Close(const std::function<void(JobRecord&)>& change);
   void Move(const std::string& secondary, const std::string& message);
-  void Change(const std::function<void(JobRecord&)>& change);
+  Done Change(const std::function<void(JobRecord&)>& change);
   void Say(const std::string& line);  // in the job's own log
 
   JobSurroundings around_;
   const JobRequest job_;
   JobFiles files_;
   JobRanks ranks_;
-  std::atomic<bool> stopping_ = false;
+  std::atomic<int> stops_ = 0;
+  std::stop_token leave_;
   bool too_long_ = false;
   std::optional<std::pair<int, ChildExit>> failed_;  // the first rank that did
   std::vector<uint64_t> read_;                       // of each host's log

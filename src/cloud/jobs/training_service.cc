@@ -1,9 +1,11 @@
 #include "cloud/jobs/training_service.h"
 
 #include <optional>
+#include <set>
 #include <system_error>
 #include <utility>
 
+#include "cloud/folders.h"
 #include "cloud/jobs/job_listing.h"
 #include "cloud/request_reader.h"
 #include "cloud/tags.h"
@@ -17,6 +19,7 @@ using formats::Json;
 constexpr char kGroup[] = "/aws/sagemaker/TrainingJobs";
 // Processes of all jobs together.
 constexpr int kMaxRanks = 128;
+constexpr size_t kMaxDamage = 768;
 
 Outcome<std::string> NameIn(const Json& json) {
   RequestReader reader(json);
@@ -52,16 +55,43 @@ TrainingService::~TrainingService() {
 }
 
 void TrainingService::ResumeAll() {
+  std::set<fs::path> known;
   for (const JobRecord& record : board_->All()) {
-    auto job = ParseJobRequest(record.request);
-    if (!job.ok()) {
-      log_("training job " + record.name + ": " + job.error().message);
-    } else if (record.Ended()) {
-      JobFiles(store_, *job, folder_ / record.name).RemoveBases();
-    } else {
-      Launch(*std::move(job));
-    }
+    known.insert(folder_ / record.name);
+    Resume(record);
   }
+  for (const fs::path& folder : FoldersIn(folder_)) {
+    if (known.contains(folder)) continue;
+    JobRanks::EndBelow(folder);
+    std::error_code ignored;
+    fs::remove_all(folder, ignored);
+  }
+}
+
+void TrainingService::Resume(const JobRecord& record) {
+  auto request = ParseRequest(record.body);
+  auto job = request.ok() ? ParseJobRequest(*request) : request.error();
+  if (!job.ok()) return SetAside(record, job.error().message);
+  if (job->name != record.name) return SetAside(record, "it is the request of " + job->name);
+  if (!record.Ended()) return Launch(*std::move(job));
+  JobFiles(store_, *job, folder_ / record.name).RemoveBases();
+}
+
+// Nobody can go on with a job whose request is damaged. Its files may be the only copy, and stay
+// until the job is deleted.
+void TrainingService::SetAside(const JobRecord& record, const std::string& why) {
+  JobRanks::EndBelow(folder_ / record.name);
+  if (record.Ended()) return;
+  const std::string reason = "what was kept of the job is damaged: " + why.substr(0, kMaxDamage) +
+                             "; delete the job, and create it again";
+  log_("training job " + record.name + ": " + reason);
+  const Done done = board_->Change(record.name, [&](JobRecord& job) -> Done {
+    job.request = Json::object();
+    job.failure = "InternalServerError: " + reason;
+    job.End("Failed", "Failed", "Training job failed");
+    return std::monostate();
+  });
+  if (!done.ok()) log_("training job " + record.name + ": " + done.error().message);
 }
 
 void TrainingService::Launch(JobRequest job) {
@@ -91,12 +121,11 @@ std::map<std::string, JsonService::Operation> TrainingService::Operations() {
 Outcome<Json> TrainingService::Create(const Json& request, const std::string& body) {
   auto job = ParseJobRequest(request);
   if (!job.ok()) return job.error();
-  const auto tags = job->tags;
   const std::string arn = settings_.Arn("training-job", job->name);
   JobRecord record{.name = job->name, .body = body, .request = request, .created = Now()};
   record.MoveTo("Starting", "Preparing the instances for training");
   bool repeated = false;
-  Done added = board_->Add(record, [&](const std::map<std::string, JobRecord>& others) -> Done {
+  const auto admit = [&](const std::map<std::string, JobRecord>& others) -> Done {
     if (const auto other = others.find(job->name); other != others.end()) {
       repeated = IsRepeat(other->second.body, other->second.created, body);
       return Failure("ResourceInUse",
@@ -116,12 +145,11 @@ Outcome<Json> TrainingService::Create(const Json& request, const std::string& bo
                          std::to_string(ranks));
     }
     return std::monostate();
-  });
+  };
+  const Done added = board_->Add(
+      record, admit, [&](Database& database) { return AddTags(database, arn, job->tags); });
   if (!added.ok() && !repeated) return added.error();
-  if (repeated) return Json{{"TrainingJobArn", arn}};
-  Launch(*std::move(job));
-  if (Done tagged = AddTags(state_, arn, tags); !tagged.ok())
-    log_(arn + ": " + tagged.error().message);
+  if (!repeated) Launch(*std::move(job));
   return Json{{"TrainingJobArn", arn}};
 }
 
@@ -140,27 +168,31 @@ Outcome<Json> TrainingService::List(const Json& request) const {
 Outcome<Json> TrainingService::Stop(const Json& request) {
   auto name = NameIn(request);
   if (!name.ok()) return name.error();
-  Done done = board_->Change(*name, [&](JobRecord& record) -> Done {
+  bool taken = false;
+  const Done done = board_->Change(*name, [&](JobRecord& record) -> Done {
     if (record.Ended()) {
       return Failure(
           "ValidationException",
           "The request was rejected because the training job is in status " + record.status + ".");
     }
+    taken = true;
     if (record.stopping) return std::monostate();
     record.stopping = Now();
     record.status = "Stopping";
     record.MoveTo("Stopping", "Stopping the training job");
     return std::monostate();
   });
-  if (!done.ok()) return done.error();
+  // Also where a full disk does not take it down: somebody may be making room by it.
   std::lock_guard lock(mutex_);
-  if (const auto run = runs_.find(*name); run != runs_.end()) run->second.runner->Stop();
+  if (const auto run = runs_.find(*name); taken && run != runs_.end()) run->second.runner->Stop();
+  if (!done.ok()) return done.error();
   return Json::object();
 }
 
 Outcome<Json> TrainingService::Delete(const Json& request) {
   auto name = NameIn(request);
   if (!name.ok()) return name.error();
+  std::lock_guard one(deleting_);
   const auto record = board_->Find(*name);
   if (!record) return NoSuchJob();
   if (!record->Ended()) {
@@ -173,13 +205,14 @@ Outcome<Json> TrainingService::Delete(const Json& request) {
     std::lock_guard lock(mutex_);
     if (auto node = runs_.extract(*name); !node.empty()) run = std::move(node.mapped());
   }
-  if (run.thread.joinable()) run.thread.join();
-  if (Done done = board_->Remove(*name); !done.ok()) return done.error();
-  if (Done done = DropTags(state_, settings_.Arn("training-job", *name)); !done.ok()) {
-    return done.error();
-  }
+  run.thread = {};
+  // Before the name is free for another job, which would have its files there.
   std::error_code ignored;
   fs::remove_all(folder_ / *name, ignored);
+  const Done removed = board_->Remove(*name, [&](Database& database) {
+    return DropTags(database, settings_.Arn("training-job", *name));
+  });
+  if (!removed.ok()) return removed.error();
   return Json::object();
 }
 

@@ -57,6 +57,8 @@ class TrainingService : public LogSource {
   Outcome<formats::Json> Delete(const formats::Json& request);
   void Launch(JobRequest job);
   void ResumeAll();
+  void Resume(const JobRecord& record);
+  void SetAside(const JobRecord& record, const std::string& why);
 
   struct Run {
     std::unique_ptr<JobRunner> runner;
@@ -70,7 +72,8 @@ class TrainingService : public LogSource {
   std::function<void(std::string_view)> log_;
   std::unique_ptr<JobBoard> board_;
   std::unique_ptr<JobMetrics> metrics_;
-  std::mutex mutex_;  // guards runs_
+  std::mutex deleting_;  // one after the other
+  std::mutex mutex_;     // guards runs_
   std::map<std::string, Run> runs_;
 };
 
