@@ -99,7 +99,7 @@ Result<LocalModel> LocalModel::Load(const ClassifyFlags& given) {
   if (flags.max_length == 0) {
     flags.max_length = opened.classifier.config().max_position_embeddings;
   }
-  BERTIE_RETURN_IF_ERROR(CheckStride(long_texts, static_cast<size_t>(flags.max_length)));
+  BERTIE_RETURN_IF_ERROR(CheckStride(flags.long_texts, static_cast<size_t>(flags.max_length)));
   return LocalModel(std::move(flags), long_texts, std::move(tokenizer),
                     std::move(opened.classifier), std::move(pool));
 }

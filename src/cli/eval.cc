@@ -74,6 +74,22 @@ Status CheckFlags(const EvalFlags& flags, ProblemType problem) {
                                                 ProblemTypeName(problem)};
 }
 
+// The examples as the model reads them. Those that it cannot read are bad rows.
+Result<model::WindowedTexts> ReadExamples(LocalModel& model, bool skip_bad,
+                                          data::Dataset& dataset) {
+  std::vector<data::Row> rows;
+  for (const data::Example& example : dataset.examples) {
+    rows.push_back({example.text, example.pair, std::nullopt, example.line});
+  }
+  ReadRows read = model.Read(rows);
+  if (read.bad.empty()) return std::move(read.texts);
+  if (!skip_bad) return read.bad.front().error;
+  std::vector<data::UnusableExample> unusable;
+  for (const BadRow& row : read.bad) unusable.push_back({row.index, row.error.message});
+  BERTIE_RETURN_IF_ERROR(data::LeaveOut(unusable, dataset));
+  return std::move(read.texts);
+}
+
 Result<Evaluation> Evaluate(const EvalFlags& flags) {
   BERTIE_ASSIGN_OR_RETURN(data::DatasetOptions options, ToDatasetOptions(flags.data));
   BERTIE_ASSIGN_OR_RETURN(LocalModel model, LocalModel::Load(flags.model));
@@ -83,21 +99,17 @@ Result<Evaluation> Evaluate(const EvalFlags& flags) {
   result.threshold = flags.threshold.value_or(train::kDefaultThreshold);
   BERTIE_ASSIGN_OR_RETURN(result.dataset, data::LoadDataset(flags.data_file, options));
 
-  const train::Targets targets = train::MakeTargets(
-      result.dataset.examples, model::ProblemOf(model.config()), model.config().num_labels());
-  std::vector<data::Row> rows;
-  for (const data::Example& example : result.dataset.examples) {
-    rows.push_back({example.text, example.pair, std::nullopt, example.line});
-  }
   Progress::Options shown;
   shown.title = "eval";
-  shown.total = static_cast<int64_t>(rows.size());
+  shown.total = static_cast<int64_t>(result.dataset.examples.size());
   Progress progress(shown);
-  ReadRows read = model.Read(rows);
-  if (!read.bad.empty()) return read.bad.front().error;
+  BERTIE_ASSIGN_OR_RETURN(model::WindowedTexts texts,
+                          ReadExamples(model, options.skip_bad, result.dataset));
+  const train::Targets targets = train::MakeTargets(
+      result.dataset.examples, model::ProblemOf(model.config()), model.config().num_labels());
   BERTIE_ASSIGN_OR_RETURN(
       const Classified classified,
-      model.Classify(std::move(read.texts), [&](int64_t done) { progress.Update(done); }));
+      model.Classify(std::move(texts), [&](int64_t done) { progress.Update(done); }));
   progress.Clear();
   result.seconds = progress.seconds();
   result.long_texts.Add(classified);

@@ -1,8 +1,8 @@
 #include "cli/long_texts.h"
 
-#include <algorithm>
 #include <vector>
 
+#include "cli/variables.h"
 #include "text/tokenizer.h"
 
 namespace bertie::cli {
@@ -12,15 +12,9 @@ constexpr const char* kWindows = "windows";
 constexpr const char* kRefuse = "refuse";
 constexpr const char* kLongTexts = "--long-texts";
 constexpr const char* kStride = "--stride";
+constexpr const char* kStrideVariable = "BERTIE_STRIDE";
 constexpr const char* kPool = "--pool";
 constexpr const char* kNoTruncate = "--no-truncate";
-
-// CLI11 counts an option that a variable stands for as given, but not in the order of parsing.
-bool OnCommandLine(const CLI::App& command, const std::string& name) {
-  const std::vector<CLI::Option*>& given = command.parse_order();
-  return std::any_of(given.begin(), given.end(),
-                     [&name](const CLI::Option* option) { return option->check_name(name); });
-}
 
 }  // namespace
 
@@ -47,7 +41,7 @@ void AddLongTextFlags(CLI::App& command, LongTextFlags& flags, const LongTextFor
           ->group(form.group);
   if (form.environment) {
     mode->envname("BERTIE_LONG_TEXTS");
-    stride->envname("BERTIE_STRIDE");
+    stride->envname(kStrideVariable);
   }
   if (form.pool) {
     CLI::Option* const pool =
@@ -72,7 +66,10 @@ void SettleLongTextFlags(const CLI::App& command, LongTextFlags& flags) {
     if (OnCommandLine(command, kLongTexts)) throw CLI::ExcludesError(kNoTruncate, kLongTexts);
     flags.mode = kRefuse;
   }
-  if (flags.mode == kWindows) return;
+  if (flags.mode == kWindows) {
+    if (!OnCommandLine(command, kStride)) flags.stride_name = kStrideVariable;
+    return;
+  }
   if (!OnCommandLine(command, kStride)) flags.stride.reset();
   if (!OnCommandLine(command, kPool)) flags.pool.reset();
 }
@@ -91,11 +88,12 @@ Result<serve::LongTextOptions> ToLongTextOptions(const LongTextFlags& flags) {
   return options;
 }
 
-Status CheckStride(const serve::LongTextOptions& options, size_t max_length) {
-  if (options.mode != serve::LongTexts::kWindows) return {};
-  const Status windows = text::CheckWindows({.max_length = max_length, .stride = options.stride});
+Status CheckStride(const LongTextFlags& flags, size_t max_length) {
+  if (flags.mode != kWindows) return {};
+  const Status windows = text::CheckWindows({.max_length = max_length, .stride = flags.stride});
   if (windows.ok()) return {};
-  return Error{ErrorCode::kInvalidArgument, "--stride: a text " + windows.error().message};
+  return Error{ErrorCode::kInvalidArgument,
+               flags.stride_name + ": a text " + windows.error().message};
 }
 
 }  // namespace bertie::cli

@@ -14,6 +14,7 @@ namespace bertie::cli {
 struct LongTextFlags {
   std::string mode = "cut";
   std::optional<size_t> stride;
+  std::string stride_name = "--stride";  // what gave it: the flag, or the variable
   std::optional<std::string> pool;
   bool no_truncate = false;
 };
@@ -35,6 +36,6 @@ void SettleLongTextFlags(const CLI::App& command, LongTextFlags& flags);
 // kInvalidArgument: flags that only windows have, without them; an overlap for which windows of
 // max_length tokens have no room.
 Result<serve::LongTextOptions> ToLongTextOptions(const LongTextFlags& flags);
-Status CheckStride(const serve::LongTextOptions& options, size_t max_length);
+Status CheckStride(const LongTextFlags& flags, size_t max_length);
 
 }  // namespace bertie::cli

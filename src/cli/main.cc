@@ -11,6 +11,7 @@
 
 #include "cli/commands.h"
 #include "cli/sagemaker/job.h"
+#include "cli/variables.h"
 
 namespace bertie::cli {
 
@@ -39,6 +40,7 @@ int Main(int argc, char** argv) {
   CLI::App app{"Fine-tune BERT text classifiers on ordinary CPUs, and serve them.", "bertie"};
   app.set_version_flag("--version", std::string("bertie ") + BERTIE_VERSION);
   app.require_subcommand(1);
+  app.failure_message(DescribeUsageError);
   app.get_formatter()->column_width(34);
 
   int exit_code = kExitOk;

@@ -102,6 +102,9 @@ serve::ModelServerOptions MakeOptions(const ServeFlags& flags) {
   };
   repository.load.threads = options.threads;
   repository.load.max_length = flags.max_length;
+  repository.load.check_length = [long_texts = flags.long_texts](size_t max_length) {
+    return CheckStride(long_texts, max_length);
+  };
   repository.load.precision = model::ParsePrecision(flags.precision);
 
   options.http.host = flags.host;
@@ -233,10 +236,6 @@ Status LoadModels(serve::ModelServer& server, const ServeFlags& flags,
   }
   if (server.models().empty() && !flags.multi_model) {
     return Error{ErrorCode::kNotFound, flags.folder + ": found no folder with a model"};
-  }
-  for (const auto& model : server.models()) {
-    BERTIE_RETURN_IF_ERROR(
-        CheckStride(server.context().options.long_texts, model->summary.max_length));
   }
   server.SetLoaded();
   return {};

@@ -105,7 +105,7 @@ Status Tokenize(const TokenizeOptions& options) {
                  "--long-texts windows is given without --max-length; expected the tokens of a "
                  "window"};
   }
-  BERTIE_RETURN_IF_ERROR(CheckStride(long_texts, options.max_length));
+  BERTIE_RETURN_IF_ERROR(CheckStride(options.long_texts, options.max_length));
   BERTIE_ASSIGN_OR_RETURN(const std::filesystem::path path, ResolveModel(options.model));
   BERTIE_ASSIGN_OR_RETURN(const model::ModelSource source, model::ModelSource::Open(path));
   BERTIE_ASSIGN_OR_RETURN(const text::Tokenizer tokenizer, text::Tokenizer::Load(source.dir()));

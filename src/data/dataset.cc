@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <set>
 #include <unordered_map>
+#include <utility>
 
 #include "base/quote.h"
 #include "data/label_text.h"
@@ -54,6 +56,30 @@ int64_t LineOf(const std::string& message, const std::string& source) {
   return line;
 }
 
+Error FailureOf(const Dataset& dataset, const std::string& what) {
+  return {ErrorCode::kInvalidData, dataset.table.source + ": " + what};
+}
+
+Status CheckUsable(const Dataset& dataset) {
+  return dataset.examples.empty() ? FailureOf(dataset, "found no usable row") : Status();
+}
+
+Status CheckHope(const Dataset& dataset) {
+  const auto good = static_cast<int64_t>(dataset.examples.size());
+  if (dataset.skipped < kBadRowsHopeless || dataset.skipped <= good) return {};
+  return FailureOf(
+      dataset, "found " + std::to_string(dataset.skipped) + " bad rows and " +
+                   std::to_string(good) +
+                   " good ones; expected fewer bad ones. The first: " + dataset.bad_rows.front());
+}
+
+void CountAllLabels(Dataset& dataset) {
+  dataset.label_counts.assign(dataset.labels.size(), 0);
+  for (const Example& example : dataset.examples) {
+    CountLabels(example, dataset.problem(), dataset.label_counts);
+  }
+}
+
 class Loader {
  public:
   Loader(RowReader reader, const DatasetOptions& options)
@@ -68,19 +94,14 @@ class Loader {
     if (!dataset_.table.label_columns.empty()) BERTIE_RETURN_IF_ERROR(TakeColumns());
     learn_ = dataset_.labels.empty();
     BERTIE_RETURN_IF_ERROR(ReadRows());
-    if (dataset_.examples.empty()) return Fail("found no usable row");
+    BERTIE_RETURN_IF_ERROR(CheckUsable(dataset_));
     if (learn_ && problem() != ProblemType::kRegression) BERTIE_RETURN_IF_ERROR(LearnLabels());
-    dataset_.label_counts.resize(dataset_.labels.size());
-    for (const Example& example : dataset_.examples) {
-      CountLabels(example, problem(), dataset_.label_counts);
-    }
+    CountAllLabels(dataset_);
     return std::move(dataset_);
   }
 
  private:
-  Error Fail(const std::string& what) const {
-    return {ErrorCode::kInvalidData, dataset_.table.source + ": " + what};
-  }
+  Error Fail(const std::string& what) const { return FailureOf(dataset_, what); }
 
   ProblemType problem() const { return dataset_.table.problem; }
 
@@ -170,13 +191,7 @@ class Loader {
     ++dataset_.skipped;
     dataset_.bad_lines.push_back(LineOf(error.message, dataset_.table.source));
     if (dataset_.bad_rows.size() < kBadRowsShown) dataset_.bad_rows.push_back(error.message);
-    if (dataset_.skipped >= kBadRowsHopeless &&
-        dataset_.skipped > static_cast<int64_t>(dataset_.examples.size())) {
-      return Fail("found " + std::to_string(dataset_.skipped) + " bad rows and " +
-                  std::to_string(dataset_.examples.size()) +
-                  " good ones; expected fewer bad ones. The first: " + dataset_.bad_rows.front());
-    }
-    return {};
+    return CheckHope(dataset_);
   }
 
   // The labels in order, in place of the order in which they were met.
@@ -233,6 +248,33 @@ class Loader {
 void CountLabels(const Example& example, ProblemType problem, std::vector<int64_t>& counts) {
   if (problem == ProblemType::kSingleLabel) ++counts[static_cast<size_t>(example.label)];
   for (const int label : example.labels) ++counts[static_cast<size_t>(label)];
+}
+
+Status LeaveOut(const std::vector<UnusableExample>& unusable, Dataset& dataset) {
+  std::multimap<int64_t, std::string> bad;  // by line; messages are there of the first ones
+  for (size_t i = 0; i < dataset.bad_lines.size(); ++i) {
+    bad.emplace(dataset.bad_lines[i], i < dataset.bad_rows.size() ? dataset.bad_rows[i] : "");
+  }
+  std::vector<Example> good;
+  auto next = unusable.begin();
+  for (size_t i = 0; i < dataset.examples.size(); ++i) {
+    if (next == unusable.end() || next->index != i) {
+      good.push_back(std::move(dataset.examples[i]));
+    } else {
+      bad.emplace(dataset.examples[i].line, (next++)->message);
+    }
+  }
+  dataset.examples = std::move(good);
+  dataset.skipped = static_cast<int64_t>(bad.size());
+  dataset.bad_rows.clear();
+  dataset.bad_lines.clear();
+  for (auto& [line, message] : bad) {
+    if (dataset.bad_rows.size() < kBadRowsShown) dataset.bad_rows.push_back(std::move(message));
+    dataset.bad_lines.push_back(line);
+  }
+  CountAllLabels(dataset);
+  BERTIE_RETURN_IF_ERROR(CheckUsable(dataset));
+  return CheckHope(dataset);
 }
 
 std::vector<std::string> SortedLabels(std::vector<std::string> names) {

@@ -1,6 +1,7 @@
 // Labelled sentences out of csv, tsv and JSON-lines files.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -55,6 +56,16 @@ struct Dataset {
 // not one of labels;
 // kInvalidArgument: a column named in the options is not there, or none could be recognised.
 Result<Dataset> LoadDataset(const std::string& source, const DatasetOptions& options = {});
+
+// An example that cannot be used after all.
+struct UnusableExample {
+  size_t index = 0;  // into Dataset::examples
+  std::string message;
+};
+
+// Leaves examples out as skip_bad does bad rows, and counts them among those. unusable is in the
+// order of the examples. kInvalidData: no usable row is left, or too few of many.
+Status LeaveOut(const std::vector<UnusableExample>& unusable, Dataset& dataset);
 
 // Adds the example's labels to counts, which has a number for each label.
 void CountLabels(const Example& example, ProblemType problem, std::vector<int64_t>& counts);

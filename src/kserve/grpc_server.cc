@@ -82,6 +82,7 @@ std::string GrpcServer::address() const { return WithPort(impl_->host, impl_->po
 bool GrpcServer::Drain(std::chrono::milliseconds limit) {
   if (!impl_->server) return true;
   impl_->health.BeginDrain();
+  impl_->inference.BeginDrain();
   // Shutdown refuses new calls and waits for those under way; at its deadline it cancels them.
   const auto deadline = std::chrono::system_clock::now() + limit;
   impl_->server->Shutdown(deadline);

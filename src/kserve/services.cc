@@ -232,4 +232,11 @@ ServerUnaryReactor* InferenceService::ModelInfer(Call* call,
   return StartInference(context_, *call, *request, *answer);
 }
 
+grpc::ServerBidiReactor<inference::ModelInferRequest, inference::ModelStreamInferResponse>*
+InferenceService::ModelStreamInfer(Call* call) {
+  const auto stream = std::make_shared<InferenceStream>(context_, streams_, *call);
+  stream->Begin();
+  return stream.get();
+}
+
 }  // namespace bertie::kserve

@@ -3,7 +3,10 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <memory>
+
 #include "inference.grpc.pb.h"
+#include "kserve/inference_stream.h"
 #include "serve/context.h"
 #include "serve/model_repository.h"
 
@@ -15,6 +18,10 @@ class InferenceService final : public inference::GRPCInferenceService::CallbackS
  public:
   InferenceService(serve::ServeContext& context, serve::ModelRepository& repository)
       : context_(context), repository_(repository) {}
+
+  // Ends the streams, open ones and those that still come, once what they have read is answered.
+  // Without it they hold up the gRPC server's Shutdown.
+  void BeginDrain() { streams_->BeginDrain(); }
 
  private:
   using Call = grpc::CallbackServerContext;
@@ -42,9 +49,12 @@ class InferenceService final : public inference::GRPCInferenceService::CallbackS
                                  inference::RepositoryModelUnloadResponse* answer) override;
   Reactor* ModelInfer(Call* call, const inference::ModelInferRequest* request,
                       inference::ModelInferResponse* answer) override;
+  grpc::ServerBidiReactor<inference::ModelInferRequest, inference::ModelStreamInferResponse>*
+  ModelStreamInfer(Call* call) override;
 
   serve::ServeContext& context_;
   serve::ModelRepository& repository_;
+  const std::shared_ptr<InferenceStreams> streams_ = std::make_shared<InferenceStreams>();
 };
 
 // One inference, from its request to its answer; ends itself.

@@ -34,6 +34,17 @@ void EndRecord(serve::RequestRecord& record, int status, const grpc::Status& grp
   record.Log(status, StatusName(grpc_status.error_code()));
 }
 
+grpc::Status EndRefused(const serve::ServeContext& context, serve::RequestRecord& record,
+                        const http::Refusal& refusal) {
+  if (refusal.status == 500) {
+    context.Log(std::string(refusal.type) + ": " + refusal.message + " (request " +
+                record.facts().request_id + ")");
+  }
+  const grpc::Status status = ToStatus(refusal);
+  EndRecord(record, refusal.status, status);
+  return status;
+}
+
 UnaryCall::UnaryCall(serve::ServeContext& context, grpc::CallbackServerContext& call,
                      std::string_view route, serve::Access access)
     : UnaryCall(context, CallFacts(call), route, access) {}
@@ -50,13 +61,7 @@ void UnaryCall::Answer() {
 }
 
 void UnaryCall::Refuse(const http::Refusal& refusal) {
-  if (refusal.status == 500) {
-    context_.Log(std::string(refusal.type) + ": " + refusal.message + " (request " +
-                 record_.facts().request_id + ")");
-  }
-  const grpc::Status status = ToStatus(refusal);
-  EndRecord(record_, refusal.status, status);
-  Finish(status);
+  Finish(EndRefused(context_, record_, refusal));
 }
 
 }  // namespace bertie::kserve

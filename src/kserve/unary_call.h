@@ -25,6 +25,9 @@ struct CallFacts {
 
 // Counts and logs what a call ended with.
 void EndRecord(serve::RequestRecord& record, int status, const grpc::Status& grpc_status);
+// The same of what is refused: with this status.
+grpc::Status EndRefused(const serve::ServeContext& context, serve::RequestRecord& record,
+                        const http::Refusal& refusal);
 
 // The reactor of one call; deletes itself when gRPC has done with it. One thread at a time.
 class UnaryCall : public grpc::ServerUnaryReactor {

@@ -92,6 +92,11 @@ Result<std::unique_ptr<LoadedModel>> LoadModel(ModelId id, ModelFolder folder,
   model->max_length = options.max_length > 0
                           ? options.max_length
                           : static_cast<size_t>(model->config.max_position_embeddings);
+  if (options.check_length) {
+    if (const Status fits = options.check_length(model->max_length); !fits.ok()) {
+      return fits.error().WithContext(model->folder.dir.string());
+    }
+  }
   model->metrics = metrics.ForModel(model->id.name, model->id.version);
   BERTIE_RETURN_IF_ERROR(StartModel(*model, options, pool));
   if (!options.make_executor) model->folder.files.reset();

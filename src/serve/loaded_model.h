@@ -42,8 +42,10 @@ using ExecutorFactory =
     std::function<Result<std::unique_ptr<infer::Executor>>(const ExecutorContext&)>;
 
 struct LoadOptions {
-  int threads = 1;                             // for the loading itself
-  size_t max_length = 0;                       // tokens of one text; 0: what the model was made for
+  int threads = 1;        // for the loading itself
+  size_t max_length = 0;  // tokens of one text; 0: what the model was made for
+  // Refuses a model whose texts of up to so many tokens cannot be read as they are to be.
+  std::function<Status(size_t max_length)> check_length = {};
   std::optional<model::WeightType> precision;  // absent: as the model is stored
   ExecutorFactory make_executor = {};          // absent: the model is computed here
   bool local_weights = true;                   // false, with make_executor: none are loaded

@@ -1,5 +1,6 @@
 """What `bertie serve` tells of calls over gRPC, and what it tells gRPC's clients of its health."""
 
+import asyncio
 import json
 import re
 import threading
@@ -9,8 +10,10 @@ import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
+import tritonclient.grpc.aio as triton_aio
 from conftest import free_port
 from test_accelerator import TYPE, accelerator  # noqa: F401
+from tritonclient.utils import InferenceServerException
 
 pb = triton_grpc.service_pb2
 SERVICE = "/inference.GRPCInferenceService/"
@@ -152,6 +155,147 @@ def test_the_access_log_as_text_and_tritons_client(serve_grpc):
     assert re.search(r"^bertie: gRPC /inference.GRPCInferenceService/ModelInfer 200 OK \d+\.\d{3} ms "
                      r"model=tiny/1 texts=1 tokens=\d+ id=r-1$", server.log.read_text(), re.M)
     assert "r-1" not in quiet.log.read_text()
+
+
+# Streams
+
+
+class Stream:
+    """Triton's client with a stream; answers() are what its callback heard so far."""
+
+    def __init__(self, server, **options):
+        self.client = triton_grpc.InferenceServerClient(server.grpc_address)
+        self.heard, self.changed = [], threading.Condition()
+        self.client.start_stream(self.hear, **options)
+
+    def hear(self, result, error):
+        with self.changed:
+            self.heard.append(error if error else result)
+            self.changed.notify_all()
+
+    def send(self, *texts, model="tiny", **options):
+        text = triton_grpc.InferInput("text", [len(texts)], "BYTES")
+        text.set_data_from_numpy(np.array([each.encode() for each in texts], dtype=np.object_))
+        self.client.async_stream_infer(model, [text], **options)
+
+    def answers(self, count):
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.heard) >= count, 20), self.heard
+            return list(self.heard)
+
+    def close(self, cancel=False):
+        self.client.stop_stream(cancel_requests=cancel)
+        self.client.close()
+
+
+def test_tritons_stream_is_answered_in_order_and_goes_on_after_an_error(serve_grpc):
+    server, _ = serve_grpc()
+    texts = [("the sea " * (i % 17 + 1), "it")[:i % 2 + 1] for i in range(200)]
+    stream = Stream(server)
+    for i, each in enumerate(texts):
+        stream.send(*each, request_id=f"r-{i}", enable_empty_final_response=True,
+                    model="other" if i == 40 else "tiny", priority=1, parameters={"own": "x"})
+    heard = stream.answers(200)
+    for i, (answer, each) in enumerate(zip(heard, texts, strict=True)):
+        if i == 40:
+            assert "other" in str(answer)
+            continue
+        response = answer.get_response()
+        assert (response.id, response.model_name) == (f"r-{i}", "tiny")
+        assert response.parameters["triton_final_response"].bool_param
+        expected = server.invoke(list(each)).json()
+        assert answer.as_numpy("logits") == pytest.approx(np.array(expected), abs=1e-6)
+    stream.send("the sea", timeout=1)  # microseconds
+    stream.send("the sea")
+    late, last = stream.answers(202)[200:]
+    assert "deadline" in str(late).lower() or late.as_numpy("label") is not None
+    assert last.as_numpy("label") is not None
+    stream.close()
+    assert len(stream.heard) == 202  # the end is no error
+
+
+def test_tritons_asyncio_stream_says_which_request_failed(serve_grpc):
+    server, _ = serve_grpc()
+
+    async def ask():
+        async with triton_aio.InferenceServerClient(server.grpc_address) as client:
+            async def requests():
+                for name, model in [("a", "tiny"), ("b", "other"), ("c", "tiny")]:
+                    text = triton_grpc.InferInput("text", [1], "BYTES")
+                    text.set_data_from_numpy(np.array([b"the sea"], dtype=np.object_))
+                    yield {"model_name": model, "inputs": [text], "request_id": name}
+
+            return [each async for each in client.stream_infer(requests())]
+
+    answers = asyncio.run(ask())
+    assert [error is None for _, error in answers] == [True, False, True]
+    assert [result.get_response().id for result, error in answers if not error] == ["a", "c"]
+    raw = stub_of(serve_grpc()[1]).ModelStreamInfer(iter([infer_request("it", model="other")]), timeout=20)
+    failed = list(raw)
+    assert len(failed) == 1 and failed[0].error_message and raw.code() == grpc.StatusCode.OK
+    assert failed[0].infer_response.model_name == "other" and not failed[0].infer_response.outputs
+
+
+def test_a_stream_tells_the_log_of_each_request_and_of_its_end(serve_grpc, tmp_path):
+    (tmp_path / "keys").write_text("user-key\n")
+    server, _ = serve_grpc("--log-format", "json", "--api-key-file", tmp_path / "keys")
+    key = {"authorization": "Bearer user-key"}
+    stream = Stream(server, headers={**key, "x-request-id": "s-1", "traceparent": PARENT})
+    stream.send("the unmistakable sea", "it", request_id="client-1")
+    stream.send("the unmistakable sea", model="secret")
+    stream.answers(2)
+    stream.close()
+    cancelled = Stream(server, headers={**key, "x-request-id": "s-2"})
+    cancelled.send("it")
+    cancelled.answers(1)
+    cancelled.close(cancel=True)
+    closed = Stream(server, headers={"x-request-id": "s-3"})
+    assert "UNAUTHENTICATED" in str(closed.answers(1)[0])
+    closed.close()
+    page = server.request("GET", "/metrics").body.decode()
+    end = time.monotonic() + 20
+    while server.log.read_text().count('"s-') < 6 and time.monotonic() < end:
+        time.sleep(0.01)
+    assert server.stop() == 0
+    lines = [json.loads(line) for line in server.log.read_text().splitlines() if '"s-' in line]
+    assert {line["route"] for line in lines} == {SERVICE + "ModelStreamInfer"}
+    found = [(line["request_id"], line["status"], line["grpc_status"], line.get("model")) for line in lines]
+    assert sorted(found, key=lambda line: line[0]) == [
+        ("s-1", 200, "OK", "tiny"), ("s-1", 404, "NOT_FOUND", None), ("s-1", 200, "OK", None),
+        ("s-2", 200, "OK", "tiny"), ("s-2", 200, "CANCELLED", None), ("s-3", 401, "UNAUTHENTICATED", None)]
+    assert (lines[0]["texts"], lines[0]["trace_id"]) == (2, TRACE) and lines[0]["tokens"] > 4
+    assert "unmistakable" not in server.log.read_text() and "secret" not in server.log.read_text()
+    assert re.search(r'^bertie_requests_total{.*model="tiny".*route="/inference.GRPCInferenceService/ModelStreamInfer"'
+                     r'.*code="200".*} 2$', page, re.M), page
+
+
+def test_a_stream_ends_with_the_server_and_its_requests_are_answered(serve_grpc):
+    server, channel = serve_grpc()
+    stream, idle = Stream(server), Stream(server)
+    for _ in range(300):
+        stream.send("the sea it rained . " * 6)
+    stream.answers(1)
+    begin = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - begin < 15
+    for each in (stream, idle):
+        with each.changed:
+            assert each.changed.wait_for(
+                lambda: each.heard and isinstance(each.heard[-1], InferenceServerException), 20)
+        assert "UNAVAILABLE" in str(each.heard[-1])
+        assert all(answer.as_numpy("label") is not None for answer in each.heard[:-1])
+        each.close()
+
+
+def test_a_message_that_is_too_large_ends_its_stream_alone(serve_grpc):
+    server, _ = serve_grpc("--max-body-mb", 0.01)
+    stream, other = Stream(server), Stream(server)
+    stream.send("the sea " * 10_000)
+    other.send("the sea")
+    assert "RESOURCE_EXHAUSTED" in str(stream.answers(1)[0])
+    assert other.answers(1)[0].as_numpy("label") is not None
+    stream.close()
+    other.close()
 
 
 # Health

@@ -266,6 +266,30 @@ def test_flags_that_contradict_each_other(run, tiny_model, monkeypatch, variable
         assert done.returncode == 2 and words in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize("name, value, words", [
+    ("BERTIE_STRIDE", "many", "BERTIE_STRIDE: "),
+    ("BERTIE_STRIDE", "-1", "BERTIE_STRIDE: "),
+    ("BERTIE_STRIDE", "38", "BERTIE_STRIDE: a text cannot be read in windows of 40 tokens that overlap by 38"),
+    ("BERTIE_LONG_TEXTS", "split", "BERTIE_LONG_TEXTS: "),
+    ("BERTIE_POOL", "sum", "BERTIE_POOL: "),
+    ("SAGEMAKER_BIND_TO_PORT", "http", "Could not convert: SAGEMAKER_BIND_TO_PORT = http"),
+])
+def test_errors_name_the_variable_that_the_value_came_by(run, tiny_model, monkeypatch, name, value, words):
+    monkeypatch.setenv("BERTIE_LONG_TEXTS", "windows")
+    monkeypatch.setenv(name, value)
+    done = run("serve", tiny_model)
+    assert done.returncode == 2 and words in done.stderr, done.stderr
+    assert "--stride" not in done.stderr and "--pool" not in done.stderr and "--long-texts" not in done.stderr
+
+
+def test_errors_name_the_flag_that_overrules_a_variable(run, tiny_model, monkeypatch):
+    monkeypatch.setenv("BERTIE_STRIDE", "7")
+    for value, words in (("x", "--stride: Value x"), ("38", "--stride: a text cannot be read")):
+        done = run("serve", tiny_model, *WINDOWS, "--stride", value)
+        assert done.returncode == 2 and words in done.stderr, done.stderr
+        assert "BERTIE_STRIDE" not in done.stderr
+
+
 def test_refusing_has_two_names(serve, tiny_model):
     for flags in (["--long-texts", "refuse"], ["--no-truncate"]):
         assert serve(tiny_model, *flags).invoke(LONG).status == 400
@@ -325,12 +349,42 @@ def test_rows_without_room_for_windows_are_skipped_like_others(label_pairs):
     assert "left out 2 bad rows" in done.stderr
 
 
-def test_eval_ends_at_a_row_without_room_for_windows(run, tiny_model, tmp_path):
-    rows = [{"text": "the sea", "pair": pair, "label": label} for pair, label in (("it", 0), ("the sea " * 30, 1))]
-    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    done = run("eval", tiny_model, *WINDOWS, tmp_path / "pairs.jsonl", "--text-column", "text",
-               "--pair-column", "pair", "--label-column", "label")
+@pytest.fixture
+def eval_pairs(run, tiny_model, tmp_path):
+    """eval_pairs(lines, *flags) -> the finished process."""
+    def evaluate(lines, *flags):
+        (tmp_path / "pairs.jsonl").write_text("".join(f"{line}\n" for line in lines))
+        return run("eval", tiny_model, *WINDOWS, tmp_path / "pairs.jsonl", "--text-column", "text",
+                   "--pair-column", "pair", "--label-column", "label", *flags)
+
+    return evaluate
+
+
+def labelled(pair, label):
+    return json.dumps({"text": "the sea", "pair": pair, "label": label})
+
+
+def test_eval_ends_at_a_row_without_room_for_windows(eval_pairs):
+    done = eval_pairs([labelled("it", 0), labelled("the sea " * 30, 1)])
     assert done.returncode == 1 and "text 2 has a second text of 60 tokens" in done.stderr, done.stderr
+
+
+def test_eval_skips_rows_without_room_for_windows_like_others(eval_pairs):
+    good = [labelled("it", 0), labelled("rain", 1), labelled("it rained", 1)]
+    no_room = labelled("the sea " * 30, 1)
+    expected = json.loads(eval_pairs(good, "--json").stdout)
+    lines = [good[0], no_room, good[1], "{", no_room, good[2]]
+    done = eval_pairs(lines, "--json", "--skip-bad")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["examples"], found["skipped"], found["skipped_lines"]) == (3, 3, [2, 4, 5])
+    for same in ("accuracy", "labels", "confusion", "windowed"):
+        assert found[same] == expected[same]
+    shown = eval_pairs(lines, "--skip-bad").stdout
+    assert "rows: 3, bad rows left out: 3" in shown and "'0' 1, '1' 2" in shown
+    assert re.findall(r"left out: (?:\S*pairs.jsonl:|text )(\d+)", shown) == ["2", "4", "5"], shown
+    done = eval_pairs([no_room, no_room], "--skip-bad")
+    assert done.returncode == 1 and "pairs.jsonl: found no usable row" in done.stderr, done.stderr
 
 
 def test_one_rows_windows_cannot_fill_the_memory(label_pairs):

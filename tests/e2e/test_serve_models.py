@@ -228,6 +228,51 @@ def test_hang_up_loads_what_changed(serve, tiny_model, tmp_path):
     assert server.log.read_text().count("replaced") == 1
 
 
+def narrow(model, folder, positions):
+    """A copy of the tiny model that reads texts of so many tokens."""
+    shutil.copytree(model, folder)
+    weights = folder / "model.safetensors"
+    data = weights.read_bytes()
+    length = struct.unpack("<Q", data[:8])[0]
+    header, tensors = json.loads(data[8:8 + length]), b""
+    header.pop("__metadata__", None)
+    for name, tensor in header.items():
+        raw = data[8 + length:][slice(*tensor["data_offsets"])]
+        if name.endswith("position_embeddings.weight"):
+            raw = raw[:len(raw) * positions // tensor["shape"][0]]
+            tensor["shape"][0] = positions
+        tensor["data_offsets"] = [len(tensors), len(tensors) + len(raw)]
+        tensors += raw
+    text = json.dumps(header).encode()
+    weights.unlink()
+    weights.write_bytes(struct.pack("<Q", len(text)) + text + tensors)
+    config = json.loads((folder / "config.json").read_text()) | {"max_position_embeddings": positions}
+    (folder / "config.json").unlink()
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_a_later_model_whose_windows_are_too_small_is_refused(serve, run, tiny_model, tmp_path, admin_file):
+    models, flags = tmp_path / "models", ("--long-texts", "windows", "--stride", 30)
+    shutil.copytree(tiny_model, models / "m")
+    server = serve(None, "--models", models, "--admin-token-file", admin_file, *flags)
+    before = logits(server, "m", "the sea " * 100)
+    words = ("--stride: a text cannot be read in windows of 24 tokens that overlap by 30 (the stride); "
+             "expected an overlap under 22")
+    small = narrow(tiny_model, models / "small", 24)
+    refused = admin(server, "/v2/repository/models/small/load")
+    assert (refused.status, refused.json()["error"]) == (400, f"{small}: {words}")
+    # Nor does one take the place of a model that is served.
+    replace(models / "m", small)
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: f"SIGHUP: {models / 'm'}: {words}" in server.log.read_text())
+    assert logits(server, "m", "the sea " * 100) == before
+    assert [(e["name"], e["state"], words in e["reason"]) for e in admin(server, "/v2/repository/index").json()] == [
+        ("m", "READY", True), ("small", "UNAVAILABLE", True)]
+    done = run("serve", "--models", models, "--port", 0, *flags)
+    assert done.returncode == 2 and words in done.stderr, done.stderr
+
+
 def test_a_terminal_that_closes_ends_the_server(bertie, tiny_model):
     """A hang-up means a reload only while the terminal is there."""
     master, slave = os.openpty()
