@@ -79,6 +79,23 @@ TEST_F(DatasetTest, BadRowIsAnErrorUnlessTheyAreSkipped) {
   EXPECT_EQ(dataset->examples[3].line, 10);
 }
 
+TEST_F(DatasetTest, ExamplesLeftOutAreBadRowsInTheOrderOfTheFile) {
+  auto dataset = LoadDataset(Write("a.csv", "text,label\na,1\nb\nc,0\nd,1\ne\nf,0\n"),
+                             {.skip_bad = true});
+  ASSERT_TRUE(dataset.ok()) << dataset.error().message;
+  ASSERT_TRUE(LeaveOut({{0, "first"}, {2, "third"}}, *dataset).ok());
+  EXPECT_EQ(dataset->examples.size(), 2u);
+  EXPECT_EQ(dataset->examples[1].text, "f");
+  EXPECT_EQ(dataset->label_counts, (std::vector<int64_t>{2, 0}));
+  EXPECT_EQ(dataset->skipped, 4);
+  EXPECT_EQ(dataset->bad_lines, (std::vector<int64_t>{2, 3, 5, 6}));
+  EXPECT_EQ(dataset->bad_rows[0], "first");
+  EXPECT_EQ(dataset->bad_rows[2], "third");
+  const Status none = LeaveOut({{0, "x"}, {1, "y"}}, *dataset);
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(Short(none.error().message), "a.csv: found no usable row");
+}
+
 TEST_F(DatasetTest, SkippedUnknownLabelsAreCounted) {
   auto dataset = LoadDataset(Write("a.csv", "text,label\na,x\nb,y\nc,z\n"),
                              {.labels = {"x", "y"}, .skip_bad = true});

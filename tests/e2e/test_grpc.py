@@ -208,7 +208,7 @@ def test_tritons_stream_is_answered_in_order_and_goes_on_after_an_error(serve_gr
     stream.send("the sea", timeout=1)  # microseconds
     stream.send("the sea")
     late, last = stream.answers(202)[200:]
-    assert "deadline" in str(late).lower() or late.as_numpy("label") is not None
+    assert isinstance(late, InferenceServerException)
     assert last.as_numpy("label") is not None
     stream.close()
     assert len(stream.heard) == 202  # the end is no error
