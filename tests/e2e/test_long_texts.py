@@ -381,7 +381,7 @@ def test_eval_skips_rows_without_room_for_windows_like_others(eval_pairs):
     for same in ("accuracy", "labels", "confusion", "windowed"):
         assert found[same] == expected[same]
     shown = eval_pairs(lines, "--skip-bad").stdout
-    assert "rows: 3, bad rows left out: 3" in shown and "'0' 1, '1' 2" in shown
+    assert "rows: 3, bad rows left out: 3" in shown and "'LABEL_0' 1, 'LABEL_1' 2" in shown
     assert re.findall(r"left out: (?:\S*pairs.jsonl:|text )(\d+)", shown) == ["2", "4", "5"], shown
     done = eval_pairs([no_room, no_room], "--skip-bad")
     assert done.returncode == 1 and "pairs.jsonl: found no usable row" in done.stderr, done.stderr
