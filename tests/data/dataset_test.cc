@@ -80,8 +80,8 @@ TEST_F(DatasetTest, BadRowIsAnErrorUnlessTheyAreSkipped) {
 }
 
 TEST_F(DatasetTest, ExamplesLeftOutAreBadRowsInTheOrderOfTheFile) {
-  auto dataset = LoadDataset(Write("a.csv", "text,label\na,1\nb\nc,0\nd,1\ne\nf,0\n"),
-                             {.skip_bad = true});
+  auto dataset =
+      LoadDataset(Write("a.csv", "text,label\na,1\nb\nc,0\nd,1\ne\nf,0\n"), {.skip_bad = true});
   ASSERT_TRUE(dataset.ok()) << dataset.error().message;
   ASSERT_TRUE(LeaveOut({{0, "first"}, {2, "third"}}, *dataset).ok());
   EXPECT_EQ(dataset->examples.size(), 2u);
