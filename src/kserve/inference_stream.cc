@@ -15,6 +15,9 @@ constexpr const char* kStreamRoute = "/inference.GRPCInferenceService/ModelStrea
 constexpr size_t kMostStreams = 1000;
 // Of one stream: enough to fill batches, and no more than the queue has room for.
 constexpr size_t kMostRequests = 64;
+// Of one stream's requests, but for the last of them. A text has no more tokens than its message
+// has bytes, so that half of the queue's tokens, if they are as many as usual, are left to others.
+constexpr size_t kMostBytes = size_t{32} << 10;
 
 }  // namespace
 
@@ -66,7 +69,7 @@ InferenceStream::Step InferenceStream::ChooseStep() {
     writing_ = &requests_.front()->answer;
     return Step::kWrite;
   }
-  if (!end_ && !reading_ && requests_.size() < most_) {
+  if (!end_ && !reading_ && requests_.size() < most_ && bytes_ < kMostBytes) {
     reading_ = true;
     return Step::kRead;
   }
@@ -105,8 +108,9 @@ void InferenceStream::OnReadDone(bool ok) {
   {
     std::lock_guard lock(mutex_);
     if (!end_) {
-      request =
-          std::make_shared<Request>(serve::RequestRecord(context_, kStreamRoute, facts_.request));
+      request = std::make_shared<Request>(
+          serve::RequestRecord(context_, kStreamRoute, facts_.request), incoming_.ByteSizeLong());
+      bytes_ += request->bytes;
       requests_.push_back(request);
     }
   }
@@ -156,6 +160,7 @@ void InferenceStream::OnWriteDone(bool ok) {
   if (!ok) Drop();
   {
     std::lock_guard lock(mutex_);
+    bytes_ -= requests_.front()->bytes;
     requests_.pop_front();
     writing_ = nullptr;
   }

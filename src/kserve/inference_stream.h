@@ -43,9 +43,11 @@ class InferenceStream final : public grpc::ServerBidiReactor<inference::ModelInf
 
  private:
   struct Request {
-    explicit Request(serve::RequestRecord of_request) : record(std::move(of_request)) {}
+    Request(serve::RequestRecord of_request, size_t size)
+        : record(std::move(of_request)), bytes(size) {}
 
     serve::RequestRecord record;
+    const size_t bytes;
     inference::ModelStreamInferResponse answer;
     bool answered = false;  // by the stream's mutex; the answer is there
   };
@@ -78,6 +80,7 @@ class InferenceStream final : public grpc::ServerBidiReactor<inference::ModelInf
   inference::ModelInferRequest incoming_;          // gRPC's while it reads
   std::mutex mutex_;                               // guards all below
   std::deque<std::shared_ptr<Request>> requests_;  // those whose answers are not sent
+  size_t bytes_ = 0;                               // of requests_
   bool going_ = false;                             // a thread is between two steps
   bool reading_ = false;
   const inference::ModelStreamInferResponse* writing_ = nullptr;  // gRPC's while it is there

@@ -287,6 +287,16 @@ def test_a_stream_ends_with_the_server_and_its_requests_are_answered(serve_grpc)
         each.close()
 
 
+def test_a_stream_does_not_fill_the_queue_that_it_waits_for(serve_grpc):
+    server, _ = serve_grpc()
+    stream = Stream(server)
+    for _ in range(40):
+        stream.send(*["the sea"] * 1000)
+    for answer in stream.answers(40):
+        assert not isinstance(answer, InferenceServerException), answer
+    stream.close()
+
+
 def test_a_message_that_is_too_large_ends_its_stream_alone(serve_grpc):
     server, _ = serve_grpc("--max-body-mb", 0.01)
     stream, other = Stream(server), Stream(server)

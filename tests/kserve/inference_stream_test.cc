@@ -203,6 +203,27 @@ TEST(InferenceStream, TakesABoundedNumberBeforeTheirAnswersAreSent) {
   EXPECT_TRUE(stream.End().ok());
 }
 
+TEST(InferenceStream, TakesFewLargeOnes) {
+  StreamServer server;
+  server.executor().CloseGate();
+  Stream stream(server);
+  ASSERT_TRUE(stream.Send("a", "0"));
+  server.executor().WaitUntilRunning();
+  std::thread sender([&] {
+    for (int i = 1; i < 20; ++i) {
+      ASSERT_TRUE(stream.Send(std::string(10'000, ' ') + "a", std::to_string(i)));
+    }
+    stream.SaidAll();
+  });
+  EXPECT_TRUE(Eventually([&] { return server.Queued() == 4; })) << server.Queued();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_EQ(server.Queued(), 4U);
+  server.executor().OpenGate();
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(stream.Next(), std::to_string(i) + " 9");
+  sender.join();
+  EXPECT_TRUE(stream.End().ok());
+}
+
 TEST(InferenceStream, TakesNoMoreThanTheQueueHasRoomFor) {
   StreamServer server({}, 2);
   Stream stream(server);
