@@ -15,8 +15,8 @@ constexpr const char* kStreamRoute = "/inference.GRPCInferenceService/ModelStrea
 constexpr size_t kMostStreams = 1000;
 // Of one stream: enough to fill batches, and no more than the queue has room for.
 constexpr size_t kMostRequests = 64;
-// Of one stream's requests, but for the last of them. A text has no more tokens than its message
-// has bytes, so that half of the queue's tokens, if they are as many as usual, are left to others.
+// Of one stream's requests, but for the last of them. Outside windows, which overlap, a request
+// has no more tokens than bytes: half of those that the queue takes unless told are left to others.
 constexpr size_t kMostBytes = size_t{32} << 10;
 
 }  // namespace
