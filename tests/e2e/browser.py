@@ -3,11 +3,39 @@ and requests to anywhere but its own server."""
 
 import re
 import shutil
+import time
 import urllib.parse
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]
+
+
+class Held:
+    """Requests that the browser has not sent yet."""
+
+    def __init__(self, page):
+        self.page, self.routes, self.open = page, [], False
+
+    def wait(self, count=1):
+        """Until there are so many."""
+        end = time.monotonic() + 10
+        while len(self.routes) < count:
+            assert time.monotonic() < end, f"{len(self.routes)} of {count} requests came"
+            self.page.wait_for_timeout(20)
+
+    def take(self, route):
+        if self.open:
+            route.continue_()
+        else:
+            self.routes.append(route)
+
+    def release(self):
+        """Sends them, and those that come later at once."""
+        self.open = True
+        for route in self.routes:
+            route.continue_()
+        self.routes.clear()
 
 
 class Tab:
@@ -36,6 +64,12 @@ class Tab:
     def until(self, expression, wait=10_000):
         """Waits until it is true. As a function: the pages' policy forbids the evaluation of text."""
         self.page.wait_for_function(f"() => {expression}", timeout=wait)
+
+    def hold(self, address, when=lambda request: True):
+        """Keeps requests to addresses of that pattern back, until they are released."""
+        held = Held(self.page)
+        self.page.route(address, lambda route: held.take(route) if when(route.request) else route.fallback())
+        return held
 
     def check(self, allow=None):
         """Nothing went wrong but what the regular expression allows, and nobody else was asked."""

@@ -164,14 +164,18 @@ def chromium():
 
 @pytest.fixture
 def open_tab(chromium):
-    """open_tab(origin, path="/", **context) -> browser.Tab; all are closed when the test ends."""
+    """open_tab(origin, path="/", **context) -> browser.Tab; all are closed when the test ends.
+
+    clock: the page's timers are the test's to turn (tab.clock)."""
     import browser
 
     tabs = []
 
-    def open_one(origin, path="/", **options):
+    def open_one(origin, path="/", clock=False, **options):
         tab = browser.Tab(chromium, origin, **options)
         tabs.append(tab)
+        if clock:
+            tab.clock.install()
         tab.goto(path)
         return tab
 

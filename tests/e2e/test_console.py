@@ -260,6 +260,24 @@ def test_a_job_is_watched_and_stopped(account, open_console):
     tab.check()
 
 
+def test_lines_of_a_log_are_shown_once(account, open_console):
+    account.in_service()
+    tab = open_console("/#/endpoints/try-me")
+    tab.until("document.querySelectorAll('#log-stream option').length >= 2")
+    stream = tab.evaluate("document.querySelectorAll('#log-stream option')[1].value")
+    held = tab.hold("**/", lambda request: request.headers.get("x-amz-target", "").endswith("GetLogEvents"))
+    tab.select_option("#log-stream", stream)
+    held.wait(2)  # the choice's own, and that of the page's next turn
+    held.release()
+    tab.until("document.querySelectorAll('#log .line').length > 0")
+    tab.wait_for_timeout(300)
+    lines = [event["message"] for event in account.cloud.client("logs").get_log_events(
+        logGroupName="/aws/sagemaker/Endpoints/try-me", logStreamName=stream)["events"]]
+    shown = tab.evaluate("[...document.querySelectorAll('#log .line')].map(line => line.lastChild.data.trimEnd())")
+    assert shown == lines
+    tab.check()
+
+
 def test_an_endpoint_is_tried_and_deleted(account, open_console):
     account.in_service()
     tab = open_console("/#/endpoints/try-me")
@@ -336,6 +354,29 @@ def test_objects_come_and_go(account, open_console, tmp_path):
     tab.sees("#confirm-error", "No browser can ask for")
     assert {one["Key"] for one in account.s3.list_objects_v2(Bucket="bkt")["Contents"]} >= {"dots/../victim", "victim"}
     tab.check(allow="status of 4")
+
+
+def test_the_page_asked_for_last_is_shown(account, open_console):
+    tab = open_console("/#/buckets/bkt/many/")
+    tab.sees("h1", "many")
+    held = tab.hold("**/bkt?*")
+    tab.click("#page-next")
+    tab.click("#page-next")
+    held.release()
+    tab.sees("section", "Page 2$")
+    assert "file-100.txt" in tab.locator("td.name").all_inner_texts()
+    held = tab.hold("**/bkt?*")
+    tab.click("#page-next")
+    held.wait()
+    late = held.routes.pop()
+    tab.click("#page-previous")
+    held.release()
+    tab.sees("td.name", "file-000.txt")
+    with tab.expect_response("**/bkt?*"):
+        late.continue_()
+    tab.wait_for_timeout(300)
+    assert "file-000.txt" in tab.locator("td.name").all_inner_texts()
+    tab.check()
 
 
 def test_models_and_what_is_not_there(account, open_console):

@@ -86,7 +86,7 @@ def test_a_sentence_gets_its_scores_tokens_and_times(tiny, open_tab):
     assert tab.locator("#cut-note").count() == 0
     assert [re.sub(r" [\d.]+ .*", "", text) for text in tab.locator(".phases li").all_inner_texts()] == [
         "tokenize", "queue", "compute", "network and browser"]
-    assert tab.locator("#announcer").inner_text().startswith(expected[0]["label"])
+    tab.sees("#announcer", f"^{expected[0]['label']}, ")
     # The same by curl.
     command = shlex.split(tab.locator("#curl").inner_text().replace("\\\n", " "))
     done = subprocess.run(["curl", "-sS", *command[1:]], capture_output=True, text=True, check=True)
@@ -109,7 +109,7 @@ def test_what_is_cut_off_is_told(tiny, open_tab):
     tab.sees("#cut-note", r"takes 40 tokens; the last \d+ were cut off")
     assert tab.locator("#tokens .cut").count() > 50
     assert tab.locator("#tokens li:not(.cut)").count() == 40
-    assert "truncated" in tab.locator("#announcer").inner_text()
+    tab.sees("#announcer", "truncated")
     tab.check()
 
 
@@ -119,6 +119,7 @@ def test_what_is_read_in_windows_is_not_cut_off(serve, tiny_model, open_tab):
     tab.click("#classify")
     tab.sees("#token-legend", r"\d+, read in \d+ windows")
     assert tab.locator("#cut-note").count() == tab.locator("#tokens .cut").count() == 0
+    tab.sees("#announcer", "LABEL_")
     assert "truncated" not in tab.locator("#announcer").inner_text()
     tab.check()
 
@@ -232,6 +233,51 @@ def test_several_models(serve, tiny_model, tmp_path, open_tab):
     done = subprocess.run(["curl", "-sS", *command[1:]], capture_output=True, text=True, check=True)
     assert len(json.loads(done.stdout)) == 20
     tab.check()
+
+
+def test_what_is_asked_while_an_answer_is_awaited(serve, tiny_model, tmp_path, open_tab):
+    server = serve(f"first={tiny_model}", f"many={many_labels(tiny_model, tmp_path / 'many', 20)}")
+    tab = open_tab(origin(server))
+    tab.sees("#status", "Ready")
+    asked, held = [], tab.hold("**/invocations")
+    tab.on("request", lambda request: request.url.endswith("/ui/tokens") and asked.append(request.post_data_json))
+    tab.fill("#text", "a film")
+    tab.keyboard.press("Control+Enter")
+    tab.keyboard.press("Control+Enter")
+    held.wait()
+    tab.sees("#classify", "Classifying")
+    tab.select_option("#model", "many")
+    tab.fill("#text", "the sea")
+    tab.keyboard.press("Control+Enter")
+    held.release()
+    tab.sees("#result-model", "many")
+    tab.sees("#classify", "Classify$")
+    # Each with the model that it was asked of, and nothing twice.
+    assert asked == [{"text": "a film", "model": "first"}, {"text": "the sea", "model": "many"}]
+    assert [text.split("\n")[0] for text in tab.locator("#history li").all_inner_texts()] == ["the sea", "a film"]
+    tab.check()
+
+
+def test_a_late_refusal_does_not_undo_the_key(serve, tiny_model, tmp_path, open_tab):
+    (tmp_path / "keys").write_text("the-right-key\n")
+    tab = open_tab(origin(serve(tiny_model, "--api-key-file", tmp_path / "keys")), clock=True)
+    tab.sees("#status", "Key needed")
+    held = tab.hold("**/ui/models", lambda request: "authorization" not in request.headers)
+    for _ in range(60):  # the page looks at the models now and then
+        if held.routes:
+            break
+        tab.clock.run_for(1000)
+        tab.wait_for_timeout(20)
+    assert len(held.routes) == 1
+    tab.fill("#key", "the-right-key")
+    tab.keyboard.press("Enter")
+    tab.wait_for_timeout(300)
+    with tab.expect_response("**/ui/models"):
+        held.release()
+    tab.wait_for_timeout(300)
+    tab.sees("#status", "Ready", wait=3_000)  # sooner than the page looks again
+    assert not tab.locator("#key").is_visible()
+    tab.check(allow="status of 401")
 
 
 def test_live_metrics_move(tiny, open_tab):

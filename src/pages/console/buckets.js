@@ -4,6 +4,16 @@ import {announce, bytes, make, replace} from "/ui/shared/dom.js";
 import * as cloud from "./cloud.js";
 import {bucketAddress, card, confirm, empty, inWords, stamp, table, title} from "./parts.js";
 
+// Asks, and shows the answer unless it was asked again meanwhile: answers may come in any order.
+function newest(ask, show) {
+  let turn = 0;
+  return async () => {
+    const mine = ++turn;
+    const found = await ask();
+    if (mine === turn) show(found);
+  };
+}
+
 function newBucket(refresh) {
   const name = make("input", {type: "text", id: "bucket-name", autocomplete: "off", spellcheck: "false", "aria-describedby": "bucket-error"});
   const error = make("p", {class: "note bad", id: "bucket-error", role: "alert", hidden: true});
@@ -25,8 +35,7 @@ function newBucket(refresh) {
 
 export async function showBuckets(view, _, turn) {
   const body = make("section", {class: "card"});
-  const refresh = async () => {
-    const buckets = await cloud.buckets();
+  const refresh = newest(cloud.buckets, buckets => {
     replace(body, buckets.length === 0 ? empty("No bucket yet.") : table("Buckets", [
       {name: "Name", cell: bucket => make("a", {href: bucketAddress(bucket.name)}, bucket.name)},
       {name: "Created", cell: bucket => stamp(bucket.created)},
@@ -37,7 +46,7 @@ export async function showBuckets(view, _, turn) {
           if (done) refresh();
         }}, "Delete"))},
     ], buckets));
-  };
+  });
   replace(view, title("Buckets"), make("section", {class: "card", "aria-label": "New bucket"}, ...newBucket(refresh)), body);
   return turn(5000, refresh);
 }
@@ -104,16 +113,15 @@ function objectTable(bucket, prefix, page, refresh) {
 
 export async function showBucket(view, [bucket, ...parts], turn) {
   const prefix = parts.join("/");
-  const tokens = [""];  // of the pages up to the one that is shown
+  let tokens = [""];  // of the pages up to the one that is shown
   const body = make("section", {class: "card"});
-  const go = (button, change) => make("button", {type: "button", id: `page-${button.toLowerCase()}`, onclick: async () => { change(); await refresh(); }}, `${button} page`);
-  async function refresh() {
-    const page = await cloud.list(bucket, prefix, tokens.at(-1));
+  const go = (button, to) => make("button", {type: "button", id: `page-${button.toLowerCase()}`, onclick: async () => { tokens = to; await refresh(); }}, `${button} page`);
+  const refresh = newest(() => cloud.list(bucket, prefix, tokens.at(-1)), page => {
     const none = page.folders.length + page.objects.length === 0;
     replace(body, none ? empty(prefix === "" ? "The bucket is empty." : "Nothing is here.") : objectTable(bucket, prefix, page, refresh),
-      (tokens.length > 1 || page.next) && make("div", {class: "row"}, tokens.length > 1 && go("Previous", () => tokens.pop()),
-        page.next && go("Next", () => tokens.push(page.next)), make("span", {class: "soft small"}, `Page ${tokens.length}`)));
-  }
+      (tokens.length > 1 || page.next) && make("div", {class: "row"}, tokens.length > 1 && go("Previous", tokens.slice(0, -1)),
+        page.next && go("Next", [...tokens, page.next]), make("span", {class: "soft small"}, `Page ${tokens.length}`)));
+  });
   const folders = prefix.split("/").slice(0, -1);
   const path = [["Buckets", "#/buckets"], ...(folders.length > 0 ? [[bucket, bucketAddress(bucket)]] : []),
     ...folders.slice(0, -1).map((name, i) => [name, bucketAddress(bucket, `${folders.slice(0, i + 1).join("/")}/`)])];

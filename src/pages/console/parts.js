@@ -152,10 +152,10 @@ export class LogTail {
   }
 
   async read() {
-    const stream = this.stream;
-    const page = await cloud.logs("GetLogEvents", {logGroupName: this.group, logStreamName: stream, limit: this.token ? 1000 : 300,
-      ...(this.token ? {nextToken: this.token, startFromHead: true} : {})});
-    if (stream !== this.stream) return;  // another one was chosen meanwhile
+    const {stream, token} = this;
+    const page = await cloud.logs("GetLogEvents", {logGroupName: this.group, logStreamName: stream, limit: token ? 1000 : 300,
+      ...(token ? {nextToken: token, startFromHead: true} : {})});
+    if (stream !== this.stream || token !== this.token) return;  // another one was chosen, or it was read, meanwhile
     this.token = page.nextForwardToken;
     if (page.events.length === 0) return;
     const atEnd = this.lines.scrollTop + this.lines.clientHeight >= this.lines.scrollHeight - 4;

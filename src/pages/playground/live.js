@@ -66,7 +66,8 @@ export function percentiles(before, after, parts) {
 const rate = value => `${figure(value)}/s`;
 
 export class Live {
-  // onAnswer(), onTrouble(error): after each reading, and where there was none.
+  // onAnswer(), onTrouble(error): after each reading, and where there was none. The next reading
+  // waits for onAnswer's end.
   constructor(onAnswer, onTrouble) {
     this.readings = [];
     this.paused = false;
@@ -101,12 +102,12 @@ export class Live {
       this.readings.push(reading);
       while (this.readings[0].at < reading.at - LATENCY - 0.5) this.readings.shift();
       if (!this.paused && this.readings.length > 1) this.show();
-      this.onAnswer();
     } catch (error) {
       this.readings = [];
       if (!this.paused) this.gap();
-      this.onTrouble(error);
+      return this.onTrouble(error);
     }
+    await this.onAnswer();
   }
 
   show() {

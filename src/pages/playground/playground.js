@@ -11,7 +11,7 @@ const KEPT = 20;
 const LOOK = 10;  // readings of the metrics between two looks at the models
 const STORE = "bertie-playground-history";
 
-const state = {models: [], model: null, busy: false, up: null, readings: 0, history: readHistory()};
+const state = {models: [], model: null, asked: null, next: null, up: null, readings: 0, history: readHistory()};
 
 const value = id => byId(id).value;
 const pairOpen = () => !byId("pair-field").hidden;
@@ -42,7 +42,7 @@ async function onAnswer() {
   state.up = true;
   setTrouble("");
   await loadModels();
-  if (back) announce("The server is back.");
+  if (back && state.up) announce("The server is back.");
 }
 
 function onTrouble(error) {
@@ -52,7 +52,11 @@ function onTrouble(error) {
     : `${whyNoAnswer(error)} Asking again each second.`);
 }
 
-async function loadModels() {
+// One after the other: an answer that comes late, to a question with another key, must not count.
+let loaded = Promise.resolve();
+const loadModels = () => loaded = loaded.then(readModels);
+
+async function readModels() {
   try {
     state.models = await server.models();
   } catch (error) {
@@ -112,7 +116,6 @@ function setError(text) {
 }
 
 function setBusy(busy) {
-  state.busy = busy;
   byId("classify").textContent = busy ? "Classifying …" : "Classify";
   byId("classify").setAttribute("aria-disabled", String(busy));
   byId("result").setAttribute("aria-busy", String(busy));
@@ -127,29 +130,39 @@ function inWords(error) {
   return words[error.type] ?? `The server refused: ${error.message}`;
 }
 
+const sameQuestion = (one, other) => one.text === other.text && one.pair === other.pair && one.name === other.name;
+
 async function classify() {
-  if (state.busy) return;
-  const text = value("text"), pair = pairText();
-  if (text.trim() === "") {
+  const question = {text: value("text"), pair: pairText(), name: target(), model: state.model?.name ?? ""};
+  if (question.text.trim() === "") {
     setError("Type a text first.");
     return byId("text").focus();
   }
   setError("");
+  // Of those that come while one is answered the last one counts; the same again is no other.
+  state.next = state.asked && sameQuestion(question, state.asked) ? null : question;
+  if (state.asked) return;
   setBusy(true);
+  while ((state.asked = state.next)) {
+    state.next = null;
+    setError("");
+    await answer(state.asked);
+  }
+  setBusy(false);
+}
+
+async function answer({text, pair, name, model}) {
   try {
-    const model = state.model;
-    const answer = await server.classify(target(), text, pair);
-    const reading = await server.tokens(target(), text, pair).catch(() => null);
-    showResult(answer, reading, state.models.length > 1 ? model.name : "");
-    const best = answer.labels[0];
-    const score = scoreText(best.score, answer.labels);
-    announce(`${best.label}, ${score}, in ${seconds(answer.seconds)}${answer.truncated ? "; the text was truncated" : ""}`);
-    remember({text, pair, model: model?.name ?? "", label: best.label, score, seconds: answer.seconds, at: Date.now()});
+    const found = await server.classify(name, text, pair);
+    const reading = await server.tokens(name, text, pair).catch(() => null);
+    showResult(found, reading, state.models.length > 1 ? model : "");
+    const best = found.labels[0];
+    const score = scoreText(best.score, found.labels);
+    announce(`${best.label}, ${score}, in ${seconds(found.seconds)}${found.truncated ? "; the text was truncated" : ""}`);
+    remember({text, pair, model, label: best.label, score, seconds: found.seconds, at: Date.now()});
   } catch (error) {
     byId("result-body").classList.add("stale");
     setError(inWords(error));
-  } finally {
-    setBusy(false);
   }
 }
 
