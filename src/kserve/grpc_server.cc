@@ -1,9 +1,14 @@
 #include "kserve/grpc_server.h"
 
+#include <grpc/grpc.h>
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <limits>
+#include <stop_token>
+#include <thread>
 #include <utility>
 
 #include "kserve/health_service.h"
@@ -11,6 +16,13 @@
 
 namespace bertie::kserve {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Without a call for that long, the last one's answer is on its way, and no call that came before
+// the end is still to begin.
+constexpr std::chrono::milliseconds kQuiet{100};
+constexpr std::chrono::milliseconds kTick{10};
 
 void SetLimits(const GrpcServerOptions& options, grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(static_cast<int>(
@@ -45,14 +57,32 @@ std::string WithPort(const std::string& host, int port) {
 struct GrpcServer::Impl {
   Impl(const GrpcServerOptions& given, serve::ServeContext& context,
        serve::ModelRepository& repository)
-      : host(given.host), inference(context, repository), health(context) {}
+      : host(given.host),
+        calls(context.grpc_calls),
+        inference(context, repository),
+        health(context) {}
+
+  void CutOnceQuiet(const std::stop_token& ended);
 
   const std::string host;
+  const std::atomic<int>& calls;
   InferenceService inference;
   HealthService health;
   int port = 0;
   std::unique_ptr<grpc::Server> server;
 };
+
+// Shutdown also waits for each client to answer a ping, which one that makes no call may do seconds
+// later: Python's looks at its idle connections every five.
+void GrpcServer::Impl::CutOnceQuiet(const std::stop_token& ended) {
+  auto quiet_since = Clock::now();
+  while (!ended.stop_requested()) {
+    const auto now = Clock::now();
+    if (calls > 0) quiet_since = now;
+    if (now - quiet_since >= kQuiet) return grpc_server_cancel_all_calls(server->c_server());
+    std::this_thread::sleep_for(kTick);
+  }
+}
 
 GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
@@ -85,7 +115,10 @@ bool GrpcServer::Drain(std::chrono::milliseconds limit) {
   impl_->inference.BeginDrain();
   // Shutdown refuses new calls and waits for those under way; at its deadline it cancels them.
   const auto deadline = std::chrono::system_clock::now() + limit;
+  std::jthread cut([this](const std::stop_token& ended) { impl_->CutOnceQuiet(ended); });
   impl_->server->Shutdown(deadline);
+  cut.request_stop();
+  cut.join();
   const bool in_time = limit.count() == 0 || std::chrono::system_clock::now() < deadline;
   impl_->server.reset();
   return in_time;

@@ -49,6 +49,7 @@ class HealthWatch final : public grpc::ServerWriteReactor<grpc::health::v1::Heal
   void OnCancel() override;
   void OnDone() override;
 
+  serve::ServeContext& context_;  // until OnDone
   const std::shared_ptr<HealthWatchers> watchers_;
   const bool known_;
   serve::RequestRecord record_;

@@ -33,6 +33,7 @@ InferenceStream::InferenceStream(serve::ServeContext& context,
 
 void InferenceStream::Begin() {
   self_ = shared_from_this();
+  ++context_.grpc_calls;
   std::optional<http::Refusal> refusal =
       serve::CheckAccess(context_.options.keys, serve::Access::kKey, facts_.head);
   if (!refusal && !streams_->Add(self_)) {
@@ -176,6 +177,7 @@ void InferenceStream::OnDone() {
   const std::shared_ptr<InferenceStream> self = std::move(self_);
   streams_->Remove(self);  // whoever reads the log finds its place free
   EndRecord(record_, end_status_, dropped_ ? grpc::Status::CANCELLED : *end_);
+  --context_.grpc_calls;
 }
 
 bool InferenceStreams::Add(const std::shared_ptr<InferenceStream>& stream) {

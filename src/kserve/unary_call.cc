@@ -53,7 +53,11 @@ UnaryCall::UnaryCall(serve::ServeContext& context, CallFacts facts, std::string_
                      serve::Access access)
     : context_(context),
       closed_(serve::CheckAccess(context.options.keys, access, facts.head)),
-      record_(context, route, std::move(facts.request)) {}
+      record_(context, route, std::move(facts.request)) {
+  ++context_.grpc_calls;
+}
+
+UnaryCall::~UnaryCall() { --context_.grpc_calls; }
 
 void UnaryCall::Answer() {
   EndRecord(record_, 200, grpc::Status::OK);

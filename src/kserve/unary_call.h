@@ -60,7 +60,7 @@ class UnaryCall : public grpc::ServerUnaryReactor {
   void Refuse(const http::Refusal& refusal);
 
  protected:
-  ~UnaryCall() override = default;
+  ~UnaryCall() override;
 
  private:
   UnaryCall(serve::ServeContext& context, CallFacts facts, std::string_view route,

@@ -91,6 +91,7 @@ struct ServeContext {
   ModelTable models;
   std::atomic<bool> loaded{false};  // the models that the server was started with are there
   std::atomic<bool> draining{false};
+  std::atomic<int> grpc_calls{0};  // under way
   // Set before the server starts:
   std::function<size_t()> connections;
   QueueFacts queue;

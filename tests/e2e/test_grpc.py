@@ -13,6 +13,7 @@ import tritonclient.grpc as triton_grpc
 import tritonclient.grpc.aio as triton_aio
 from conftest import free_port
 from test_accelerator import TYPE, accelerator  # noqa: F401
+from test_serve import inflight
 from tritonclient.utils import InferenceServerException
 
 pb = triton_grpc.service_pb2
@@ -334,6 +335,25 @@ def test_watch_tells_of_the_end(serve_grpc):
     log = server.log.read_text()
     for ended in ["UNAVAILABLE .* id=w-1", "CANCELLED .* id=w-2"]:
         assert re.search(rf"^bertie: gRPC {WATCH} 200 {ended}$", log, re.M), log
+
+
+def test_the_end_waits_for_calls_and_for_no_idle_client(serve, serve_grpc, tiny_model):
+    """Python's clients look at an idle connection every five seconds, and hear of the end only then."""
+    server, channel = serve_grpc()
+    stub = stub_of(channel)
+    stub.ModelInfer(infer_request("the sea"), timeout=20)
+    begin = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - begin < 2
+    # What the client sends next goes to the next server.
+    again = serve(tiny_model, "--grpc-port", server.grpc_address.split(":")[1], "--max-queue-tokens", 10_000_000)
+    request = infer_request(*["the sea " * 20] * 1000)
+    calls = [stub.ModelInfer.future(request, timeout=60, wait_for_ready=True) for _ in range(8)]
+    end = time.monotonic() + 20
+    while sum(call.done() for call in calls) + inflight(again) < len(calls):
+        assert time.monotonic() < end
+    assert again.stop() == 0
+    assert [call.result().outputs[0].shape[0] for call in calls] == [1000] * len(calls)
 
 
 def test_watch_costs_no_threads_and_ends_with_its_client(serve_grpc):
