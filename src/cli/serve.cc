@@ -402,7 +402,8 @@ void AddLimits(CLI::App& command, ServeFlags& flags) {
                   "Tokens computed at once [64 a thread]")
       ->check(CLI::Range(1, 1'000'000))
       ->group("Limits");
-  add("--max-connections", flags.max_connections, "Open connections; further ones wait")
+  add("--max-connections", flags.max_connections,
+      "Open connections; further ones take an idle one's place, or wait")
       ->check(CLI::Range(1, 1'000'000));
   add("--request-timeout", flags.request_timeout, "Seconds a request may wait; later get 503")
       ->check(Between(0.001, 86'400.0))

@@ -457,6 +457,10 @@ void Connection::CloseIfIdle(ServerOptions::Duration least) {
   if (state_ == State::kHandshake) Close();
 }
 
+std::optional<Clock::time_point> Connection::IdleSince() const {
+  return state_ == State::kIdle ? std::optional(idle_since_) : std::nullopt;
+}
+
 void Connection::Abort() {
   error_code ignored;
   socket_.set_option(asio::socket_base::linger(true, 0), ignored);
@@ -465,6 +469,8 @@ void Connection::Abort() {
 
 void Connection::Close() {
   if (state_ == State::kClosed) return;
+  // Clients of TLS tell an end between answers from a connection that was cut.
+  if (tls_ && state_ == State::kIdle) tls_->End();
   state_ = State::kClosed;
   if (auto exchange = exchange_.lock()) exchange->Cancel();
   ReleaseBody();

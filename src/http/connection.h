@@ -69,6 +69,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Start();
   // Ends the connection if it has been waiting for a request for that long.
   void CloseIfIdle(ServerOptions::Duration least);
+  // Since when it has been waiting for one; no time when it is not.
+  std::optional<std::chrono::steady_clock::time_point> IdleSince() const;
+  // Ends it now.
+  void Close();
   // Ends it now; the client sees a reset.
   void Abort();
 
@@ -111,7 +115,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool NextOutput();
   void OnWritten(const boost::system::error_code& error);
   void Linger();
-  void Close();
 
   void SetDeadline(std::chrono::steady_clock::time_point when);
   void SetDeadline(ServerOptions::Duration from_now);

@@ -144,7 +144,8 @@ void Connection::SendSecurely() {
     if (step != TlsStep::kDone) return OnWritten(asio::error::connection_reset);
     output_at_ += put;
     sent += put;
-    SetDeadline(server_->options.write_timeout);
+    // As without TLS: all of an answer's own bytes have one deadline, and each part of a file has.
+    if (!output_files_.empty()) SetDeadline(server_->options.write_timeout);
   }
   if (state_ != State::kWriting) return;
   // By way of the queue: many answers that are there at once must not pile up on the stack.

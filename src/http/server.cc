@@ -80,12 +80,18 @@ struct Server::Impl {
         drain_timer(state->io),
         work(asio::make_work_guard(state->io)),
         max_connections(MaxConnections(options.max_connections)) {
-    state->on_connection_closed = [this] { Accept(); };
+    state->on_connection_closed = [this] {
+      accept_timer.cancel();  // what was lacking may be there
+      Accept();
+    };
   }
 
   Status Bind();
   void Accept();
   void OnAccept(const error_code& error, tcp::socket socket);
+  void AcceptLater();
+  bool full() const { return state->connections.size() >= max_connections; }
+  void MakeRoom();
   void Add(tcp::socket socket);
   void DrainTick();
   void TakeBacklogAndClose();
@@ -98,7 +104,8 @@ struct Server::Impl {
   asio::steady_timer drain_timer;
   asio::executor_work_guard<asio::io_context::executor_type> work;
   size_t max_connections;
-  bool accepting = false;  // an accept or its retry is pending
+  bool accepting = false;  // an accept, a wait for a client, or a retry is pending
+  bool scarce = false;     // the last accept found no descriptor or no memory
   Clock::time_point drain_until;
   Clock::time_point close_at = Clock::time_point::max();
   tcp::endpoint endpoint;
@@ -145,8 +152,16 @@ Status Server::Impl::Bind() {
 }
 
 void Server::Impl::Accept() {
-  if (accepting || !acceptor.is_open() || state->connections.size() >= max_connections) return;
+  if (accepting || !acceptor.is_open()) return;
   accepting = true;
+  if (full()) {
+    return acceptor.async_wait(tcp::acceptor::wait_read, [this](const error_code& error) {
+      accepting = false;
+      if (error) return;
+      if (full()) return MakeRoom();
+      Accept();
+    });
+  }
   acceptor.async_accept([this](const error_code& error, tcp::socket socket) {
     accepting = false;
     OnAccept(error, std::move(socket));
@@ -156,20 +171,41 @@ void Server::Impl::Accept() {
 void Server::Impl::OnAccept(const error_code& error, tcp::socket socket) {
   if (error == asio::error::operation_aborted) return;
   if (!error) {
+    scarce = false;
     Add(std::move(socket));
     return Accept();
   }
-  bool scarce = error == asio::error::no_descriptors || error == asio::error::no_memory ||
-                error == asio::error::no_buffer_space ||
-                error == boost::system::errc::too_many_files_open_in_system;
-  if (!scarce) return Accept();  // that client has gone already
-  state->Log("cannot accept a connection: " + error.message());
+  const bool lacking = error == asio::error::no_descriptors || error == asio::error::no_memory ||
+                       error == asio::error::no_buffer_space ||
+                       error == boost::system::errc::too_many_files_open_in_system;
+  if (!lacking) return Accept();  // that client has gone already
+  if (!std::exchange(scarce, true)) {
+    state->Log("cannot accept connections for the moment: " + error.message());
+  }
+  AcceptLater();
+}
+
+void Server::Impl::AcceptLater() {
   accepting = true;
   accept_timer.expires_after(kAcceptRetry);
-  accept_timer.async_wait([this](const error_code& timer_error) {
+  accept_timer.async_wait([this](const error_code&) {
     accepting = false;
-    if (!timer_error) Accept();
+    Accept();
   });
+}
+
+// A client waits, and all places are taken. One that asks nothing must not keep others out.
+void Server::Impl::MakeRoom() {
+  std::shared_ptr<Connection> longest;
+  auto since = Clock::now() - state->options.yield_idle;
+  for (const auto& connection : state->connections) {
+    const auto idle = connection->IdleSince();
+    if (!idle || *idle > since) continue;
+    longest = connection;
+    since = *idle;
+  }
+  if (!longest) return AcceptLater();
+  longest->Close();  // and Accept
 }
 
 void Server::Impl::Add(tcp::socket socket) {

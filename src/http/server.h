@@ -21,8 +21,9 @@ struct ServerOptions {
   uint16_t port = 0;               // 0: any free one
   Limits limits;
 
-  // Beyond it no connection is accepted until one ends. Lowered to what the process's limit of open
-  // files allows.
+  // Beyond it no connection is accepted until one ends, and the one that has been idle the longest
+  // is ended for it, if for at least yield_idle. Lowered to what the process's limit of open files
+  // allows.
   size_t max_connections = 4096;
   // Bytes of request bodies held at once, over all connections; beyond it requests get 503.
   uint64_t max_body_memory = uint64_t{256} << 20;
@@ -41,6 +42,8 @@ struct ServerOptions {
   Duration body_timeout{60'000};
   Duration write_timeout{30'000};  // for a client to take one answer, or the next part of a file
   Duration idle_timeout{60'000};   // between requests
+  // Clients that ask more often than that keep their connections, however many others come.
+  Duration yield_idle{1'000};
   // A client that has shut down its sending side may still wait for its answer, and cannot be told
   // from one that is gone. It is given this long.
   Duration half_close_grace{1'000};

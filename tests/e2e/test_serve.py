@@ -405,6 +405,21 @@ def test_more_connections_than_descriptors(bertie, tiny_model):
         assert process.wait(35) == 0
 
 
+def test_a_want_of_descriptors_is_told_once(serve, tiny_model):
+    server = serve(tiny_model)
+    soft, hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+    used = {int(fd.name) for fd in os.scandir(f"/proc/{server.process.pid}/fd")}
+    free = min(set(range(len(used) + 1)) - used)
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (free + 1, hard))
+    waiting = [raw(server, b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n") for _ in range(20)]
+    time.sleep(1)
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    for sock in waiting:
+        with sock:
+            assert sock.recv(1000).startswith(b"HTTP/1.1 200")
+    assert server.log.read_text().count("cannot accept") == 1, server.log.read_text()
+
+
 @pytest.mark.parametrize("bomb", [b"[" * 100_000, b'[{"a":' * 40_000, b"[" * 6_000_000,
                                   b'{"inputs":' * 600_000], ids=["100 kB", "240 kB", "6 MB", "6 MB of objects"])
 def test_depth_bombs_are_refused_quickly(serve, tiny_model, bomb):

@@ -293,6 +293,30 @@ TEST_F(ServerTest, ConnectionsOverTheLimitWait) {
   EXPECT_TRUE(Is(third.Receive(), 200));
 }
 
+TEST_F(ServerTest, IdleConnectionsYieldToNewOnes) {
+  options.max_connections = 3;
+  options.yield_idle = milliseconds(300);
+  Start();
+  TestClient held(server->port());
+  ASSERT_TRUE(held.Send(Get("/hold")));
+  TestClient idle(server->port());
+  ASSERT_TRUE(Eventually([&] { return handler.held() == 1 && server->connections() == 2; }));
+  TestClient busy(server->port());
+  ASSERT_TRUE(Eventually([&] { return server->connections() == 3; }));
+  TestClient further(server->port());
+  ASSERT_TRUE(further.Send(Get("/echo")));
+  for (int i = 0; i < 8; ++i) {
+    ASSERT_TRUE(busy.Send(Get("/echo")));
+    ASSERT_TRUE(Is(busy.Receive(), 200));
+    std::this_thread::sleep_for(milliseconds(50));
+  }
+  EXPECT_TRUE(idle.AtEnd());
+  EXPECT_TRUE(Is(further.Receive(), 200));
+  EXPECT_EQ(server->connections(), 3U);
+  handler.TakeHeld()[0]->Respond({.body = "held"});
+  EXPECT_TRUE(Is(held.Receive(), 200));
+}
+
 TEST_F(ServerTest, BodiesOverTheMemorySetAsideGet503) {
   options.max_body_memory = 100'000;
   Start();

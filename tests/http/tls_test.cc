@@ -3,6 +3,10 @@
 #include "http/tls.h"
 
 #include <gtest/gtest.h>
+#include <openssl/bio.h>
+#include <openssl/ssl.h>
+
+#include <thread>
 
 #include "base/directory.h"
 #include "base/file.h"
@@ -20,11 +24,51 @@ class PlainHandler : public Handler {
  public:
   std::optional<Response> OnHead(const RequestHead&) override { return std::nullopt; }
   void OnRequest(Request, std::shared_ptr<Exchange> exchange) override {
-    exchange->Respond({.body = "answer"});
+    exchange->Respond({.body = body});
   }
   Response OnRefusal(const Refusal& refusal) override {
     return {.status = refusal.status, .content_type = "text/plain", .body = refusal.message};
   }
+
+  std::string body = "answer";
+};
+
+// Trusts anybody.
+class TlsClient {
+ public:
+  explicit TlsClient(uint16_t port) {
+    BIO* plain = BIO_new_connect(("127.0.0.1:" + std::to_string(port)).c_str());
+    stream_ = BIO_push(BIO_new_ssl(context_, 1), plain);
+    connected_ = BIO_do_handshake(stream_) == 1;
+  }
+  ~TlsClient() {
+    BIO_free_all(stream_);
+    SSL_CTX_free(context_);
+  }
+  TlsClient(const TlsClient&) = delete;
+  TlsClient& operator=(const TlsClient&) = delete;
+
+  bool connected() const { return connected_; }
+  bool Send(const std::string& bytes) {
+    return BIO_write(stream_, bytes.data(), static_cast<int>(bytes.size())) ==
+           static_cast<int>(bytes.size());
+  }
+  // Bytes of the next read; 0 or less at the end.
+  int Receive() {
+    char bytes[4096];
+    return BIO_read(stream_, bytes, sizeof(bytes));
+  }
+  // The server has said that it ends the connection.
+  bool told() const {
+    SSL* ssl = nullptr;
+    BIO_get_ssl(stream_, &ssl);
+    return (SSL_get_shutdown(ssl) & SSL_RECEIVED_SHUTDOWN) != 0;
+  }
+
+ private:
+  SSL_CTX* context_ = SSL_CTX_new(TLS_client_method());
+  BIO* stream_ = nullptr;
+  bool connected_ = false;
 };
 
 class TlsTest : public testing::Test {
@@ -73,6 +117,32 @@ TEST_F(TlsTest, SilentAndGarbledHandshakesEnd) {
   EXPECT_TRUE(partial.AtEnd());
   garbled.ReceiveAll();
   EXPECT_TRUE(Eventually([&] { return server->connections() == 0; }));
+}
+
+TEST_F(TlsTest, ClientsThatReadTooSlowlyAreCut) {
+  options.tls = std::make_shared<TlsHolder>(*authority->Issue({"localhost"}));
+  options.write_timeout = milliseconds(500);
+  handler.body = std::string(size_t{64} << 20, 'b');
+  Start();
+  TlsClient client(server->port());
+  ASSERT_TRUE(client.connected());
+  ASSERT_TRUE(client.Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
+  const auto begin = std::chrono::steady_clock::now();
+  while (client.Receive() > 0 && server->connections() > 0 &&
+         std::chrono::steady_clock::now() - begin < milliseconds(2500)) {
+    std::this_thread::sleep_for(std::chrono::microseconds(250));
+  }
+  EXPECT_EQ(server->connections(), 0U);
+}
+
+TEST_F(TlsTest, AnIdleConnectionsEndIsTold) {
+  options.tls = std::make_shared<TlsHolder>(*authority->Issue({"localhost"}));
+  options.idle_timeout = milliseconds(100);
+  Start();
+  TlsClient client(server->port());
+  ASSERT_TRUE(client.connected());
+  EXPECT_LE(client.Receive(), 0);
+  EXPECT_TRUE(client.told());
 }
 
 TEST_F(TlsTest, PlainHttpIsToldSo) {

@@ -247,7 +247,9 @@ void AddCloud(CLI::App& app, int& exit_code) {
                    "several times")
       ->check(CLI::Validator(CheckImage, ""))
       ->take_all();
-  command->add_option("--max-connections", flags->max_connections, "Open connections; more wait")
+  command
+      ->add_option("--max-connections", flags->max_connections,
+                   "Open connections; further ones take an idle one's place, or wait")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   command->footer(
