@@ -1,4 +1,3 @@
-#include <absl/synchronization/mutex.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "kserve/health_service.h"
+#include "kserve/one_service.h"
 
 namespace bertie::kserve {
 namespace {
@@ -23,31 +23,14 @@ using std::chrono::system_clock;
 // A gRPC server of the health service alone, and its client.
 class HealthServer {
  public:
-  HealthServer() : context_(Options()), service_(context_) {
-    // As the program does: else thousands of calls take minutes.
-    absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
-    int port = 0;
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-    builder.RegisterService(&service_);
-    server_ = builder.BuildAndStart();
-    stub_ = Health::NewStub(grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
-                                                grpc::InsecureChannelCredentials()));
-  }
-
+  HealthServer() : context_(Options()), service_(context_), server_(service_) {}
   ~HealthServer() { Drain(); }
 
-  // Whether every call has ended in time.
-  bool Drain() {
-    service_.BeginDrain();
-    const auto deadline = system_clock::now() + std::chrono::seconds(60);
-    server_->Shutdown(deadline);
-    return system_clock::now() < deadline;
-  }
+  bool Drain() { return server_.Drain(); }
 
   serve::ServeContext& context() { return context_; }
   HealthService& service() { return service_; }
-  Health::Stub& stub() { return *stub_; }
+  Health::Stub& stub() { return server_.stub(); }
 
   // gRPC's names of what the calls ended with, by the access log.
   std::vector<std::string> Ended() {
@@ -69,8 +52,7 @@ class HealthServer {
   std::vector<std::string> ended_;
   serve::ServeContext context_;
   HealthService service_;
-  std::unique_ptr<grpc::Server> server_;
-  std::unique_ptr<Health::Stub> stub_;
+  OneService<Health, HealthService> server_;
 };
 
 // A client's call of Watch.

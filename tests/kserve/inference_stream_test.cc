@@ -1,4 +1,3 @@
-#include <absl/synchronization/mutex.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
@@ -13,6 +12,7 @@
 
 #include "eventually.h"
 #include "infer/sum_executor.h"
+#include "kserve/one_service.h"
 #include "kserve/services.h"
 #include "serve/small_model.h"
 
@@ -30,19 +30,12 @@ class StreamServer {
   explicit StreamServer(serve::HandlerOptions options = {}, size_t max_requests = 512)
       : context_(WithLog(std::move(options))),
         repository_({}, context_, pool_),
-        service_(context_, repository_) {
-    absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+        service_(context_, repository_),
+        server_(service_) {
     context_.queue.max_requests = max_requests;
     context_.models.Put(context_.models.Adopt(
         serve::SmallModel({"m"}, executor_, context_.metrics, {.max_requests = max_requests})));
     context_.loaded = true;
-    int port = 0;
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-    builder.RegisterService(&service_);
-    server_ = builder.BuildAndStart();
-    stub_ = GRPCInferenceService::NewStub(grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
-                                                              grpc::InsecureChannelCredentials()));
   }
 
   ~StreamServer() {
@@ -50,17 +43,11 @@ class StreamServer {
     Drain();
   }
 
-  // Whether every call has ended in time.
-  bool Drain() {
-    service_.BeginDrain();
-    const auto deadline = system_clock::now() + std::chrono::seconds(60);
-    server_->Shutdown(deadline);
-    return system_clock::now() < deadline;
-  }
+  bool Drain() { return server_.Drain(); }
 
   infer::SumExecutor& executor() { return executor_; }
   InferenceService& service() { return service_; }
-  GRPCInferenceService::Stub& stub() { return *stub_; }
+  GRPCInferenceService::Stub& stub() { return server_.stub(); }
 
   // "m:OK" of a request of the model's, ":OK" of the call, as they ended, by the access log.
   std::vector<std::string> Ended() {
@@ -89,8 +76,7 @@ class StreamServer {
   serve::ServeContext context_;
   serve::ModelRepository repository_;
   InferenceService service_;
-  std::unique_ptr<grpc::Server> server_;
-  std::unique_ptr<GRPCInferenceService::Stub> stub_;
+  OneService<GRPCInferenceService, InferenceService> server_;
 };
 
 // A client's call.
@@ -184,45 +170,29 @@ TEST(InferenceStream, AnswersInOrderAndARefusalIsOneAnswer) {
             (std::vector<std::string>{"m:OK", ":NOT_FOUND", "m:OK", "m:OK", "m:OK", ":OK"}));
 }
 
-TEST(InferenceStream, TakesABoundedNumberBeforeTheirAnswersAreSent) {
+// Of so many requests that a client sends at once, `queued` wait behind the one that is computed.
+void ExpectTaken(const std::string& text, int sent, size_t queued) {
   StreamServer server;
   server.executor().CloseGate();
   Stream stream(server);
   ASSERT_TRUE(stream.Send("a", "0"));
   server.executor().WaitUntilRunning();
   std::thread sender([&] {
-    for (int i = 1; i < 200; ++i) ASSERT_TRUE(stream.Send("a", std::to_string(i)));
+    for (int i = 1; i < sent; ++i) ASSERT_TRUE(stream.Send(text, std::to_string(i)));
     stream.SaidAll();
   });
-  EXPECT_TRUE(Eventually([&] { return server.Queued() == 63; })) << server.Queued();
+  EXPECT_TRUE(Eventually([&] { return server.Queued() == queued; })) << server.Queued();
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  EXPECT_EQ(server.Queued(), 63U);
+  EXPECT_EQ(server.Queued(), queued);
   server.executor().OpenGate();
-  for (int i = 0; i < 200; ++i) EXPECT_EQ(stream.Next(), std::to_string(i) + " 9");
+  for (int i = 0; i < sent; ++i) EXPECT_EQ(stream.Next(), std::to_string(i) + " 9");
   sender.join();
   EXPECT_TRUE(stream.End().ok());
 }
 
-TEST(InferenceStream, TakesFewLargeOnes) {
-  StreamServer server;
-  server.executor().CloseGate();
-  Stream stream(server);
-  ASSERT_TRUE(stream.Send("a", "0"));
-  server.executor().WaitUntilRunning();
-  std::thread sender([&] {
-    for (int i = 1; i < 20; ++i) {
-      ASSERT_TRUE(stream.Send(std::string(10'000, ' ') + "a", std::to_string(i)));
-    }
-    stream.SaidAll();
-  });
-  EXPECT_TRUE(Eventually([&] { return server.Queued() == 4; })) << server.Queued();
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  EXPECT_EQ(server.Queued(), 4U);
-  server.executor().OpenGate();
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(stream.Next(), std::to_string(i) + " 9");
-  sender.join();
-  EXPECT_TRUE(stream.End().ok());
-}
+TEST(InferenceStream, TakesABoundedNumberBeforeTheirAnswersAreSent) { ExpectTaken("a", 200, 63); }
+
+TEST(InferenceStream, TakesFewLargeOnes) { ExpectTaken(std::string(10'000, ' ') + "a", 20, 4); }
 
 TEST(InferenceStream, TakesNoMoreThanTheQueueHasRoomFor) {
   StreamServer server({}, 2);
