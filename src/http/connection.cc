@@ -461,6 +461,11 @@ std::optional<Clock::time_point> Connection::IdleSince() const {
   return state_ == State::kIdle ? std::optional(idle_since_) : std::nullopt;
 }
 
+bool Connection::HasUnread() {
+  error_code ignored;
+  return socket_.available(ignored) > 0;
+}
+
 void Connection::Abort() {
   error_code ignored;
   socket_.set_option(asio::socket_base::linger(true, 0), ignored);

@@ -71,6 +71,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void CloseIfIdle(ServerOptions::Duration least);
   // Since when it has been waiting for one; no time when it is not.
   std::optional<std::chrono::steady_clock::time_point> IdleSince() const;
+  // Whether bytes have come that were not read yet.
+  bool HasUnread();
   // Ends it now.
   void Close();
   // Ends it now; the client sees a reset.

@@ -200,7 +200,7 @@ void Server::Impl::MakeRoom() {
   auto since = Clock::now() - state->options.yield_idle;
   for (const auto& connection : state->connections) {
     const auto idle = connection->IdleSince();
-    if (!idle || *idle > since) continue;
+    if (!idle || *idle > since || connection->HasUnread()) continue;
     longest = connection;
     since = *idle;
   }

@@ -17,13 +17,18 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
 // /echo gives the body back, /hold keeps the request until Release, /big gives 16 MB, /lost never
-// answers, /throw throws; every other path is a 404 from OnHead.
+// answers, /throw throws; every other path is a 404 from OnHead, /stall once stalled is false
+// again.
 class EchoHandler : public Handler {
  public:
   std::optional<Response> OnHead(const RequestHead& head) override {
     static const char* const kPaths[] = {"/echo", "/hold", "/big", "/lost", "/throw"};
     for (const char* path : kPaths) {
       if (head.path == path) return std::nullopt;
+    }
+    if (head.path == "/stall") {
+      stalled = true;
+      while (stalled) std::this_thread::sleep_for(milliseconds(1));
     }
     return OnRefusal({404, "NotFound", "no such path"});
   }
@@ -57,6 +62,7 @@ class EchoHandler : public Handler {
   }
 
   std::atomic<int> requests{0};
+  std::atomic<bool> stalled{false};
 
  private:
   std::mutex mutex_;  // guards held_
@@ -315,6 +321,25 @@ TEST_F(ServerTest, IdleConnectionsYieldToNewOnes) {
   EXPECT_EQ(server->connections(), 3U);
   handler.TakeHeld()[0]->Respond({.body = "held"});
   EXPECT_TRUE(Is(held.Receive(), 200));
+}
+
+TEST_F(ServerTest, AConnectionWhoseRequestHasComeDoesNotYield) {
+  options.max_connections = 2;
+  options.yield_idle = milliseconds(0);
+  Start();
+  TestClient idle(server->port());
+  ASSERT_TRUE(Eventually([&] { return server->connections() == 1; }));
+  TestClient busy(server->port());
+  ASSERT_TRUE(Eventually([&] { return server->connections() == 2; }));
+  ASSERT_TRUE(busy.Send(Get("/stall")));
+  ASSERT_TRUE(Eventually([&] { return handler.stalled.load(); }));
+  TestClient further(server->port());
+  ASSERT_TRUE(further.Send(Get("/echo")));
+  ASSERT_TRUE(idle.Send(Get("/echo")));
+  handler.stalled = false;
+  EXPECT_TRUE(Is(idle.Receive(), 200));
+  EXPECT_TRUE(Is(busy.Receive(), 404));
+  EXPECT_TRUE(Is(further.Receive(), 200));
 }
 
 TEST_F(ServerTest, BodiesOverTheMemorySetAsideGet503) {
