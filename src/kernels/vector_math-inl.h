@@ -81,7 +81,8 @@ HWY_INLINE V Exp2(D d, V x) {
   p = hn::MulAdd(p, f, hn::Set(d, 2.402212024e-01f));
   p = hn::MulAdd(p, f, hn::Set(d, 6.931469440e-01f));
   p = hn::MulAdd(p, f, hn::Set(d, 1.000000119e+00f));
-  const auto n = hn::ShiftLeft<23>(hn::BitCast(di, shifted));
+  // Of a NaN the last bits are anything: Min gives `large` in its place, and p stays a NaN.
+  const auto n = hn::ShiftLeft<23>(hn::BitCast(di, hn::Min(shifted, large)));
   return hn::BitCast(d, hn::Add(hn::BitCast(di, p), n));
 }
 

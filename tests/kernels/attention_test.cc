@@ -2,9 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <cstddef>
-#include <limits>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -71,10 +72,9 @@ struct Example {
 };
 
 const Problem kProblems[] = {
-    {{1, 2, 11, 17, 5}, 3, 64, false},
-    {{1, 2, 11, 17, 5}, 3, 64, true},
+    {{1, 2, 11, 17, 5}, 3, 64, false}, {{1, 2, 11, 17, 5}, 3, 64, true},
     {{130, 3}, 2, 20, false},  // more queries than one block
-    {{16, 32, 40}, 1, 8, false},
+    {{16, 32, 40}, 1, 8, false},       {{1, 33, 64}, 2, 7, false},
 };
 
 // Of query i of sentence s, the column c of its head: by the formula, in double.
@@ -118,11 +118,14 @@ TEST(Attention, OfBF16ProductsEqualsTheFormulaAsNearlyAsBF16Can) { CheckFormula(
 TEST(Attention, HidesNoNan) {
   ThreadPool pool(1);
   for (const bool bf16_products : {false, true}) {
-    Example run(kProblems[0]);
-    run.q[3] = std::numeric_limits<float>::quiet_NaN();
-    const auto out = run.Forward(pool, {}, bf16_products);
-    EXPECT_TRUE(std::isnan(out[0])) << bf16_products;  // all of that query and head
-    EXPECT_FALSE(std::isnan(out[static_cast<size_t>(run.width)])) << bf16_products;
+    // Whatever its sign and its last bits, as of a file that is damaged.
+    for (const uint32_t bits : {0x7fc00000U, 0x7fc00001U, 0xffffffffU, 0x7fffffffU}) {
+      Example run(kProblems[0]);
+      run.q[3] = std::bit_cast<float>(bits);
+      const auto out = run.Forward(pool, {}, bf16_products);
+      EXPECT_TRUE(std::isnan(out[0])) << bf16_products << bits;  // all of that query and head
+      EXPECT_FALSE(std::isnan(out[static_cast<size_t>(run.width)])) << bf16_products << bits;
+    }
   }
 }
 
