@@ -69,9 +69,9 @@ class LeftJobTest : public LeftProgramsTest {
     Change([&](Database& database) -> Done {
       BERTIE_RETURN_IF_ERROR(database.Run(
           "INSERT INTO training_jobs(name, created, modified, status, secondary, body, details) "
-          "VALUES(?,1,1,?,?,?,?)",
-          {View(name), View(status), View(status == "InProgress" ? "Training" : status), View(body),
-           View(details)}));
+          "VALUES(?,?,?,?,?,?,?)",
+          {View(name), Now(), Now(), View(status),
+           View(status == "InProgress" ? "Training" : status), View(body), View(details)}));
       return std::monostate();
     });
     Write(jobs / name / "algo-1" / "ml" / "model" / "weights", "the weights");
@@ -147,6 +147,15 @@ TEST_F(LeftJobTest, AJobGoesOnWithoutItsHistory) {
     ASSERT_TRUE(Call("DeleteTrainingJob", {{"TrainingJobName", "job"}}).ok());
     service.reset();
   }
+}
+
+TEST_F(LeftJobTest, AJobWithoutItsHistoryHasNoMoreTimeThanItsRequestSays) {
+  Json request = Request("job");
+  request["StoppingCondition"]["MaxRuntimeInSeconds"] = 1;
+  const ProcessId rank = Add("job", formats::DumpJson(request), "InProgress", "[");
+  Open();
+  ASSERT_TRUE(Becomes("job", "SecondaryStatus", "MaxRuntimeExceeded"));
+  EXPECT_FALSE(rank.Lives());
 }
 
 TEST_F(LeftJobTest, FilesThatNobodyNeedsGo) {

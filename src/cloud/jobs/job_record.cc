@@ -60,7 +60,7 @@ Json Details(const JobRecord& record) {
 
 void ReadDetails(const Json& details, JobRecord& record) {
   record.starts = static_cast<int>(TimeIn(details, "starts").value_or(record.starts));
-  record.started = TimeIn(details, "started");
+  if (const auto started = TimeIn(details, "started")) record.started = started;
   record.ended = TimeIn(details, "ended");
   record.stopping = TimeIn(details, "stopping");
   record.failure = TextIn(details, "failure");
@@ -87,7 +87,9 @@ JobRecord ReadRecord(const Rows& rows) {
                    .status = rows.Text(3),
                    .secondary = rows.Text(4)};
   if (auto request = ParseRequest(record.body); request.ok()) record.request = *std::move(request);
-  record.starts = record.secondary == "Starting" ? 0 : 1;  // where the details do not say
+  // Where the details do not say. A job that runs has its time, which the last move began.
+  record.starts = record.secondary == "Starting" ? 0 : 1;
+  if (record.secondary == "Training") record.started = record.modified;
   const auto details = formats::ParseJson(rows.Text(6), "the row of " + record.name);
   if (details.ok() && details->is_object()) ReadDetails(*details, record);
   return record;
