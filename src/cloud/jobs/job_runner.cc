@@ -208,7 +208,7 @@ Outcome<std::string> JobRunner::UploadAll() {
 
 void JobRunner::TellOfNoRoom(const std::string& why) {
   const std::string text =
-      "Uploading generated training model, again and again until there is room or the job is "
+      "Uploading generated training model, again and again until that works or the job is "
       "stopped (once more, where it was before): " +
       why;
   around_.log("training job " + job_.name + ": " + text);
