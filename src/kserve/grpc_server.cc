@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "kserve/health_service.h"
+#include "kserve/open_streams.h"
 #include "kserve/services.h"
 
 namespace bertie::kserve {
@@ -19,8 +20,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Without a call for that long, the last one's answer is on its way, and no call that came before
-// the end is still to begin.
+// Without a call for that long, the last one's answer is on its way.
 constexpr std::chrono::milliseconds kQuiet{100};
 constexpr std::chrono::milliseconds kTick{10};
 
@@ -62,6 +62,7 @@ struct GrpcServer::Impl {
         inference(context, repository),
         health(context) {}
 
+  void WaitForRequests(std::chrono::milliseconds limit) const;
   void CutOnceQuiet(const std::stop_token& ended);
 
   const std::string host;
@@ -71,6 +72,12 @@ struct GrpcServer::Impl {
   int port = 0;
   std::unique_ptr<grpc::Server> server;
 };
+
+// Those that are on their way: gRPC drops what has come whole only after Shutdown.
+void GrpcServer::Impl::WaitForRequests(std::chrono::milliseconds limit) const {
+  const auto end = Clock::now() + limit;
+  while (Clock::now() < end && OpenStreams() > calls) std::this_thread::sleep_for(kTick);
+}
 
 // Shutdown also waits for each client to answer a ping, which one that makes no call may do seconds
 // later: Python's looks at its idle connections every five.
@@ -113,8 +120,9 @@ bool GrpcServer::Drain(std::chrono::milliseconds limit) {
   if (!impl_->server) return true;
   impl_->health.BeginDrain();
   impl_->inference.BeginDrain();
-  // Shutdown refuses new calls and waits for those under way; at its deadline it cancels them.
   const auto deadline = std::chrono::system_clock::now() + limit;
+  impl_->WaitForRequests(limit / 2);
+  // Shutdown refuses new calls and waits for those under way; at its deadline it cancels them.
   std::jthread cut([this](const std::stop_token& ended) { impl_->CutOnceQuiet(ended); });
   impl_->server->Shutdown(deadline);
   cut.request_stop();

@@ -31,7 +31,8 @@ class GrpcServer {
 
   std::string address() const;  // "127.0.0.1:8001", with the port that it got
 
-  // No new calls; those under way are answered. False when some had to be cut off at the limit.
+  // No new calls, once no request is on its way or half of the limit is over; those under way are
+  // answered. False when some had to be cut off at the limit.
   bool Drain(std::chrono::milliseconds limit);
 
  private:

@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import json
 import re
+import socket
 import threading
 import time
 
@@ -359,6 +360,50 @@ def test_the_end_waits_for_calls_and_for_no_idle_client(serve, serve_grpc, tiny_
         assert time.monotonic() < end
     assert again.stop() == 0
     assert [call.result().outputs[0].shape[0] for call in calls] == [1000] * len(calls)
+
+
+class SlowLink:
+    """A server's port for one client, whose bytes go on at 400 kB/s."""
+
+    def __init__(self, address):
+        self.passed = 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        self.server = socket.create_connection(address.split(":"))
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        self.client, _ = self.listener.accept()
+        threading.Thread(target=self.pump, args=(self.server, self.client, 0), daemon=True).start()
+        self.pump(self.client, self.server, 0.02)
+
+    def pump(self, source, target, pause):
+        try:
+            while piece := source.recv(8000):
+                target.sendall(piece)
+                self.passed += len(piece) if pause else 0
+                time.sleep(pause)
+        except OSError:
+            pass
+        target.close()
+
+    def close(self):
+        for end in (self.listener, self.client, self.server):
+            end.close()
+
+
+def test_the_end_waits_for_requests_that_are_on_their_way(serve_grpc):
+    server, _ = serve_grpc()
+    link = SlowLink(server.grpc_address)
+    with grpc.insecure_channel(link.address) as channel:
+        call = stub_of(channel).ModelInfer.future(infer_request("the sea " * 60_000), timeout=60)
+        end = time.monotonic() + 20
+        while link.passed < 50_000:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert server.stop() == 0
+        assert call.result().outputs[0].shape[0] == 1
+    link.close()
 
 
 def test_watch_costs_no_threads_and_ends_with_its_client(serve_grpc):
