@@ -154,11 +154,10 @@ void LookAtProcessor(const Facts& facts, const Speed& speed, Findings& found) {
                  " longer than the best: other programs or a noisy neighbour; these figures, and "
                  "answers' times, vary as much");
   found.Warn(speed.pauses.lost >= 0.01, "pauses",
-             "with all processors at work one of them stands still " +
-                 FormatFixed(speed.pauses.per_second, 0) + " times a second for more than 1 ms (" +
-                 FormatFixed(speed.pauses.longest_ms, 1) +
-                 " ms at most): one answer in a hundred takes that much longer, whatever serves "
-                 "it; give bertie processors of its own, or whole ones by quota");
+             "with all processors at work each stands still for " + InPercent(speed.pauses.lost) +
+                 " of the time, for up to " + FormatFixed(speed.pauses.longest_ms, 1) +
+                 " ms at once: the slowest answers take that much longer, whatever serves them; "
+                 "give bertie processors of its own, or whole ones by quota");
 }
 
 void LookAtMemory(const Facts& facts, Findings& found) {
