@@ -167,6 +167,18 @@ TEST_F(LeftTransformTest, ADamagedJobFailsAndItsServersEnd) {
             std::string::npos);
 }
 
+TEST_F(LeftTransformTest, NoOutputIsThatOfTwoObjects) {
+  Put("in/tr/train");
+  Put("in/train");
+  Json request = Request("two");
+  request["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"] = "s3://b/in/tr";
+  const ProcessId two = Add("two", formats::DumpJson(request));
+  Open();
+  EXPECT_EQ(Reason("two", two),
+            "ClientError: Data download failed: the keys 'in/tr/train' and 'in/train' would both "
+            "have the output s3://b/out/train.out");
+}
+
 TEST_F(LeftTransformTest, ServersThatAreNotNeededAnyMoreEnd) {
   const ProcessId empty = Add("empty", formats::DumpJson(Request("empty")));
   const ProcessId stopping = Add("stopping", formats::DumpJson(Request("stopping")), "Stopping");

@@ -189,6 +189,23 @@ TEST_F(LeftJobTest, NothingIsCopiedWhereAnObjectCannotBeAFile) {
   EXPECT_TRUE(FilesBelow(jobs).empty());
 }
 
+TEST_F(LeftJobTest, AnObjectThatAManifestHasTwiceIsOneFileOfEachHost) {
+  Put("in/a.csv");
+  Put("in/manifest", R"([{"prefix": "s3://b/in/"}, "a.csv", "a.csv"])");
+  Json request = Request("job");
+  request["ResourceConfig"]["InstanceCount"] = 2;
+  request["InputDataConfig"] = Json::parse(R"([{"ChannelName": "training", "DataSource":
+      {"S3DataSource": {"S3DataType": "ManifestFile", "S3Uri": "s3://b/in/manifest"}}}])");
+  auto job = ParseJobRequest(request);
+  ASSERT_TRUE(job.ok()) << job.error().message;
+  JobFiles files(*store, *job, jobs / "job");
+  const Done prepared = files.Prepare([] { return true; });
+  ASSERT_TRUE(prepared.ok()) << prepared.error().message;
+  for (const JobHost& host : files.hosts()) {
+    EXPECT_TRUE(Exists(host.base / "input" / "data" / "training" / "a.csv"));
+  }
+}
+
 TEST_F(LeftJobTest, ResultsWaitForRoomOnTheDisk) {
   Open();
   ASSERT_TRUE(Call("CreateTrainingJob", Request("job")).ok());

@@ -119,6 +119,13 @@ TEST_F(ObjectWorkTest, FilesOfAFolderAreToldFromOthers) {
             "single slashes, none . or ..");
   EXPECT_EQ(check({"a", "a.b", "a/b/c"}),
             "InvalidKey: the key 'k/a/b/c' is no path of a file beside 'a', which is one");
+  EXPECT_EQ(check({"a", "b", "a"}), "");  // one key, which a manifest may have twice
+  Put("in/tr/train", "x");
+  Put("in/train", "x");
+  const Done same = CheckFilePaths(*FilesUnder(*store, {"b", "in/tr"}));
+  ASSERT_FALSE(same.ok());
+  EXPECT_EQ(same.error().message,
+            "the keys 'in/tr/train' and 'in/train' would both be the file 'train'");
 }
 
 // A model that cannot be had as a whole leaves the one that was fetched before.

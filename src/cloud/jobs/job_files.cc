@@ -77,6 +77,7 @@ Done JobFiles::FillChannel(const JobChannel& channel, const Files& files,
       BERTIE_RETURN_IF_ERROR(MakeFolders(link.parent_path()));
       std::error_code error;
       fs::create_hard_link(target / file.path, link, error);
+      if (error == std::errc::file_exists) continue;  // a manifest has it twice
       if (error) return FileError(error.value(), link, "make");
     }
   }

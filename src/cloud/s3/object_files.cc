@@ -1,7 +1,7 @@
 #include "cloud/s3/object_files.h"
 
 #include <algorithm>
-#include <set>
+#include <map>
 #include <system_error>
 
 #include "base/directory.h"
@@ -72,10 +72,13 @@ bool IsFilePath(std::string_view path) {
 }
 
 Done CheckFilePaths(const std::vector<ObjectFile>& files) {
-  std::set<std::string_view> paths;
+  std::map<std::string_view, std::string_view> paths;  // with their keys
   for (const ObjectFile& file : files) {
     if (Done done = CheckFilePath(file); !done.ok()) return done;
-    paths.insert(file.path);
+    const auto [other, first] = paths.emplace(file.path, file.key);
+    if (first || other->second == file.key) continue;
+    return Failure("InvalidKey", "the keys " + Quote(other->second) + " and " + Quote(file.key) +
+                                     " would both be the file " + Quote(file.path));
   }
   for (const ObjectFile& file : files) {
     const std::string_view path = file.path;

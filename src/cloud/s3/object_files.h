@@ -29,8 +29,8 @@ Outcome<std::vector<ObjectFile>> FilesUnder(const ObjectStore& store, const S3Ur
 // Whether a relative path names one file below any folder, which no other such path does: names
 // between single slashes, none of them "." or "..".
 bool IsFilePath(std::string_view path);
-// InvalidKey unless all of them can be files of one folder: IsFilePath takes each path, and none is
-// a folder that another one lies in.
+// InvalidKey unless all of them can be files of one folder: IsFilePath takes each path, no two keys
+// have the same, and none is a folder that another one lies in.
 Done CheckFilePaths(const std::vector<ObjectFile>& files);
 
 // The object as a file, whole or not at all; makes the folders that it is in. NoSuchBucket,

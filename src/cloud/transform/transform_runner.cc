@@ -1,9 +1,11 @@
 #include "cloud/transform/transform_runner.h"
 
+#include <map>
 #include <system_error>
 #include <thread>
 #include <utility>
 
+#include "base/quote.h"
 #include "cloud/endpoints/endpoint_plan.h"
 #include "cloud/folders.h"
 #include "cloud/processes/stamped_log.h"
@@ -110,8 +112,15 @@ Done TransformRunner::FindInputs() {
   }
   auto written = WrittenOutputs(context_.state, job_.name);
   if (!written.ok()) return written.error();
+  std::map<std::string, std::string> keys;  // by their outputs'
   for (ObjectFile& file : *files) {
     const S3Uri output = job_.output.Inside(file.path + ".out");
+    const auto [other, first] = keys.emplace(output.key, file.key);
+    if (!first && other->second == file.key) continue;  // a manifest has it twice
+    if (!first) {
+      return failed("the keys " + Quote(other->second) + " and " + Quote(file.key) +
+                    " would both have the output " + output.Text());
+    }
     if (!written->contains(output.key)) inputs_.push_back({std::move(file), output});
   }
   return std::monostate();
