@@ -158,6 +158,13 @@ TEST_F(LeftJobTest, AJobWithoutItsHistoryHasNoMoreTimeThanItsRequestSays) {
   EXPECT_FALSE(rank.Lives());
 }
 
+TEST_F(LeftJobTest, AJobWithoutItsHistoryIsStoppedNevertheless) {
+  const ProcessId rank = Add("job", formats::DumpJson(Request("job")), "Stopping", "[");
+  Open();
+  ASSERT_TRUE(Becomes("job", "TrainingJobStatus", "Stopped"));
+  EXPECT_FALSE(rank.Lives());
+}
+
 TEST_F(LeftJobTest, FilesThatNobodyNeedsGo) {
   const ProcessId nobody = Leave(jobs / "nobody" / "algo-1");
   Add("ended", formats::DumpJson(Request("ended")), "Completed", "{}", "echo a line");

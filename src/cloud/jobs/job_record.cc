@@ -62,7 +62,7 @@ void ReadDetails(const Json& details, JobRecord& record) {
   record.starts = static_cast<int>(TimeIn(details, "starts").value_or(record.starts));
   if (const auto started = TimeIn(details, "started")) record.started = started;
   record.ended = TimeIn(details, "ended");
-  record.stopping = TimeIn(details, "stopping");
+  if (const auto stopping = TimeIn(details, "stopping")) record.stopping = stopping;
   record.failure = TextIn(details, "failure");
   record.artifacts = TextIn(details, "artifacts");
   if (const auto found = details.find("transitions"); found != details.end()) {
@@ -87,9 +87,10 @@ JobRecord ReadRecord(const Rows& rows) {
                    .status = rows.Text(3),
                    .secondary = rows.Text(4)};
   if (auto request = ParseRequest(record.body); request.ok()) record.request = *std::move(request);
-  // Where the details do not say. A job that runs has its time, which the last move began.
+  // Where the details do not say: of a job that runs or is to end the last move was that.
   record.starts = record.secondary == "Starting" ? 0 : 1;
   if (record.secondary == "Training") record.started = record.modified;
+  if (record.status == "Stopping") record.stopping = record.modified;
   const auto details = formats::ParseJson(rows.Text(6), "the row of " + record.name);
   if (details.ok() && details->is_object()) ReadDetails(*details, record);
   return record;
