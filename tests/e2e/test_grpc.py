@@ -351,8 +351,12 @@ def test_the_end_waits_for_calls_and_for_no_idle_client(serve, serve_grpc, tiny_
     begin = time.monotonic()
     assert server.stop() == 0
     assert time.monotonic() - begin < 2
-    # What the client sends next goes to the next server.
     again = serve(tiny_model, "--grpc-port", server.grpc_address.split(":")[1], "--max-queue-tokens", 10_000_000)
+    # What the client sends next goes to the next server, but for what it sends before it hears of the end.
+    try:
+        stub.ServerLive(pb.ServerLiveRequest(), timeout=20, wait_for_ready=True)
+    except grpc.RpcError as error:
+        assert error.code() == grpc.StatusCode.UNAVAILABLE
     request = infer_request(*["the sea " * 20] * 1000)
     calls = [stub.ModelInfer.future(request, timeout=60, wait_for_ready=True) for _ in range(8)]
     end = time.monotonic() + 20
