@@ -22,7 +22,7 @@ Health HealthNow(const serve::ServeContext& context) {
 
 HealthWatch::HealthWatch(serve::ServeContext& context, std::shared_ptr<HealthWatchers> watchers,
                          grpc::CallbackServerContext& call, bool known)
-    : context_(context),
+    : counted_(context),
       watchers_(std::move(watchers)),
       known_(known),
       record_(context, "/grpc.health.v1.Health/Watch", CallFacts(call).request) {
@@ -31,7 +31,6 @@ HealthWatch::HealthWatch(serve::ServeContext& context, std::shared_ptr<HealthWat
 
 void HealthWatch::Begin() {
   self_ = shared_from_this();
-  ++context_.grpc_calls;
   if (!watchers_->Add(self_)) {
     // Clients take this for "healthy as far as is known", and any other error for "down".
     Drop(501, {grpc::StatusCode::UNIMPLEMENTED,
@@ -99,7 +98,6 @@ void HealthWatch::OnDone() {
   const std::shared_ptr<HealthWatch> self = std::move(self_);
   watchers_->Remove(self);  // whoever reads the log finds its place free
   EndRecord(record_, end_status_, *end_);
-  --context_.grpc_calls;
 }
 
 bool HealthWatchers::Add(const std::shared_ptr<HealthWatch>& watch) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "health.grpc.pb.h"
+#include "kserve/unary_call.h"
 #include "serve/context.h"
 #include "serve/request_record.h"
 
@@ -49,7 +50,7 @@ class HealthWatch final : public grpc::ServerWriteReactor<grpc::health::v1::Heal
   void OnCancel() override;
   void OnDone() override;
 
-  serve::ServeContext& context_;  // until OnDone
+  const CallCount counted_;
   const std::shared_ptr<HealthWatchers> watchers_;
   const bool known_;
   serve::RequestRecord record_;

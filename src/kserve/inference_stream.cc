@@ -24,7 +24,8 @@ constexpr size_t kMostBytes = size_t{32} << 10;
 InferenceStream::InferenceStream(serve::ServeContext& context,
                                  std::shared_ptr<InferenceStreams> streams,
                                  grpc::CallbackServerContext& call)
-    : context_(context),
+    : counted_(context),
+      context_(context),
       streams_(std::move(streams)),
       most_(std::clamp(context.queue.max_requests, size_t{1}, kMostRequests)),
       deadline_(call.deadline()),
@@ -33,7 +34,6 @@ InferenceStream::InferenceStream(serve::ServeContext& context,
 
 void InferenceStream::Begin() {
   self_ = shared_from_this();
-  ++context_.grpc_calls;
   std::optional<http::Refusal> refusal =
       serve::CheckAccess(context_.options.keys, serve::Access::kKey, facts_.head);
   if (!refusal && !streams_->Add(self_)) {
@@ -177,7 +177,6 @@ void InferenceStream::OnDone() {
   const std::shared_ptr<InferenceStream> self = std::move(self_);
   streams_->Remove(self);  // whoever reads the log finds its place free
   EndRecord(record_, end_status_, dropped_ ? grpc::Status::CANCELLED : *end_);
-  --context_.grpc_calls;
 }
 
 bool InferenceStreams::Add(const std::shared_ptr<InferenceStream>& stream) {

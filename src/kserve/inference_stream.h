@@ -69,6 +69,7 @@ class InferenceStream final : public grpc::ServerBidiReactor<inference::ModelInf
   void OnCancel() override;
   void OnDone() override;
 
+  const CallCount counted_;
   serve::ServeContext& context_;
   const std::shared_ptr<InferenceStreams> streams_;
   const size_t most_;  // of requests_

@@ -51,13 +51,10 @@ UnaryCall::UnaryCall(serve::ServeContext& context, grpc::CallbackServerContext& 
 
 UnaryCall::UnaryCall(serve::ServeContext& context, CallFacts facts, std::string_view route,
                      serve::Access access)
-    : context_(context),
+    : counted_(context),
+      context_(context),
       closed_(serve::CheckAccess(context.options.keys, access, facts.head)),
-      record_(context, route, std::move(facts.request)) {
-  ++context_.grpc_calls;
-}
-
-UnaryCall::~UnaryCall() { --context_.grpc_calls; }
+      record_(context, route, std::move(facts.request)) {}
 
 void UnaryCall::Answer() {
   EndRecord(record_, 200, grpc::Status::OK);

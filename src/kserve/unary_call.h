@@ -3,6 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <new>
 #include <optional>
 #include <string_view>
@@ -21,6 +22,18 @@ struct CallFacts {
 
   http::RequestHead head;
   serve::RequestFacts request;
+};
+
+// One call under way: counted for as long as this is there. Any thread.
+class CallCount {
+ public:
+  explicit CallCount(serve::ServeContext& context) : calls_(context.grpc_calls) { ++calls_; }
+  ~CallCount() { --calls_; }
+  CallCount(const CallCount&) = delete;
+  CallCount& operator=(const CallCount&) = delete;
+
+ private:
+  std::atomic<int>& calls_;
 };
 
 // Counts and logs what a call ended with.
@@ -60,7 +73,7 @@ class UnaryCall : public grpc::ServerUnaryReactor {
   void Refuse(const http::Refusal& refusal);
 
  protected:
-  ~UnaryCall() override;
+  ~UnaryCall() override = default;
 
  private:
   UnaryCall(serve::ServeContext& context, CallFacts facts, std::string_view route,
@@ -68,6 +81,7 @@ class UnaryCall : public grpc::ServerUnaryReactor {
 
   void OnDone() override { delete this; }
 
+  const CallCount counted_;
   serve::ServeContext& context_;
   const std::optional<http::Refusal> closed_;
   serve::RequestRecord record_;
