@@ -29,6 +29,15 @@ Failure AsDataFailure(const Failure& failure, const std::string& uri) {
   return DataFailure(uri + ": " + failure.message);
 }
 
+// What was found at a place, if all of it can be files.
+Outcome<std::vector<ObjectFile>> AsFiles(Outcome<std::vector<ObjectFile>> found,
+                                         const S3Uri& place) {
+  if (!found.ok()) return AsDataFailure(found.error(), place.Text());
+  const Done checked = CheckFilePaths(*found);
+  if (!checked.ok()) return AsDataFailure(checked.error(), place.Text());
+  return found;
+}
+
 }  // namespace
 
 JobFiles::JobFiles(ObjectStore& store, const JobRequest& job, fs::path folder)
@@ -39,25 +48,19 @@ JobFiles::JobFiles(ObjectStore& store, const JobRequest& job, fs::path folder)
 }
 
 Outcome<JobFiles::Files> JobFiles::FilesOf(const JobChannel& channel) const {
-  auto files = channel.manifest ? FilesInManifest(store_, channel.source)
-                                : FilesUnder(store_, channel.source);
-  if (!files.ok()) return AsDataFailure(files.error(), channel.source.Text());
-  if (files->empty()) {
+  auto files = AsFiles(channel.manifest ? FilesInManifest(store_, channel.source)
+                                        : FilesUnder(store_, channel.source),
+                       channel.source);
+  if (files.ok() && files->empty()) {
     return DataFailure("No S3 objects found under S3 URL \"" + channel.source.Text() + "\"");
   }
-  const Done checked = CheckFilePaths(*files);
-  if (!checked.ok()) return AsDataFailure(checked.error(), channel.source.Text());
   return files;
 }
 
 Outcome<JobFiles::Files> JobFiles::FilesOfCheckpoints() const {
   if (!job_.checkpoints) return Files();
   const S3Uri& from = job_.checkpoints->target;
-  auto files = FilesUnder(store_, {from.bucket, from.key.empty() ? "" : from.key + "/"});
-  if (!files.ok()) return AsDataFailure(files.error(), from.Text());
-  const Done checked = CheckFilePaths(*files);
-  if (!checked.ok()) return AsDataFailure(checked.error(), from.Text());
-  return files;
+  return AsFiles(FilesUnder(store_, {from.bucket, from.key.empty() ? "" : from.key + "/"}), from);
 }
 
 // The first host that needs a file gets it from the store, the others share it by a link.
