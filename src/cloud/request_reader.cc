@@ -241,4 +241,13 @@ std::map<std::string, std::string> RequestReader::Tags(Presence presence) {
   return tags;
 }
 
+int64_t CountIn(const Json& json, const char* object, const char* member, int64_t most) {
+  RequestReader request(json);
+  const Json* inside = request.Object(object, Presence::kOptional);
+  if (inside == nullptr) return 0;
+  const int64_t count =
+      request.Inside(object, *inside).Integer(member, Presence::kOptional, 1, most);
+  return request.failure() ? 0 : count;
+}
+
 }  // namespace bertie::cloud

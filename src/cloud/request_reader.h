@@ -30,6 +30,10 @@ TextRule NameRule();
 TextRule ModelNameRule();
 TextRule RoleArnRule();
 
+// A number in an object of a request, without reading all of it; 0 where it is not there or is not
+// one from 1 to most.
+int64_t CountIn(const formats::Json& request, const char* object, const char* member, int64_t most);
+
 class RequestReader {
  public:
   // object must outlive the reader, and be an object.

@@ -62,6 +62,17 @@ TEST(JobRequestTest, TellsOfAllFaults) {
   }
 }
 
+TEST(JobRequestTest, CountsNoInstancesThatItWouldNotTake) {
+  EXPECT_EQ(InstancesIn(GoodRequest()), 2);
+  EXPECT_EQ(InstancesIn(Json::object()), 0);
+  EXPECT_EQ(InstancesIn({{"ResourceConfig", "none"}}), 0);
+  for (const Json& count : {Json("two"), Json(0), Json(-5), Json(1'000'000'000)}) {
+    Json request = GoodRequest();
+    request["ResourceConfig"]["InstanceCount"] = count;
+    EXPECT_EQ(InstancesIn(request), 0) << count;
+  }
+}
+
 TEST(JobListingTest, OldestFirst) {
   std::vector<JobRecord> jobs(3);
   jobs[0].name = "c";

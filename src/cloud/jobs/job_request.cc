@@ -171,12 +171,8 @@ std::vector<std::string> HostNames(int64_t instances) {
   return hosts;
 }
 
-int64_t InstancesIn(const Json& json) {
-  RequestReader request(json);
-  const Json* resources = request.Object("ResourceConfig", Presence::kOptional);
-  if (resources == nullptr) return 0;
-  return request.Inside("ResourceConfig", *resources)
-      .Integer("InstanceCount", Presence::kOptional, 1, kJobInstances);
+int64_t InstancesIn(const Json& request) {
+  return CountIn(request, "ResourceConfig", "InstanceCount", kJobInstances);
 }
 
 S3Uri JobRequest::Output(const std::string& file) const {

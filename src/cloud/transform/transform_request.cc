@@ -160,12 +160,8 @@ Outcome<TransformRequest> ParseTransformRequest(const Json& json) {
   return job;
 }
 
-int64_t TransformInstancesIn(const Json& json) {
-  RequestReader request(json);
-  const Json* resources = request.Object("TransformResources", Presence::kOptional);
-  if (resources == nullptr) return 0;
-  return request.Inside("TransformResources", *resources)
-      .Integer("InstanceCount", Presence::kOptional, 1, kTransformInstances);
+int64_t TransformInstancesIn(const Json& request) {
+  return CountIn(request, "TransformResources", "InstanceCount", kTransformInstances);
 }
 
 }  // namespace bertie::cloud
