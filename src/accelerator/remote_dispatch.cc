@@ -88,24 +88,24 @@ void RemoteExecutor::SendTo(Accelerator& accelerator, const FlightPtr& flight, A
 
 void RemoteExecutor::RunHere(const FlightPtr& flight, Actions& actions) {
   flight->here = true;
-  actions.push_back([this, flight] {
-    lane_->Post([this, flight] {
-      if (flight->answered) return;
-      if (Clock::now() >= flight->deadline) {
-        return OnLocalDone(flight, Error{ErrorCode::kDeadlineExceeded, "no time was left"});
-      }
-      try {
-        options_.fallback->Start(flight->batch, flight->deadline,
-                                 [this, &flight](Result<std::vector<float>> logits) {
-                                   OnLocalDone(flight, std::move(logits));
-                                 });
-      } catch (const std::bad_alloc&) {
-        OnLocalDone(flight, Error{ErrorCode::kResourceExhausted, "not enough memory"});
-      } catch (const std::exception& error) {
-        OnLocalDone(flight, Error{ErrorCode::kInternal, error.what()});
-      }
-    });
-  });
+  ++here_;
+  actions.push_back([this, flight] { StartHere(flight); });
+}
+
+void RemoteExecutor::StartHere(const FlightPtr& flight) {
+  if (Clock::now() >= flight->deadline) {
+    return OnLocalDone(flight, Error{ErrorCode::kDeadlineExceeded, "no time was left"});
+  }
+  try {
+    options_.fallback->Start(flight->batch, flight->deadline,
+                             [this, flight](Result<std::vector<float>> logits) {
+                               OnLocalDone(flight, std::move(logits));
+                             });
+  } catch (const std::bad_alloc&) {
+    OnLocalDone(flight, Error{ErrorCode::kResourceExhausted, "not enough memory"});
+  } catch (const std::exception& error) {
+    OnLocalDone(flight, Error{ErrorCode::kInternal, error.what()});
+  }
 }
 
 void RemoteExecutor::Answer(const FlightPtr& flight, Result<std::vector<float>> result,

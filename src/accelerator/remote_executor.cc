@@ -7,13 +7,7 @@
 #include "accelerator/remote_state.h"
 
 namespace bertie::accelerator {
-namespace {
-
-// Batches here at a time where no accelerator takes any: one is computed, one is ready for its
-// turn.
-constexpr int kLocalInFlight = 2;
-
-}  // namespace
+namespace {}  // namespace
 
 Result<std::unique_ptr<RemoteExecutor>> RemoteExecutor::Create(RemoteOptions options) {
   std::unique_ptr<RemoteExecutor> executor(new RemoteExecutor(std::move(options)));
@@ -24,6 +18,7 @@ Result<std::unique_ptr<RemoteExecutor>> RemoteExecutor::Create(RemoteOptions opt
 
 RemoteExecutor::RemoteExecutor(RemoteOptions options)
     : options_(std::move(options)),
+      capacity_(LocalCapacity()),
       max_batch_tokens_(std::numeric_limits<int64_t>::max()),
       hedges_left_(kMaxHedges) {
   for (size_t i = 0; i < options_.addresses.size(); ++i) {
@@ -33,7 +28,6 @@ RemoteExecutor::RemoteExecutor(RemoteOptions options)
 }
 
 void RemoteExecutor::Begin() {
-  if (options_.fallback) lane_ = std::make_unique<TaskThread>();
   clock_thread_ = std::thread([this] { WatchTime(); });
   for (auto& accelerator : accelerators_) {
     LinkOptions link{.address = accelerator->address,
@@ -108,8 +102,10 @@ RemoteExecutor::~RemoteExecutor() {
     changed_.notify_all();
   }
   links_.clear();
-  lane_.reset();
   clock_thread_.join();
+  // An answer from an accelerator does not end what the fallback began.
+  Lock lock(mutex_);
+  changed_.wait(lock, [this] { return here_ == 0; });
 }
 
 void RemoteExecutor::UpdateCapacity() {
@@ -123,7 +119,7 @@ void RemoteExecutor::UpdateCapacity() {
   }
   usable_ = capacity > 0;
   max_batch_tokens_ = tokens;
-  capacity_ = capacity > 0 ? capacity : kLocalInFlight;
+  capacity_ = capacity > 0 ? capacity : LocalCapacity();
 }
 
 void RemoteExecutor::OnAttached(Accelerator& accelerator, const LinkAttached& attached) {
@@ -222,6 +218,7 @@ void RemoteExecutor::OnLocalDone(const FlightPtr& flight, Result<std::vector<flo
   Actions actions;
   {
     Lock lock(mutex_);
+    if (--here_ == 0 && stop_) changed_.notify_all();
     if (flight->answered) return;
     if (logits.ok()) ++stats_.fallback_batches;
     CancelRemote(flight, actions);

@@ -22,7 +22,6 @@
 #include "accelerator/link.h"
 #include "accelerator/manifest.h"
 #include "accelerator/round_trips.h"
-#include "accelerator/task_thread.h"
 #include "base/status.h"
 #include "infer/executor.h"
 #include "model/config.h"
@@ -39,8 +38,8 @@ struct RemoteOptions {
   ModelManifest manifest;           // MakeManifest(model_dir)
   int64_t num_labels = 0;
   int64_t vocab_size = 0;
-  // The same model here: it computes what the accelerators do not. It must block, and outlive this
-  // one. nullptr: batches fail with kUnavailable while no accelerator is attached.
+  // The same model here: it computes what the accelerators do not. It must outlive this executor.
+  // nullptr: batches fail with kUnavailable while no accelerator is attached.
   infer::Executor* fallback = nullptr;
   // Batches under way at each accelerator. More hide longer round trips; beyond that they only make
   // the accelerator's queue longer.
@@ -87,11 +86,13 @@ class RemoteExecutor : public infer::Executor {
   ~RemoteExecutor() override;
 
   int64_t num_labels() const override { return options_.num_labels; }
-  bool blocks() const override { return false; }
   void Start(std::shared_ptr<const model::PackedBatch> batch, infer::Clock::time_point deadline,
              Done done) override;
   int max_in_flight() const override { return capacity_; }
   int64_t max_batch_tokens() const override { return max_batch_tokens_; }
+  bool shares_batches() const override {
+    return !usable_ && options_.fallback && options_.fallback->shares_batches();
+  }
   bool available() const override { return options_.fallback || usable_; }
 
   RemoteStats stats() const;
@@ -114,6 +115,7 @@ class RemoteExecutor : public infer::Executor {
   void CheckReply(RemoteReply& reply, const FlightPtr& flight) const;
   void OnReply(Accelerator& accelerator, RemoteReply reply);
   void OnLost(Accelerator& accelerator, const Error& error);
+  void StartHere(const FlightPtr& flight);
   void OnLocalDone(const FlightPtr& flight, Result<std::vector<float>> logits);
   void WatchTime();
 
@@ -128,11 +130,13 @@ class RemoteExecutor : public infer::Executor {
   void Answer(const FlightPtr& flight, Result<std::vector<float>> result, Actions& actions);
   void CancelRemote(const FlightPtr& flight, Actions& actions);
   void UpdateCapacity();
+  // Batches under way where no accelerator takes any.
+  int LocalCapacity() const { return options_.fallback ? options_.fallback->max_in_flight() : 1; }
   Clock::duration LateAfter(const Accelerator& accelerator) const;
   static void Run(Actions& actions);
 
   const RemoteOptions options_;
-  std::atomic<int> capacity_{2};
+  std::atomic<int> capacity_;
   std::atomic<int64_t> max_batch_tokens_;
   std::atomic<bool> usable_{false};
 
@@ -141,12 +145,12 @@ class RemoteExecutor : public infer::Executor {
   std::vector<std::unique_ptr<Accelerator>> accelerators_;
   std::map<uint64_t, FlightPtr> flights_;  // not answered
   uint64_t last_id_ = 0;
+  int here_ = 0;  // batches that the fallback computes
   double hedges_left_ = 0;
   Clock::time_point watched_ = Clock::time_point::max();  // until when the time's thread sleeps
   bool stop_ = false;
   RemoteStats stats_;
 
-  std::unique_ptr<TaskThread> lane_;
   std::vector<std::unique_ptr<Link>> links_;
   std::thread clock_thread_;
 };

@@ -29,9 +29,9 @@ struct RemoteExecutor::Flight {
   std::shared_ptr<const model::PackedBatch> batch;
   Clock::time_point deadline;
   Done done;
-  std::atomic<bool> answered{false};  // set under the mutex
 
   // Guarded by the mutex.
+  bool answered = false;
   Accelerator* at = nullptr;  // where it was sent last; nullptr: it is here
   Clock::time_point late_at = Clock::time_point::max();
   bool again = false;  // it has been begun a second time

@@ -10,11 +10,15 @@
 namespace bertie::accelerator {
 namespace {
 
+// between_layers, where there is one, may use the pool too.
 Result<std::vector<float>> Compute(const Turn& turn, ThreadPool& pool,
                                    const std::function<void()>& between_layers) {
   try {
-    if (between_layers) return turn.model->classifier.Forward(turn.batch, pool, between_layers);
-    return turn.model->classifier.Forward(turn.batch, pool);
+    if (!between_layers) return turn.model->classifier.Forward(turn.batch, pool);
+    return turn.model->classifier.Forward(turn.batch, [&]() -> ThreadPool& {
+      between_layers();
+      return pool;
+    });
   } catch (const std::bad_alloc&) {
     return Error{ErrorCode::kResourceExhausted, "not enough memory for this batch"};
   } catch (const std::exception& error) {

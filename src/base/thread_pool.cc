@@ -29,7 +29,7 @@ int ThreadPool::DefaultThreads() {
   return std::max(1, count);
 }
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : workers_(threads) {
   for (int worker = 1; worker < threads; ++worker) {
     threads_.emplace_back([this, worker] { WorkerLoop(worker); });
   }
@@ -54,7 +54,7 @@ void ThreadPool::RunTasks(int worker) {
 
 void ThreadPool::ParallelFor(int64_t tasks,
                              const std::function<void(int64_t task, int worker)>& body) {
-  if (threads_.empty() || tasks <= 1) {
+  if (size() == 1 || tasks <= 1) {
     for (int64_t task = 0; task < tasks; ++task) body(task, 0);
     return;
   }
@@ -96,14 +96,14 @@ void ThreadPool::WorkerLoop(int worker) {
     auto give_up = std::chrono::steady_clock::now() + kSpin;
     while (number() == seen && !stop_.load(std::memory_order_relaxed)) {
       for (int i = 0; i < 32; ++i) CpuRelax();
-      if (std::chrono::steady_clock::now() < give_up) continue;
+      if (worker < size() && std::chrono::steady_clock::now() < give_up) continue;
       std::unique_lock lock(mutex_);
       wake_.wait(lock, [&] { return number() != seen || stop_.load(); });
     }
     if (stop_.load()) return;
     seen = number();
     if (!Join(seen)) continue;
-    RunTasks(worker);
+    if (worker < size()) RunTasks(worker);
     loop_.fetch_sub(1, std::memory_order_release);
   }
 }

@@ -25,7 +25,12 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  int size() const { return static_cast<int>(threads_.size()) + 1; }
+  // The workers of a loop, the caller among them.
+  int size() const { return workers_.load(std::memory_order_relaxed); }
+
+  // How many of the threads given to the constructor take part from the next loop on, at least 1.
+  // Not during a loop.
+  void Use(int workers) { workers_.store(workers, std::memory_order_relaxed); }
 
   // Calls body(task, worker) once for each task in [0, tasks), in any order, on any worker in
   // [0, size()). Returns when all have ended. body must not throw.
@@ -40,6 +45,7 @@ class ThreadPool {
   void RunTasks(int worker);
 
   std::vector<std::thread> threads_;
+  std::atomic<int> workers_;
   // The current loop: its number in the bits above 16; whether it may be joined in bit 15; below,
   // how many workers have joined it and not left. The caller waits for those alone: on a machine
   // with other work, a thread that has not begun may have no processor for milliseconds.

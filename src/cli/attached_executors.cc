@@ -46,13 +46,13 @@ class AttachedExecutors::Counted : public infer::Executor {
   }
 
   int64_t num_labels() const override { return executor_->num_labels(); }
-  bool blocks() const override { return executor_->blocks(); }
   void Start(std::shared_ptr<const model::PackedBatch> batch, infer::Clock::time_point deadline,
              Done done) override {
     executor_->Start(std::move(batch), deadline, std::move(done));
   }
   int max_in_flight() const override { return executor_->max_in_flight(); }
   int64_t max_batch_tokens() const override { return executor_->max_batch_tokens(); }
+  bool shares_batches() const override { return executor_->shares_batches(); }
   bool available() const override { return executor_->available(); }
 
  private:

@@ -40,10 +40,7 @@ std::vector<std::shared_ptr<Turn>> Split(const Turn& turn) {
 }  // namespace
 
 Batcher::Batcher(Executor& executor, BatcherOptions options)
-    : executor_(executor),
-      blocks_(executor.blocks()),
-      options_(std::move(options)),
-      queue_(options_.queue) {
+    : executor_(executor), options_(std::move(options)), queue_(options_.queue) {
   thread_ = std::thread([this] { Loop(); });
 }
 
@@ -70,13 +67,8 @@ Status Batcher::Submit(InferRequest request) {
   if (stop_) return ShuttingDown();
   const auto deadline = request.deadline;
   BERTIE_RETURN_IF_ERROR(queue_.Push(std::move(request), Clock::now()));
-  if (!blocks_) {
-    if (deadline < watched_) wake_.notify_all();
-    Pump(lock);
-    return {};
-  }
-  lock.unlock();
-  wake_.notify_one();
+  if (deadline < watched_) wake_.notify_all();
+  Pump(lock);
   return {};
 }
 
@@ -93,23 +85,18 @@ int64_t Batcher::queued_tokens() const {
 void Batcher::Loop() {
   Lock lock(mutex_);
   while (!stop_ || pumping_ || !in_flight_.empty() || !again_.empty()) {
-    if (blocks_) {
-      wake_.wait(lock, [this] { return stop_ || !queue_.empty(); });
-      Pump(lock);
+    watched_ = NextDeadline();
+    if (watched_ == Clock::time_point::max()) {
+      wake_.wait(lock);  // a time as far as that overflows in the library's conversions
     } else {
-      watched_ = NextDeadline();
-      if (watched_ == Clock::time_point::max()) {
-        wake_.wait(lock);  // a time as far as that overflows in the library's conversions
-      } else {
-        wake_.wait_until(lock, watched_);
-      }
-      std::vector<Answer> answers;
-      TakeLate(answers);
-      if (!answers.empty()) {
-        lock.unlock();
-        Give(std::move(answers));
-        lock.lock();
-      }
+      wake_.wait_until(lock, watched_);
+    }
+    std::vector<Answer> answers;
+    TakeLate(answers);
+    if (!answers.empty()) {
+      lock.unlock();
+      Give(std::move(answers));
+      lock.lock();
     }
   }
 }
@@ -144,9 +131,9 @@ void Batcher::TakeLate(std::vector<Answer>& answers) {
 void Batcher::Pump(Lock& lock) {
   // One thread at a time begins batches; it sees what others add meanwhile.
   if (std::exchange(pumping_, true)) return;
-  while (true) {
+  for (int64_t begun = 0;; ++begun) {
     std::vector<Answer> answers;
-    auto turn = NextTurn(answers);
+    auto turn = NextTurn(begun, answers);
     if (!turn && answers.empty()) break;
     lock.unlock();
     Give(std::move(answers));
@@ -158,7 +145,17 @@ void Batcher::Pump(Lock& lock) {
   if (stop_) wake_.notify_all();
 }
 
-std::shared_ptr<Turn> Batcher::NextTurn(std::vector<Answer>& answers) {
+int64_t Batcher::NextTokens(int64_t begun) const {
+  const int64_t most = std::min(options_.max_batch_tokens, executor_.max_batch_tokens());
+  if (!executor_.shares_batches()) return most;
+  // Each place takes its part of what waits: those that are busy will soon be free for the rest,
+  // and those that have just begun have theirs.
+  const int64_t places = executor_.max_in_flight();
+  const int64_t takers = std::max<int64_t>(1, places - begun);
+  return std::min(std::max<int64_t>(1, most / places), (queue_.tokens() + takers - 1) / takers);
+}
+
+std::shared_ptr<Turn> Batcher::NextTurn(int64_t begun, std::vector<Answer>& answers) {
   if (static_cast<int64_t>(in_flight_.size()) >= executor_.max_in_flight()) return nullptr;
   std::shared_ptr<Turn> turn;
   if (!again_.empty()) {
@@ -170,8 +167,7 @@ std::shared_ptr<Turn> Batcher::NextTurn(std::vector<Answer>& answers) {
     for (auto& entry : queue_.TakeDead(now)) {
       if (entry->End()) answers.push_back({entry, DropError(*entry)});
     }
-    const int64_t tokens = std::min(options_.max_batch_tokens, executor_.max_batch_tokens());
-    turn = std::make_shared<Turn>(queue_.TakeBatch(tokens, now));
+    turn = std::make_shared<Turn>(queue_.TakeBatch(NextTokens(begun), now));
     if (turn->slices.empty()) return nullptr;
   }
   in_flight_.push_back(turn);
@@ -213,7 +209,7 @@ void Batcher::OnDone(const std::shared_ptr<Turn>& turn, Result<std::vector<float
   Give(std::move(answers));
   lock.lock();
   in_flight_.erase(std::find(in_flight_.begin(), in_flight_.end(), turn));
-  if (!blocks_) Pump(lock);
+  Pump(lock);
   // The last touch of the batcher: under the mutex, so that the thread cannot end before it.
   if (stop_) wake_.notify_all();
 }

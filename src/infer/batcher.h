@@ -18,10 +18,11 @@
 namespace bertie::infer {
 
 struct BatcherOptions {
-  // Tokens of one batch. Larger batches use the machine better, up to some 64 tokens a core: then
-  // each weight read from memory is used often enough (bert-base and MiniLM-L6 on two cores give
-  // the same sentences/s at 128 as at 256, a seventh fewer at 64). Beyond that they only make the
-  // next request wait longer. The executor's own limit holds too.
+  // Tokens computed at once: of one batch, or of all in flight where they share the machine. More
+  // use the machine better, up to some 64 tokens a core: then each weight read from memory is used
+  // often enough (bert-base and MiniLM-L6 on two cores give the same sentences/s at 128 as at 256,
+  // a seventh fewer at 64). Beyond that they only make the next request wait longer. The
+  // executor's own limit holds too.
   int64_t max_batch_tokens = 128;
   QueueLimits queue;
   // Called before each batch is begun, by the thread that begins it.
@@ -29,9 +30,9 @@ struct BatcherOptions {
 };
 
 // It never waits for a batch to fill: the requests that came while the executor had no place make
-// up the next, so load alone sets the size. With an executor that blocks, its own thread is the
-// executor's only caller. Else whoever submits, or ends a batch, begins the next, and the thread
-// only watches the time: nobody waits longer than his deadline, whatever the executor does.
+// up the next, so load alone sets the size. Whoever submits, or ends a batch, begins the next; a
+// thread of its own only watches the time: nobody waits longer than his deadline, whatever the
+// executor does.
 class Batcher {
  public:
   // The executor must outlive the batcher.
@@ -67,9 +68,11 @@ class Batcher {
 
   void Loop();
   Clock::time_point NextDeadline() const;
-  // These three are called with the mutex held; Pump lets it go while a batch begins.
+  // These four are called with the mutex held; Pump lets it go while a batch begins.
   void Pump(Lock& lock);
-  std::shared_ptr<Turn> NextTurn(std::vector<Answer>& answers);
+  // `begun`: the turns that came before this one since a place became free.
+  std::shared_ptr<Turn> NextTurn(int64_t begun, std::vector<Answer>& answers);
+  int64_t NextTokens(int64_t begun) const;
   void TakeLate(std::vector<Answer>& answers);
 
   void Begin(const std::shared_ptr<Turn>& turn);
@@ -79,7 +82,6 @@ class Batcher {
   static void Give(std::vector<Answer> answers);
 
   Executor& executor_;
-  const bool blocks_;
   const BatcherOptions options_;
   mutable std::mutex mutex_;      // guards all below down to pumping_, and every entry's results
   std::condition_variable wake_;  // of the thread, and of the end

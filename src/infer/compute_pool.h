@@ -2,54 +2,69 @@
 #pragma once
 
 #include <condition_variable>
-#include <cstdint>
+#include <deque>
+#include <functional>
 #include <mutex>
+#include <thread>
+#include <vector>
 
 #include "base/thread_pool.h"
 
 namespace bertie::infer {
 
-// Its users take turns, first come first served, so that models under load get a batch each in turn
-// and no more threads compute than there are.
+// Each thread is a lane, which runs one job at a time; jobs begin in the order they came. A lane
+// that has nothing to do helps one that has: so a sentence alone is computed by all threads, and
+// under load each thread computes for itself, at its own pace, which takes the least work. Where
+// one stands still, because the host or another process has its processor, the others go on.
 class ComputePool {
  public:
-  explicit ComputePool(int threads) : threads_(threads) {}
+  explicit ComputePool(int threads);
+  // Finishes the jobs that wait.
+  ~ComputePool();
   ComputePool(const ComputePool&) = delete;
   ComputePool& operator=(const ComputePool&) = delete;
 
-  // Holds the threads until it goes. Made by any thread; waits for those that came before.
-  class Turn {
+  class Lane {
    public:
-    explicit Turn(ComputePool& pool) : pool_(pool) { pool_.Enter(); }
-    ~Turn() { pool_.Leave(); }
-    Turn(const Turn&) = delete;
-    Turn& operator=(const Turn&) = delete;
-
-    ThreadPool& threads() const { return pool_.threads_; }
+    // What the job's next step is to be computed with: this thread, and those that have nothing to
+    // do. Called by the job, again before each step, so that whoever helps can go where a job
+    // waits. Valid until the next call.
+    ThreadPool& Threads() { return pool_.ThreadsFor(*this); }
 
    private:
+    friend class ComputePool;
+    explicit Lane(ComputePool& pool) : pool_(pool) {}
+
     ComputePool& pool_;
+    ThreadPool alone_{1};
+    std::condition_variable wake_;
+    bool woken_ = false;  // to look for a job
   };
 
-  int size() const { return threads_.size(); }
+  // Must not throw.
+  using Job = std::function<void(Lane& lane)>;
+
+  // From any thread; does not wait. What a job adds begins when that job ends, or sooner.
+  void Run(Job job);
+
+  int size() const { return static_cast<int>(threads_.size()); }
 
  private:
-  void Enter() {
-    std::unique_lock lock(mutex_);
-    const uint64_t number = next_++;
-    changed_.wait(lock, [&] { return serving_ == number; });
-  }
-  void Leave() {
-    std::lock_guard lock(mutex_);
-    ++serving_;
-    if (serving_ != next_) changed_.notify_all();
-  }
+  void Loop();
+  ThreadPool& ThreadsFor(Lane& lane);
+  void Sleep(Lane& lane, std::unique_lock<std::mutex>& lock);
+  void WakeOne();
+  int Idle() const { return size() - busy_ - helping_; }
 
-  ThreadPool threads_;
-  std::mutex mutex_;  // guards all below
-  std::condition_variable changed_;
-  uint64_t next_ = 0;     // the number that whoever comes gets
-  uint64_t serving_ = 0;  // whose turn it is
+  ThreadPool together_;  // of the lane that is helped
+  std::mutex mutex_;     // guards all below
+  std::deque<Job> jobs_;
+  std::vector<Lane*> asleep_;     // the last to fall asleep last: what it needs may be in its cache
+  int busy_ = 0;                  // lanes that run a job
+  int helping_ = 0;               // lanes that help
+  const Lane* helped_ = nullptr;  // the lane that they help
+  bool stop_ = false;
+  std::vector<std::thread> threads_;
 };
 
 }  // namespace bertie::infer

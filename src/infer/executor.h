@@ -28,25 +28,26 @@ class Executor {
 
   virtual int64_t num_labels() const = 0;
 
-  // Begins a batch; `done` is called once, from any thread, perhaps before Start returns. A
-  // sentence's logits do not depend on its batch. After `deadline` nobody waits for them.
+  // Begins a batch and does not wait for it; `done` is called once, from any thread, perhaps before
+  // Start returns. A sentence's logits do not depend on its batch. After `deadline` nobody waits
+  // for them. Any thread.
   virtual void Start(std::shared_ptr<const model::PackedBatch> batch, Clock::time_point deadline,
                      Done done) = 0;
-
-  // True when Start computes: one thread may then call it at a time, and waits. False: any thread,
-  // and Start does not wait.
-  virtual bool blocks() const = 0;
 
   // Batches that may have begun and not ended, at least 1; and the tokens of one. From any thread;
   // may change while batches are under way.
   virtual int max_in_flight() const { return 1; }
   virtual int64_t max_batch_tokens() const { return std::numeric_limits<int64_t>::max(); }
 
+  // Whether the batches in flight have a part of the machine each, so that it computes as many
+  // tokens at once as all of them hold.
+  virtual bool shares_batches() const { return false; }
+
   // False while no batch could be computed. Any thread.
   virtual bool available() const { return true; }
 };
 
-// Computes on the caller's thread and those of a pool, when its turn comes.
+// Computes on the threads of a pool: a batch a thread, or one on several that would be idle.
 class LocalExecutor : public Executor {
  public:
   // Both must outlive the executor.
@@ -54,18 +55,14 @@ class LocalExecutor : public Executor {
       : classifier_(classifier), pool_(pool) {}
 
   int64_t num_labels() const override { return classifier_.config().num_labels(); }
-  bool blocks() const override { return true; }
-  void Start(std::shared_ptr<const model::PackedBatch> batch, Clock::time_point /*deadline*/,
-             Done done) override {
-    done(Compute(*batch));
-  }
+  int max_in_flight() const override { return pool_.size(); }
+  bool shares_batches() const override { return true; }
+  void Start(std::shared_ptr<const model::PackedBatch> batch, Clock::time_point deadline,
+             Done done) override;
 
  private:
-  // Whoever waits for the threads does not wait for the answers to be written too.
-  Result<std::vector<float>> Compute(const model::PackedBatch& batch) {
-    const ComputePool::Turn turn(pool_);
-    return classifier_.Forward(batch, turn.threads());
-  }
+  Result<std::vector<float>> Compute(const model::PackedBatch& batch,
+                                     ComputePool::Lane& lane) const;
 
   const model::Classifier& classifier_;
   ComputePool& pool_;

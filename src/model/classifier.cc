@@ -56,15 +56,15 @@ struct Classifier::Impl {
     idle.push_back(std::move(workspace));
   }
 
-  void RunWith(const PackedBatch& batch, ThreadPool& pool, float* logits,
-               const std::function<void()>& between_layers = {}) {
+  void RunWith(const PackedBatch& batch, const std::function<ThreadPool&()>& threads,
+               float* logits) {
     auto workspace = TakeWorkspace();
-    Run(batch, pool, *workspace, logits, between_layers);
+    Run(batch, threads, *workspace, logits);
     GiveBack(std::move(workspace));
   }
 
-  void Run(const PackedBatch& batch, ThreadPool& pool, Workspace& w, float* logits,
-           const std::function<void()>& between_layers) const;
+  void Run(const PackedBatch& batch, const std::function<ThreadPool&()>& threads, Workspace& w,
+           float* logits) const;
   void EmbedTokens(const PackedBatch& batch, ThreadPool& pool, Workspace& w) const;
   void RunLayer(const LayerWeights& layer, const PackedBatch& batch, ThreadPool& pool,
                 Workspace& w) const;
@@ -178,20 +178,21 @@ void Classifier::Impl::RunLastLayer(const LayerWeights& layer, const PackedBatch
   FeedForward(layer, rows, cls, cls, pool, w);
 }
 
-void Classifier::Impl::Run(const PackedBatch& batch, ThreadPool& pool, Workspace& w, float* logits,
-                           const std::function<void()>& between_layers) const {
-  EmbedTokens(batch, pool, w);
+void Classifier::Impl::Run(const PackedBatch& batch, const std::function<ThreadPool&()>& threads,
+                           Workspace& w, float* logits) const {
+  ThreadPool* pool = &threads();
+  EmbedTokens(batch, *pool, w);
   const auto& layers = weights.layers;
   for (size_t i = 0; i + 1 < layers.size(); ++i) {
-    RunLayer(layers[i], batch, pool, w);
-    if (between_layers) between_layers();
+    RunLayer(layers[i], batch, *pool, w);
+    pool = &threads();
   }
-  RunLastLayer(layers.back(), batch, pool, w);
+  RunLastLayer(layers.back(), batch, *pool, w);
   const int64_t rows = batch.size();
   float* pooled = w.pooled.Resize(rows * config.hidden_size);
-  Apply(weights.pooler, w.cls.data(), rows, pooled, Epilogue::kBias, nullptr, pool, w);
+  Apply(weights.pooler, w.cls.data(), rows, pooled, Epilogue::kBias, nullptr, *pool, w);
   for (int64_t i = 0; i < rows * config.hidden_size; ++i) pooled[i] = std::tanh(pooled[i]);
-  Apply(weights.classifier, pooled, rows, logits, Epilogue::kBias, nullptr, pool, w);
+  Apply(weights.classifier, pooled, rows, logits, Epilogue::kBias, nullptr, *pool, w);
 }
 
 Classifier::Classifier(Classifier&&) noexcept = default;
@@ -215,14 +216,16 @@ Result<std::vector<float>> Classifier::Forward(const PackedBatch& batch, ThreadP
   if (batch.size() == 0) return logits;
   const std::vector<BatchShare> shares = ShareOut(batch, pool.size());
   if (shares.empty()) {
-    impl_->RunWith(batch, pool, logits.data());
+    impl_->RunWith(
+        batch, [&]() -> ThreadPool& { return pool; }, logits.data());
     return logits;
   }
   pool.ParallelFor(static_cast<int64_t>(shares.size()), [&](int64_t i, int) {
     const BatchShare& share = shares[static_cast<size_t>(i)];
     ThreadPool alone(1);
     std::vector<float> part(share.sentences.size() * static_cast<size_t>(labels));
-    impl_->RunWith(share.batch, alone, part.data());
+    impl_->RunWith(
+        share.batch, [&]() -> ThreadPool& { return alone; }, part.data());
     for (size_t j = 0; j < share.sentences.size(); ++j) {
       std::copy_n(part.data() + static_cast<int64_t>(j) * labels, labels,
                   logits.data() + share.sentences[j] * labels);
@@ -231,11 +234,11 @@ Result<std::vector<float>> Classifier::Forward(const PackedBatch& batch, ThreadP
   return logits;
 }
 
-Result<std::vector<float>> Classifier::Forward(const PackedBatch& batch, ThreadPool& pool,
-                                               const std::function<void()>& between_layers) const {
+Result<std::vector<float>> Classifier::Forward(const PackedBatch& batch,
+                                               const std::function<ThreadPool&()>& threads) const {
   BERTIE_RETURN_IF_ERROR(CheckBatch(batch, impl_->config));
   std::vector<float> logits(static_cast<size_t>(batch.size() * impl_->config.num_labels()));
-  if (batch.size() > 0) impl_->RunWith(batch, pool, logits.data(), between_layers);
+  if (batch.size() > 0) impl_->RunWith(batch, threads, logits.data());
   return logits;
 }
 

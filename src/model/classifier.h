@@ -34,11 +34,12 @@ class Classifier {
   // kInvalidArgument error says which is not. A sentence's logits do not depend on its batch.
   Result<std::vector<float>> Forward(const PackedBatch& batch, ThreadPool& pool) const;
 
-  // The same logits. between_layers is called on this thread after each layer but the last, while
-  // the pool is idle: it may run another Forward on it, which then need not wait for this one. All
-  // threads work on one layer together, which for many short sentences is a little slower.
-  Result<std::vector<float>> Forward(const PackedBatch& batch, ThreadPool& pool,
-                                     const std::function<void()>& between_layers) const;
+  // The same logits. `threads` is called on this thread before each layer, for the pool that the
+  // layer is to be computed with; no layer is under way then, so that it may give the threads of
+  // the last one to others, or run another Forward with them. All threads of a pool work on one
+  // layer together, which for many short sentences is a little slower.
+  Result<std::vector<float>> Forward(const PackedBatch& batch,
+                                     const std::function<ThreadPool&()>& threads) const;
 
  private:
   struct Impl;

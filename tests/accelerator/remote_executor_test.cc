@@ -196,6 +196,24 @@ TEST(RemoteExecutor, ALateBatchIsHedgedAndThenItIsLeftAlone) {
   EXPECT_GE(executor->stats().remote_batches, 70u);
 }
 
+TEST(RemoteExecutor, TheEndWaitsForWhatTheFallbackComputes) {
+  ScriptedAccelerator accelerator;
+  SumExecutor local;
+  RemoteOptions options = OptionsFor({accelerator.address()}, &local);
+  options.min_late = milliseconds(30);
+  auto executor = Make(std::move(options));
+  Warm(*executor);
+  local.CloseGate();
+  accelerator.mood = Mood::kSilent;
+  auto answer = Ask(*executor, {5, 6}, milliseconds(300));
+  local.WaitUntilRunning();  // hedged
+  EXPECT_EQ(Said(std::move(answer)).substr(0, 17), "deadline_exceeded");
+  auto end = std::async(std::launch::async, [&] { executor.reset(); });
+  EXPECT_EQ(end.wait_for(milliseconds(100)), std::future_status::timeout);
+  local.OpenGate();
+  EXPECT_EQ(end.wait_for(seconds(20)), std::future_status::ready);
+}
+
 TEST(RemoteExecutor, NobodyWaitsLongerThanHisDeadline) {
   ScriptedAccelerator accelerator;
   auto executor = Make(OptionsFor({accelerator.address()}, nullptr));

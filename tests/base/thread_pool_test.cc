@@ -75,6 +75,25 @@ TEST(ThreadPool, RunsTasksOnSeveralThreads) {
   EXPECT_EQ(arrived.load(), 2);
 }
 
+TEST(ThreadPool, OnlyThoseInUseTakePart) {
+  ThreadPool pool(4);
+  for (int round = 0; round < 100; ++round) {
+    for (const int workers : {1, 3, 4, 2}) {
+      pool.Use(workers);
+      ASSERT_EQ(pool.size(), workers);
+      std::atomic<int> calls{0}, highest{0};
+      pool.ParallelFor(64, [&](int64_t, int worker) {
+        ++calls;
+        for (int before = highest;
+             worker > before && !highest.compare_exchange_weak(before, worker);) {
+        }
+      });
+      ASSERT_EQ(calls, 64);
+      ASSERT_LT(highest, workers);
+    }
+  }
+}
+
 TEST(ThreadPool, StartsAndStopsWithoutWork) {
   for (int round = 0; round < 50; ++round) ThreadPool pool(4);
 }

@@ -45,12 +45,13 @@ class FarExecutor : public Executor {
     void Fail(ErrorCode code) { done(Error{code, "failed"}); }
   };
 
-  explicit FarExecutor(int max_in_flight) : max_in_flight_(max_in_flight) {}
+  explicit FarExecutor(int max_in_flight, bool shares = false)
+      : max_in_flight_(max_in_flight), shares_(shares) {}
 
   int64_t num_labels() const override { return 2; }
-  bool blocks() const override { return false; }
   int max_in_flight() const override { return max_in_flight_; }
   int64_t max_batch_tokens() const override { return 100; }
+  bool shares_batches() const override { return shares_; }
 
   void Start(std::shared_ptr<const model::PackedBatch> batch, Clock::time_point deadline,
              Done done) override {
@@ -87,6 +88,7 @@ class FarExecutor : public Executor {
 
  private:
   const int max_in_flight_;
+  const bool shares_;
   std::mutex mutex_;  // guards all below
   std::condition_variable changed_;
   std::vector<Given> given_;
@@ -136,6 +138,34 @@ TEST(InFlight, TheNextBatchBeginsAsSoonAsAPlaceIsFree) {
   executor.Take().Answer();
   EXPECT_EQ(Wait(first)->logits, SumLogits({1}));
   EXPECT_EQ(executor.most(), 2);
+}
+
+// Each takes its part of what waits, and all together no more than is computed at once.
+TEST(InFlight, PlacesThatShareTheMachineShareWhatWaits) {
+  FarExecutor executor(2, true);
+  Batcher batcher(executor, {.max_batch_tokens = 40, .queue = {}, .on_batch = {}});
+  auto first = Ask(batcher, {{1}});
+  auto second = Ask(batcher, {{2}});
+  auto many = Ask(batcher, Sequences(12, std::vector<int32_t>(5, 3)));
+  executor.Take().Answer();  // 60 tokens wait, of which a place takes 20
+  std::vector<int64_t> sizes;
+  for (int i = 0; i < 6; ++i) {
+    auto given = executor.Take();
+    if (given.batch->token_ids.front() == 3) sizes.push_back(given.batch->tokens());
+    given.Answer();
+    if (many.wait_for(seconds(0)) == std::future_status::ready) break;
+  }
+  EXPECT_EQ(sizes, (std::vector<int64_t>{20, 20, 10, 5, 5}));
+  EXPECT_TRUE(Wait(many).ok());
+  auto four = Ask(batcher, Sequences(4, {3, 3}));
+  for (int i = 0; i < 2; ++i) {
+    auto given = executor.Take();
+    EXPECT_EQ(given.batch->size(), 2);
+    given.Answer();
+  }
+  EXPECT_TRUE(Wait(four).ok());
+  EXPECT_TRUE(Wait(first).ok());
+  EXPECT_TRUE(Wait(second).ok());
 }
 
 TEST(InFlight, ARequestInManyBatchesIsPutTogetherInAnyOrder) {

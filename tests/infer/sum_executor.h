@@ -28,31 +28,11 @@ class SumExecutor : public Executor {
 
   int64_t num_labels() const override { return 2; }
 
-  bool blocks() const override { return true; }
-
   void Start(std::shared_ptr<const model::PackedBatch> batch, Clock::time_point /*deadline*/,
              Done done) override {
-    done(Run(*batch));
-  }
-
-  Result<std::vector<float>> Run(const model::PackedBatch& batch) {
-    std::unique_lock lock(mutex_);
-    batches_.push_back(batch);
-    ++waiting_;
-    changed_.notify_all();
-    changed_.wait(lock, [this] { return open_; });
-    --waiting_;
-    std::vector<float> logits;
-    for (int64_t i = 0; i < batch.size(); ++i) {
-      auto first = batch.token_ids.begin() + batch.cumulative_seq_lengths[i];
-      auto last = batch.token_ids.begin() + batch.cumulative_seq_lengths[i + 1];
-      std::vector<int32_t> ids(first, last);
-      for (int32_t id : ids) {
-        if (id == kPoison) return Error{ErrorCode::kInternal, "poison"};
-      }
-      for (float logit : SumLogits(ids)) logits.push_back(logit);
-    }
-    return logits;
+    pool_.Run([this, batch = std::move(batch), done = std::move(done)](ComputePool::Lane&) {
+      done(Compute(*batch));
+    });
   }
 
   // A closed gate holds each batch where it is until the gate opens.
@@ -75,11 +55,32 @@ class SumExecutor : public Executor {
   }
 
  private:
+  Result<std::vector<float>> Compute(const model::PackedBatch& batch) {
+    std::unique_lock lock(mutex_);
+    batches_.push_back(batch);
+    ++waiting_;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return open_; });
+    --waiting_;
+    std::vector<float> logits;
+    for (int64_t i = 0; i < batch.size(); ++i) {
+      auto first = batch.token_ids.begin() + batch.cumulative_seq_lengths[i];
+      auto last = batch.token_ids.begin() + batch.cumulative_seq_lengths[i + 1];
+      std::vector<int32_t> ids(first, last);
+      for (int32_t id : ids) {
+        if (id == kPoison) return Error{ErrorCode::kInternal, "poison"};
+      }
+      for (float logit : SumLogits(ids)) logits.push_back(logit);
+    }
+    return logits;
+  }
+
   std::mutex mutex_;  // guards all below
   std::condition_variable changed_;
   bool open_ = true;
   int waiting_ = 0;
   std::vector<model::PackedBatch> batches_;
+  ComputePool pool_{1};  // ends first
 };
 
 }  // namespace bertie::infer

@@ -58,6 +58,24 @@ TEST(Classifier, SentenceHasTheSameBitsAloneInABatchAndForAnyThreadCount) {
   }
 }
 
+TEST(Classifier, ThreadsMayChangeFromLayerToLayer) {
+  const Golden golden("head64");
+  ThreadPool one(1), three(3);
+  auto classifier = Classifier::Create(golden.LoadModel(), three);
+  ASSERT_TRUE(classifier.ok()) << classifier.error().message;
+  const PackedBatch batch = golden.Batch();
+  const auto expected = classifier->Forward(batch, one);
+  ASSERT_TRUE(expected.ok());
+  for (const int first : {0, 1}) {
+    int asked = 0;
+    const auto logits = classifier->Forward(
+        batch, [&]() -> ThreadPool& { return (first + asked++) % 2 == 0 ? one : three; });
+    ASSERT_TRUE(logits.ok());
+    EXPECT_EQ(*logits, *expected);
+    EXPECT_EQ(asked, classifier->config().num_hidden_layers);
+  }
+}
+
 TEST(Classifier, RefusesWhatIsNotInItsTables) {
   const Golden golden("tiny");
   ThreadPool pool(1);

@@ -45,7 +45,7 @@ TEST(MultiModelTest, WhatCannotBeUnloadedAsTheServerEndsIs503) {
   options.log = [](std::string_view) {};
   ServeContext context(options);
   context.loaded = true;
-  infer::ComputePool pool(1);
+  infer::ComputePool pool(3);
   auto repository = std::make_unique<ModelRepository>(RepositoryOptions{}, context, pool);
   SageMakerProtocol sagemaker(context);
   CountedProtocol models(context, *repository, sagemaker);
