@@ -4,12 +4,6 @@
 #include <utility>
 
 namespace bertie::infer {
-namespace {
-
-// The pool whose job this thread runs: it looks for the next job itself when this one ends.
-thread_local const ComputePool* t_pool = nullptr;
-
-}  // namespace
 
 ComputePool::ComputePool(int threads) : together_(threads) {
   threads_.resize(static_cast<size_t>(threads));
@@ -28,7 +22,11 @@ ComputePool::~ComputePool() {
 void ComputePool::Run(Job job) {
   std::lock_guard lock(mutex_);
   jobs_.push_back(std::move(job));
-  if (t_pool != this && Idle() > 0) WakeOne();
+  // A thread of this pool looks for the next job itself when the one that it runs ends.
+  const auto caller = std::this_thread::get_id();
+  const bool own = std::any_of(threads_.begin(), threads_.end(),
+                               [&](const auto& thread) { return thread.get_id() == caller; });
+  if (!own && Idle() > 0) WakeOne();
 }
 
 void ComputePool::WakeOne() {
@@ -46,7 +44,6 @@ void ComputePool::Sleep(Lane& lane, std::unique_lock<std::mutex>& lock) {
 }
 
 void ComputePool::Loop() {
-  t_pool = this;
   Lane lane(*this);
   std::unique_lock lock(mutex_);
   while (true) {
