@@ -9,6 +9,11 @@
 namespace bertie::infer {
 namespace {
 
+// Where so few tokens wait, all go into one batch: a large model's weights are read from memory for
+// each batch, which two sentences share better than one waits for the other's place. (bert-base in
+// bf16 at 70 % load: p50 12.5 ms; 16 with batches of half of what waits, however little.)
+constexpr int64_t kLeastBesideOthers = 24;
+
 Error ShuttingDown() { return {ErrorCode::kUnavailable, "the server is shutting down"}; }
 
 // Whether the parts of a batch that failed so may do better by themselves. Where the executor is
@@ -152,7 +157,10 @@ int64_t Batcher::NextTokens(int64_t begun) const {
   // and those that have just begun have theirs.
   const int64_t places = executor_.max_in_flight();
   const int64_t takers = std::max<int64_t>(1, places - begun);
-  return std::min(std::max<int64_t>(1, most / places), (queue_.tokens() + takers - 1) / takers);
+  const bool beside_others = static_cast<int64_t>(in_flight_.size()) > begun;
+  const int64_t part =
+      std::max(beside_others ? kLeastBesideOthers : 1, (queue_.tokens() + takers - 1) / takers);
+  return std::min(std::max<int64_t>(1, most / places), part);
 }
 
 std::shared_ptr<Turn> Batcher::NextTurn(int64_t begun, std::vector<Answer>& answers) {

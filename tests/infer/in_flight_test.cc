@@ -143,20 +143,21 @@ TEST(InFlight, TheNextBatchBeginsAsSoonAsAPlaceIsFree) {
 // Each takes its part of what waits, and all together no more than is computed at once.
 TEST(InFlight, PlacesThatShareTheMachineShareWhatWaits) {
   FarExecutor executor(2, true);
-  Batcher batcher(executor, {.max_batch_tokens = 40, .queue = {}, .on_batch = {}});
+  Batcher batcher(executor, {.max_batch_tokens = 100, .queue = {}, .on_batch = {}});
   auto first = Ask(batcher, {{1}});
   auto second = Ask(batcher, {{2}});
-  auto many = Ask(batcher, Sequences(12, std::vector<int32_t>(5, 3)));
-  executor.Take().Answer();  // 60 tokens wait, of which a place takes 20
+  auto many = Ask(batcher, Sequences(24, std::vector<int32_t>(5, 3)));
+  executor.Take().Answer();  // 120 tokens wait, of which a place takes half, 50 at most
   std::vector<int64_t> sizes;
-  for (int i = 0; i < 6; ++i) {
+  for (int i = 0; i < 5; ++i) {
     auto given = executor.Take();
     if (given.batch->token_ids.front() == 3) sizes.push_back(given.batch->tokens());
     given.Answer();
     if (many.wait_for(seconds(0)) == std::future_status::ready) break;
   }
-  EXPECT_EQ(sizes, (std::vector<int64_t>{20, 20, 10, 5, 5}));
+  EXPECT_EQ(sizes, (std::vector<int64_t>{50, 35, 20, 15}));
   EXPECT_TRUE(Wait(many).ok());
+  // All places are free: each gets half.
   auto four = Ask(batcher, Sequences(4, {3, 3}));
   for (int i = 0; i < 2; ++i) {
     auto given = executor.Take();
