@@ -1,7 +1,6 @@
 // Where RemoteExecutor's batches go, and when one is given up or begun again.
 #include <algorithm>
 #include <exception>
-#include <new>
 #include <utility>
 
 #include "accelerator/remote_state.h"
@@ -101,10 +100,8 @@ void RemoteExecutor::StartHere(const FlightPtr& flight) {
                              [this, flight](Result<std::vector<float>> logits) {
                                OnLocalDone(flight, std::move(logits));
                              });
-  } catch (const std::bad_alloc&) {
-    OnLocalDone(flight, Error{ErrorCode::kResourceExhausted, "not enough memory"});
-  } catch (const std::exception& error) {
-    OnLocalDone(flight, Error{ErrorCode::kInternal, error.what()});
+  } catch (const std::exception&) {
+    OnLocalDone(flight, infer::ErrorOfException());
   }
 }
 

@@ -7,7 +7,6 @@
 #include "accelerator/remote_state.h"
 
 namespace bertie::accelerator {
-namespace {}  // namespace
 
 Result<std::unique_ptr<RemoteExecutor>> RemoteExecutor::Create(RemoteOptions options) {
   std::unique_ptr<RemoteExecutor> executor(new RemoteExecutor(std::move(options)));

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <exception>
-#include <new>
 #include <utility>
 
 #include "base/elapsed.h"
+#include "infer/executor.h"
 
 namespace bertie::accelerator {
 namespace {
@@ -19,10 +19,8 @@ Result<std::vector<float>> Compute(const Turn& turn, ThreadPool& pool,
       between_layers();
       return pool;
     });
-  } catch (const std::bad_alloc&) {
-    return Error{ErrorCode::kResourceExhausted, "not enough memory for this batch"};
-  } catch (const std::exception& error) {
-    return Error{ErrorCode::kInternal, std::string("computing threw: ") + error.what()};
+  } catch (const std::exception&) {
+    return infer::ErrorOfException();
   }
 }
 

@@ -29,7 +29,7 @@ int ThreadPool::DefaultThreads() {
   return std::max(1, count);
 }
 
-ThreadPool::ThreadPool(int threads) : workers_(threads) {
+ThreadPool::ThreadPool(int threads) : workers_(std::max(1, threads)) {
   for (int worker = 1; worker < threads; ++worker) {
     threads_.emplace_back([this, worker] { WorkerLoop(worker); });
   }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <new>
 #include <string>
 #include <utility>
 
@@ -190,10 +189,8 @@ void Batcher::Begin(const std::shared_ptr<Turn>& turn) {
     executor_.Start(
         {turn, &turn->batch}, LastDeadline(*turn),
         [this, turn](Result<std::vector<float>> logits) { OnDone(turn, std::move(logits)); });
-  } catch (const std::bad_alloc&) {
-    OnDone(turn, Error{ErrorCode::kResourceExhausted, "not enough memory for this batch"});
-  } catch (const std::exception& error) {
-    OnDone(turn, Error{ErrorCode::kInternal, std::string("the executor threw: ") + error.what()});
+  } catch (const std::exception&) {
+    OnDone(turn, ErrorOfException());
   }
 }
 

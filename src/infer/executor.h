@@ -47,6 +47,9 @@ class Executor {
   virtual bool available() const { return true; }
 };
 
+// Called while an exception is handled that ended a batch: the error that the batch has.
+Error ErrorOfException();
+
 // Computes on the threads of a pool: a batch a thread, or one on several that would be idle.
 class LocalExecutor : public Executor {
  public:

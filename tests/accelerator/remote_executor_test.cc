@@ -75,6 +75,16 @@ void Warm(infer::Executor& executor) {
   for (int i = 0; i < 40; ++i) EXPECT_EQ(Said(Ask(executor, {1, 2})), "3");
 }
 
+// Knows the accelerator's round trips, so that it begins late batches a second time.
+std::unique_ptr<RemoteExecutor> MakeHedging(const ScriptedAccelerator& accelerator,
+                                            SumExecutor& local) {
+  RemoteOptions options = OptionsFor({accelerator.address()}, &local);
+  options.min_late = milliseconds(30);
+  auto executor = Make(std::move(options));
+  Warm(*executor);
+  return executor;
+}
+
 TEST(RemoteExecutor, AnswersAreTheAccelerators) {
   ScriptedAccelerator accelerator;
   auto executor = Make(OptionsFor({accelerator.address()}, nullptr));
@@ -175,10 +185,7 @@ TEST(RemoteExecutor, WithoutFallbackItsDeathIsUnavailableUntilItIsBack) {
 TEST(RemoteExecutor, ALateBatchIsHedgedAndThenItIsLeftAlone) {
   ScriptedAccelerator accelerator;
   SumExecutor local;
-  RemoteOptions options = OptionsFor({accelerator.address()}, &local);
-  options.min_late = milliseconds(30);
-  auto executor = Make(std::move(options));
-  Warm(*executor);
+  auto executor = MakeHedging(accelerator, local);
   const int before = accelerator.batches;
   const uint64_t hedged = executor->stats().hedged_batches;
   const size_t here = local.batches().size();
@@ -199,10 +206,7 @@ TEST(RemoteExecutor, ALateBatchIsHedgedAndThenItIsLeftAlone) {
 TEST(RemoteExecutor, TheEndWaitsForWhatTheFallbackComputes) {
   ScriptedAccelerator accelerator;
   SumExecutor local;
-  RemoteOptions options = OptionsFor({accelerator.address()}, &local);
-  options.min_late = milliseconds(30);
-  auto executor = Make(std::move(options));
-  Warm(*executor);
+  auto executor = MakeHedging(accelerator, local);
   local.CloseGate();
   accelerator.mood = Mood::kSilent;
   auto answer = Ask(*executor, {5, 6}, milliseconds(300));
