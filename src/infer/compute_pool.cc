@@ -52,7 +52,7 @@ void ComputePool::Loop() {
     Job job = std::move(jobs_.front());
     jobs_.pop_front();
     ++busy_;
-    if (!jobs_.empty() && Idle() > 0) WakeOne();
+    if (!jobs_.empty() && Idle() > 0) WakeOne();  // who does the same
     lock.unlock();
     job(lane);
     job = nullptr;  // what it holds goes before the next one is awaited
@@ -61,8 +61,6 @@ void ComputePool::Loop() {
     if (helped_ == &lane) {
       helped_ = nullptr;
       helping_ = 0;
-      // This thread takes the first that waits.
-      for (size_t i = 1; i < jobs_.size(); ++i) WakeOne();
     }
   }
   while (!asleep_.empty()) WakeOne();  // those that waited for a job to end
@@ -73,7 +71,7 @@ ThreadPool& ComputePool::ThreadsFor(Lane& lane) {
   if (helped_ != nullptr && helped_ != &lane) return lane.alone_;
   // Where a job waits for a lane, one that helps goes to it.
   const int helpers = std::max(0, Idle() + helping_ - static_cast<int>(jobs_.size()));
-  for (int i = helpers; i < helping_; ++i) WakeOne();
+  if (helpers < helping_) WakeOne();
   helping_ = helpers;
   helped_ = helpers > 0 ? &lane : nullptr;
   together_.Use(1 + helpers);
